@@ -1,0 +1,57 @@
+"""A2C: synchronous advantage actor-critic (Mnih et al. 2016), with generalised advantage estimation.
+
+    loss = −mean(A · ln π(a|s))  +  vf_coef · mean((G − V(s))²)  −  ent_coef · mean(entropy)
+
+One update per window of `n_steps` steps in `n_envs` environments; the means are over the window's valid steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from agents.learning import Descend, Evaluation, evaluate, explained_variance, mean, normalized
+from agents.networks import ActorCritic
+from agents.rollout import Rollout
+from agents.settings import Settings
+
+
+@dataclass(frozen=True)
+class A2C(Settings):
+    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/presets.py."""
+
+    n_steps: int = 16
+    """Steps of each environment per update (T)."""
+    gae_lambda: float = 0.95
+    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
+
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
+        """One update of all runs; returns what the networks said of the rollout before it."""
+        seen = evaluate(policy, rollout, self.gamma, self.gae_lambda)
+        advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
+        loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
+        descend(loss)
+        return seen
+
+
+def policy_loss(seen: Evaluation, advantage: Tensor) -> Tensor:
+    """−mean(A ln π(a|s)) of each run [R]; its gradient is the policy gradient."""
+    return -mean(advantage * seen.log_prob, seen.valid)
+
+
+def value_loss(seen: Evaluation) -> Tensor:
+    """Mean squared error of the critic against the returns, of each run [R]."""
+    return mean((seen.returns - seen.value).square(), seen.valid)
+
+
+def metrics(seen: Evaluation) -> dict[str, Tensor]:
+    """What is worth a curve, a value a run [R]."""
+    with torch.no_grad():
+        return {
+            "train/policy_loss": policy_loss(seen, seen.advantage),
+            "train/value_loss": value_loss(seen),
+            "train/entropy": mean(seen.entropy, seen.valid),
+            "train/explained_variance": explained_variance(seen),
+        }

@@ -1,0 +1,121 @@
+"""The policy and value networks of R runs at once: two multilayer perceptrons whose every parameter has a leading run axis.
+
+    h₁ = tanh(x W₁ + b₁),  h₂ = tanh(h₁ W₂ + b₂),  y = h₂ W₃ + b₃          x: [R, B, O],  W: [R, I, H],  b: [R, 1, H]
+
+All weights of one network lie in one flat tensor θ [R, P], which is what the optimizer sees: gradient norms, clipping and
+statistics per run are then operations along one axis. The layers are autograd leaves that share θ's memory, because slicing
+θ inside autograd would cost a full-size gradient per slice; `ActorCritic.backward` gathers their gradients in `θ.grad`. Rows
+never meet, so the gradient of the summed loss of all runs is, row by row, the gradient of each run's own loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Layer(NamedTuple):
+    """One affine map of every run."""
+
+    weight: Tensor  # [R, I, H]
+    bias: Tensor  # [R, 1, H]
+
+
+class MLP:
+    """R multilayer perceptrons with tanh units, their weights in one flat parameter `theta` [R, P]."""
+
+    def __init__(self, widths: Sequence[int], gains: Sequence[float], generators: Sequence[np.random.Generator]) -> None:
+        """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run."""
+        shapes = list(zip(widths[:-1], widths[1:], strict=True))
+        size = sum((i + 1) * h for i, h in shapes)
+        self.theta = nn.Parameter(torch.zeros(len(generators), size))  # [R, P]
+        self.theta.grad = torch.zeros_like(self.theta)
+        self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(self.theta.detach(), shapes)]
+        self.gradients = [v for layer in views(self.theta.grad, shapes) for v in layer]
+        for r, generator in enumerate(generators):
+            for layer, gain in zip(self.layers, gains, strict=True):
+                layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
+
+    def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
+        for layer in self.layers[:-1]:
+            x = torch.tanh(affine(x, layer))
+        return affine(x, self.layers[-1])
+
+    def leaves(self) -> list[Tensor]:
+        """Weights and biases in the order in which they lie in `theta`."""
+        return [leaf for layer in self.layers for leaf in layer]
+
+
+def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
+    """The layers with these (inputs, outputs) as views of a flat tensor [R, P]."""
+    runs, start, layers = len(flat), 0, []
+    for i, h in shapes:
+        middle, stop = start + i * h, start + (i + 1) * h
+        layers.append(Layer(flat[:, start:middle].view(runs, i, h), flat[:, middle:stop].view(runs, 1, h)))
+        start = stop
+    return layers
+
+
+def affine(x: Tensor, layer: Layer) -> Tensor:
+    """x W + b for every run: [R, B, I] → [R, B, H].
+
+    A product with one output column is a matrix-vector product when R = 1 and a batched matrix product when R > 1, and the
+    two round differently; with a second column of zeros both are matrix products, and a run alone equals itself in a batch.
+    """
+    if layer.weight.shape[2] > 1:
+        return torch.baddbmm(layer.bias, x, layer.weight)
+    padded = nn.functional.pad(layer.weight, (0, 1))
+    return torch.bmm(x, padded)[..., :1] + layer.bias
+
+
+def orthogonal(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
+    """A matrix with orthonormal rows or columns, uniform over such matrices (Saxe et al. 2014), as torch's `orthogonal_`."""
+    rows, columns = shape
+    q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diag(r))
+    return torch.from_numpy(q if rows >= columns else q.T).float()
+
+
+class ActorCritic:
+    """A categorical policy and a state value for each of R runs; separate networks of the same hidden widths.
+
+    Initial gains follow Stable-Baselines3: √2 in hidden layers, 0.01 for the policy's output (so that all actions start
+    nearly equally likely), 1 for the value's.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        actions: int,
+        hidden: Sequence[int],
+        generators: Sequence[np.random.Generator],  # one a run
+    ) -> None:
+        gains = [2**0.5] * len(hidden)
+        self.actor = MLP([observation_size, *hidden, actions], [*gains, 0.01], generators)
+        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer trains: θ of the actor [R, P_actor] and of the critic [R, P_critic]."""
+        return [self.actor.theta, self.critic.theta]
+
+    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """The same with names, for optimizers and error messages."""
+        return [("actor", self.actor.theta), ("critic", self.critic.theta)]
+
+    def backward(self, loss: Tensor) -> None:  # loss: [R]
+        """Set `theta.grad` of both networks to the gradient of each run's loss."""
+        networks = (self.actor, self.critic)
+        gradients = torch.autograd.grad(loss.sum(), [leaf for network in networks for leaf in network.leaves()])
+        torch._foreach_copy_([view for network in networks for view in network.gradients], gradients)
+
+    def logits(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
+        """Unnormalised log-probabilities of the actions."""
+        return self.actor(observations)
+
+    def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
+        """Expected discounted return from each state."""
+        return self.critic(observations).squeeze(-1)

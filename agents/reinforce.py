@@ -1,0 +1,35 @@
+"""REINFORCE with a learned baseline (Williams 1992; Sutton & Barto 2018, section 13.4).
+
+    loss = −mean((G − b(s)) · ln π(a|s))  +  vf_coef · mean((G − b(s))²)  −  ent_coef · mean(entropy)
+
+G is the Monte Carlo return: the discounted sum of rewards to the episode's end. An update takes the window of `n_steps`
+steps in `n_envs` environments; choose `n_steps` of the order of the longest episode. An episode that the window cuts, or
+that the environment truncates, counts the baseline's value of its last state as the rest of its return, as Spinning Up's
+VPG does: leaving cut episodes out would favour short ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.a2c import policy_loss, value_loss
+from agents.learning import Descend, Evaluation, evaluate, mean, normalized
+from agents.networks import ActorCritic
+from agents.rollout import Rollout
+from agents.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reinforce(Settings):
+    """Settings of REINFORCE; an advantage here is G − b(s)."""
+
+    n_steps: int = 500
+    """Steps of each environment per update (T); the longest episode, or more."""
+
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
+        """One update of all runs; returns what the networks said of the rollout before it."""
+        seen = evaluate(policy, rollout, self.gamma, gae_lambda=1.0)  # λ = 1: A = G − b(s)
+        advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
+        loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
+        descend(loss)
+        return seen

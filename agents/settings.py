@@ -1,0 +1,51 @@
+"""Settings that all agents share, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every agent needs to know; each agent adds its own."""
+
+    n_envs: int = 8
+    """Environments per run (N)."""
+    n_steps: int = 16
+    """Steps of each environment per update (T)."""
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    lr: float = 7e-4
+    """Step size of the optimizer, > 0."""
+    lr_schedule: str = "constant"
+    """`constant`, or `linear`: falls to 0 over the training."""
+    vf_coef: float = 0.5
+    """Weight of the value loss, ≥ 0."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus, ≥ 0."""
+    max_grad_norm: float = 0.5
+    """Each run's gradient is scaled down to this norm if it is longer, > 0; inf never clips."""
+    normalize_advantage: bool = False
+    """Scale advantages to mean 0, standard deviation 1 within each run's window."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers, of the actor and of the critic."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("n_envs", 1), ("n_steps", 1)):
+            require(getattr(self, name) >= low, name, f"at least {low}", getattr(self, name))
+        for name in ("gamma", "gae_lambda"):
+            if hasattr(self, name):
+                require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+        for name in ("lr", "max_grad_norm"):
+            require(getattr(self, name) > 0, name, "greater than 0", getattr(self, name))
+        require(self.lr < float("inf"), "lr", "finite", self.lr)
+        for name in ("vf_coef", "ent_coef"):
+            require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
+        require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
+        require(all(w >= 1 for w in self.hidden), "hidden", "layer widths of at least 1", self.hidden)
+
+
+def require(condition: bool, name: str, rule: str, value: object) -> None:
+    """Raise ValueError naming the setting, its rule and the value, unless the condition holds (NaN holds nowhere)."""
+    if not condition:
+        raise ValueError(f"{name} must be {rule}, got {value}")

@@ -1,0 +1,89 @@
+"""The training loop of R runs: a generator of records that knows neither files nor curves nor what β is.
+
+    for update in train(agent, env, policy, optimizer, updates=1000, generators=noise):
+        print(update.index, update.steps, update.episodes.episode_return)
+
+Each record is one optimizer update of every run. Whoever consumes it decides what to keep; measuring that costs time is a
+function, called only when someone wants the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.a2c import metrics
+from agents.learning import Descend, Evaluation
+from agents.networks import ActorCritic
+from agents.rollout import Actor, Episodes, Rollout
+
+
+class Agent(Protocol):
+    """A learning rule: see agents/a2c.py."""
+
+    n_steps: int
+    max_grad_norm: float
+    lr_schedule: str
+
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation: ...
+
+
+class Update(NamedTuple):
+    """One optimizer update of every run."""
+
+    index: int  # updates made so far, from 1
+    steps: NDArray[np.int64]  # [R]  environment steps made so far
+    episodes: Episodes  # those that ended during this update's rollout
+    grad_norm: Tensor  # [R]  length of the gradient before clipping
+    metrics: Callable[[], dict[str, Tensor]]  # losses and the like, [R] each
+
+
+def train(
+    agent: Agent,
+    env,
+    policy: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    updates: int,
+    generators: Sequence[np.random.Generator],  # [R] policy noise of each run
+) -> Iterator[Update]:
+    """Alternate acting and learning `updates` times; every run makes the same number of updates.
+
+    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told each run's gradient norm before clipping, which
+    it cannot see by itself.
+    """
+    actor = Actor(env, policy, generators)
+    initial_lr = [group["lr"] for group in optimizer.param_groups]
+    observe = getattr(optimizer, "observe", None)
+    norms: list[Tensor] = []
+
+    def descend(loss: Tensor) -> None:
+        policy.backward(loss)
+        norms.append(clip(policy.parameters(), agent.max_grad_norm))
+        if observe is not None:
+            observe(grad_norm=norms[-1])
+        optimizer.step()
+
+    for index in range(1, updates + 1):
+        if agent.lr_schedule == "linear":
+            for group, lr in zip(optimizer.param_groups, initial_lr, strict=True):
+                group["lr"] = lr * (1 - (index - 1) / updates)
+        rollout, episodes = actor.collect(agent.n_steps)
+        seen = agent.learn(policy, rollout, descend)
+        yield Update(index, actor.steps.copy(), episodes, norms[-1], partial(metrics, seen))
+        norms.clear()
+
+
+def clip(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
+    """Scale each run's gradient to at most `max_norm`, all its parameters together; returns the norms before [R]."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1).square().sum(-1).sqrt()  # [R]
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
+    for g in grads:
+        g.mul_(scale)
+    return norm

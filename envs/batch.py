@@ -1,0 +1,129 @@
+"""R runs × N environments stepped together, seen by the agent as arrays with the leading axes [R, N].
+
+Every environment batch obeys one small contract (`EnvBatch`): `reset()` starts all episodes, `step(actions)` moves
+each environment by one call. Autoreset is Gymnasium's *next-step* mode: the call after an episode's end only resets that
+environment; its action is ignored, its reward is 0, and `Step.valid` is False there, so that learners can mask it and
+counters can leave it out. Terminated (the state has no future) and truncated (the clock stopped it) stay apart.
+
+Randomness: environment n of the run with seed s draws from its own stream, keyed by (s, "env", n) or, where a whole run
+shares one generator, by (s, "env"). No stream depends on which other runs are in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Step(NamedTuple):
+    """What one call of `EnvBatch.step` returns."""
+
+    observations: NDArray[np.float32]  # [R, N, O]
+    rewards: NDArray[np.float32]  # [R, N]
+    terminated: NDArray[np.bool_]  # [R, N]
+    truncated: NDArray[np.bool_]  # [R, N]
+    valid: NDArray[np.bool_]  # [R, N]  False where this call only reset the environment
+
+
+class EnvBatch(Protocol):
+    """R × N environments of one kind."""
+
+    runs: int
+    envs_per_run: int
+    observation_space: gym.spaces.Box  # of one environment, flat: shape (O,)
+    action_space: gym.spaces.Discrete  # of one environment
+    max_episode_steps: int | None  # steps after which an episode is truncated, None if never
+
+    def reset(self) -> NDArray[np.float32]:
+        """Start a new episode everywhere; returns the observations [R, N, O]."""
+        ...
+
+    def step(self, actions: NDArray[np.int64]) -> Step:
+        """Apply actions [R, N] and return what happened."""
+        ...
+
+    def close(self) -> None:
+        """Free the environments."""
+        ...
+
+
+def seed_sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
+    """The random stream of one purpose in the run with this seed: SeedSequence keyed by (seed, purpose).
+
+    Keys are spelled out instead of spawned in order, so that adding a stream never moves another one.
+
+    >>> int(seed_sequence(7, "env", 0).generate_state(1)[0]) == int(seed_sequence(7, "env", 1).generate_state(1)[0])
+    False
+    """
+    words = [int.from_bytes(p.encode(), "little") if isinstance(p, str) else p for p in purpose]
+    return np.random.SeedSequence([seed, *words])
+
+
+class SerialBatch:
+    """Any Gymnasium environment with a flat Box observation and Discrete actions, stepped one after another.
+
+    R · N separate environments, each with a generator of its own, so that a run is the same in every batch.
+    Python-side cost per environment step is about 1 µs, against the 29 µs that LunarLander-v3 itself needs.
+    """
+
+    def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int, kwargs: dict[str, Any] | None = None) -> None:
+        self.runs, self.envs_per_run = len(seeds), envs_per_run
+        self._envs = [gym.make(env_id, disable_env_checker=True, **(kwargs or {})) for _ in range(self.runs * envs_per_run)]
+        self._seeds = [int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(envs_per_run)]
+        first = self._envs[0]
+        self.observation_space, self.action_space = check_spaces(first)
+        self.max_episode_steps = first.spec.max_episode_steps if first.spec else None
+        count, size = len(self._envs), self.observation_space.shape[0]
+        self._observations = np.zeros((count, size), np.float32)
+        self._over = np.zeros(count, bool)
+
+    def reset(self) -> NDArray[np.float32]:
+        # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
+        for i, env in enumerate(self._envs):
+            self._observations[i], _ = env.reset(seed=self._seeds[i])
+        self._seeds = [None] * len(self._envs)  # type: ignore[list-item]  # None: keep the generator
+        self._over[:] = False
+        return self._observations.reshape(self.runs, self.envs_per_run, -1).copy()
+
+    def step(self, actions: NDArray[np.int64]) -> Step:
+        valid = ~self._over
+        rewards = np.zeros(len(self._envs), np.float32)
+        terminated = np.zeros(len(self._envs), bool)
+        truncated = np.zeros(len(self._envs), bool)
+        start = self.action_space.start
+        for i, (env, action, over) in enumerate(zip(self._envs, actions.ravel().tolist(), self._over.tolist(), strict=True)):
+            if over:
+                self._observations[i], _ = env.reset()
+            else:
+                self._observations[i], rewards[i], terminated[i], truncated[i], _ = env.step(action + start)
+        self._over = terminated | truncated
+        shape = (self.runs, self.envs_per_run)
+        return Step(
+            self._observations.reshape(*shape, -1).copy(),
+            rewards.reshape(shape),
+            terminated.reshape(shape),
+            truncated.reshape(shape),
+            valid.reshape(shape),
+        )
+
+    def close(self) -> None:
+        for env in self._envs:
+            env.close()
+
+
+def check_spaces(env: gym.Env[Any, Any]) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
+    """The two spaces of `env` if the agents here can learn in it; ValueError that says what they need otherwise."""
+    name = env.spec.id if env.spec else type(env.unwrapped).__name__
+    observation, action = env.observation_space, env.action_space
+    if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
+        raise ValueError(
+            f"observation space must be a flat Box, {name} has {observation}: "
+            "wrap it with gymnasium.wrappers.FlattenObservation"
+        )
+    if not isinstance(action, gym.spaces.Discrete):
+        raise ValueError(f"action space must be Discrete, {name} has {action}: choose an environment with Discrete actions")
+    return observation, action

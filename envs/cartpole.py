@@ -1,0 +1,58 @@
+"""CartPole-v1 for R runs × N environments in a few array operations, with one random generator per run.
+
+The physics is Gymnasium's own `CartPoleVectorEnv` over all R · N poles. That class draws every start from one shared
+generator, so an episode would depend on which other poles fell before; here a start is drawn from the generator of its run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from numpy.typing import NDArray
+
+from envs.batch import Step, seed_sequence
+
+
+class RunGenerators:
+    """Stands in for the vector environment's generator; draws each pole's start from the generator of its run."""
+
+    def __init__(self, seeds: Sequence[int], envs_per_run: int) -> None:
+        self._generators = [np.random.default_rng(seed_sequence(s, "env")) for s in seeds]
+        self._envs_per_run = envs_per_run
+        self.starting = np.ones(len(seeds) * envs_per_run, bool)  # [R·N]  the poles that the next draw is for
+
+    def uniform(self, low: float, high: float, size: tuple[int, int]) -> NDArray[np.float64]:
+        """Start states [4, number of starting poles], uniform in [low, high), in the order of the poles."""
+        counts = self.starting.reshape(-1, self._envs_per_run).sum(1)  # [R]
+        draws = [self._generators[r].uniform(low, high, (counts[r], size[0])) for r in np.flatnonzero(counts)]
+        return np.concatenate(draws).T if draws else np.empty(size)
+
+
+class CartPoleBatch:
+    """`EnvBatch` of CartPole-v1: Gymnasium's vector physics, next-step autoreset, one generator per run."""
+
+    def __init__(self, seeds: Sequence[int], envs_per_run: int, max_episode_steps: int = 500) -> None:
+        self.runs, self.envs_per_run, self.max_episode_steps = len(seeds), envs_per_run, max_episode_steps
+        self._poles = CartPoleVectorEnv(num_envs=self.runs * envs_per_run, max_episode_steps=max_episode_steps)
+        self._poles.np_random = self._generators = RunGenerators(seeds, envs_per_run)  # type: ignore[assignment]
+        self.observation_space = self._poles.single_observation_space
+        self.action_space = self._poles.single_action_space
+
+    def reset(self) -> NDArray[np.float32]:
+        self._generators.starting = np.ones(self.runs * self.envs_per_run, bool)
+        observations, _ = self._poles.reset()
+        return self._per_run(np.ascontiguousarray(observations))
+
+    def step(self, actions: NDArray[np.int64]) -> Step:
+        starting = self._generators.starting = self._poles.prev_done.copy()
+        observations, rewards, terminated, truncated, _ = self._poles.step(actions.ravel())
+        arrays = (np.ascontiguousarray(observations), rewards, terminated, truncated, ~starting)
+        return Step(*map(self._per_run, arrays))
+
+    def close(self) -> None:
+        self._poles.close()
+
+    def _per_run(self, array: NDArray) -> NDArray:  # [R·N, …] → [R, N, …]
+        return array.reshape(self.runs, self.envs_per_run, *array.shape[1:])
