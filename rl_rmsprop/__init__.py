@@ -1,0 +1,24 @@
+"""RMSProp whose forgetting rate β is a number, a schedule, or set by a detector of shifts in gradient statistics."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rl_rmsprop import detectors, rules, schedules, signals
+    from rl_rmsprop.optimizer import AdaptiveRMSprop
+    from rl_rmsprop.rules import Adaptive, Asymmetric
+
+__all__ = ["Adaptive", "AdaptiveRMSprop", "Asymmetric", "detectors", "rules", "schedules", "signals"]
+__version__ = "0.1.0"
+
+HOME = {"AdaptiveRMSprop": "optimizer", "Adaptive": "rules", "Asymmetric": "rules"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded at first use: the command line answers --help without waiting two seconds for torch.
+    from importlib import import_module
+
+    if name in HOME:
+        return getattr(import_module(f"rl_rmsprop.{HOME[name]}"), name)
+    if name in __all__:
+        return import_module(f"rl_rmsprop.{name}")
+    raise AttributeError(f"module 'rl_rmsprop' has no attribute {name!r}")

@@ -1,0 +1,315 @@
+"""β rules: what sets β at each update, and their text form.
+
+    number                                0.99
+    schedule of the clock                 linear:start=0.5,end=0.99
+    detector that restarts a schedule     cusum:arl=50000,max=0.99
+    law of each parameter                 asymmetric:rise=0.9,fall=0.999
+
+An `Adaptive` rule is a chain of four parts, each of which knows nothing of the others:
+
+    signal x [R] → detector → alarm [R] → reaction (clock n, updates since the alarm m) → schedule → β [R]
+
+A schedule alone is the same chain with a detector that never alarms. Rules are frozen data; what changes over time is a dict
+of tensors that `init` makes and `advance` maps to the next one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import grammar
+from rl_rmsprop.detectors import DETECTORS, Control, Cusum, Detector, Never, State
+from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule, check_beta, check_positive, interpolate
+from rl_rmsprop.signals import SIGNALS
+
+# Reactions ------------------------------------------------------------------------------------------------------------
+
+
+class Reaction:
+    """What an alarm does to the clock, to β, and to E."""
+
+    clears_E = False
+    """Whether an alarm sets E and its weight to zero."""
+
+    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
+        """The clock after this update's alarm [R]; n counts this update already."""
+        return n
+
+    def beta(self, beta: Tensor, m: Tensor) -> Tensor:
+        """β from the schedule's β and the updates m since the alarm (0 at the alarm, infinite before the first)."""
+        return beta
+
+
+@dataclass(frozen=True)
+class Restart(Reaction):
+    """The schedule's clock starts again at 1. With the harmonic schedule E becomes the mean of g² since the alarm."""
+
+    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
+        return torch.where(alarm, 1.0, n)
+
+
+@dataclass(frozen=True)
+class Drop(Reaction):
+    """β drops to `low` and recovers, linearly in the logarithm of the window, to the schedule's value."""
+
+    low: float = 0.5
+    """β at the alarm, in [0, 1)."""
+    recover: float = 100
+    """Updates until β is the schedule's again, > 0."""
+
+    def __post_init__(self) -> None:
+        check_beta("low", self.low)
+        check_positive("recover", self.recover, "updates")
+
+    def beta(self, beta: Tensor, m: Tensor) -> Tensor:
+        dropped = torch.minimum(beta, torch.full_like(beta, self.low))
+        return interpolate(dropped, beta, (m / self.recover).clamp(max=1.0), "window")
+
+
+@dataclass(frozen=True)
+class Reset(Reaction):
+    """E and its weight are set to zero; the clock goes on.
+
+    With bias correction Ê is then the g² of this update; without it the next step is lr/√(1 − β) long.
+    """
+
+    clears_E = True
+
+
+REACTIONS: dict[str, type[Reaction]] = {"restart": Restart, "drop": Drop, "reset": Reset}
+"""Name in texts → reaction."""
+
+# Rules ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """β from a schedule whose clock a detector can restart, or whose value it can bend."""
+
+    detector: Detector = Cusum()
+    """What raises alarms."""
+    schedule: Schedule = Harmonic()
+    """β as a function of the clock."""
+    reaction: Reaction = Restart()
+    """What an alarm does."""
+    signal: str = "surprise"
+    """What the detector listens to: surprise, grad_norm or cosine."""
+
+    def __post_init__(self) -> None:
+        if self.signal not in SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {self.signal!r}")
+
+    @property
+    def listens_to(self) -> str | None:
+        """The signal that has to be computed, if any."""
+        return self.signal if self.detector.listens else None
+
+
+@dataclass(frozen=True)
+class Asymmetric:
+    """A β for every parameter: `rise` where g² > Ê, else `fall`.
+
+    rise < fall remembers large gradients at once and forgets them slowly: E follows an upper envelope of g², and the step is
+    smaller than RMSProp's at the same lr. rise = 0 is a decaying maximum (kin of Adamax and AMSGrad), rise > fall the
+    reverse. Compare it with other rules over the whole range of lr, not at one.
+    """
+
+    rise: float = 0.9
+    """β where the squared gradient exceeds Ê, in [0, 1)."""
+    fall: float = 0.999
+    """β where it does not, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        check_beta("rise", self.rise)
+        check_beta("fall", self.fall)
+
+    def beta(self, square: Tensor, mean: Tensor) -> Tensor:
+        """β of each parameter from g² and Ê before it takes g²."""
+        return torch.where(square > mean, self.rise, self.fall).to(square.dtype)
+
+
+Rule = Constant | Adaptive | Asymmetric
+"""What an optimizer runs on; `as_rule` makes one of whatever a user gave."""
+
+LAWS: dict[str, type[Asymmetric]] = {"asymmetric": Asymmetric}
+"""Name in texts → law."""
+
+
+def as_rule(alpha: float | str | Schedule | Rule) -> Rule:
+    """The one place that asks what kind of β was given: a number, a text, a schedule, or a rule."""
+    if isinstance(alpha, str):
+        return parse(alpha)
+    if isinstance(alpha, (Constant, Adaptive, Asymmetric)):
+        return alpha
+    if isinstance(alpha, Schedule):
+        return Adaptive(Never(), alpha)
+    if isinstance(alpha, (int, float)) and not isinstance(alpha, bool):
+        return Constant(float(alpha))
+    raise TypeError(f"alpha must be a number in [0, 1), a rule or its text, got {type(alpha).__name__}: see rl_rmsprop.rules")
+
+
+def resolve(rule: Rule, horizon: int) -> Rule:
+    """The same rule with a missing length of its schedule filled in: the whole training, `horizon` updates."""
+    return replace(rule, schedule=rule.schedule.resolve(horizon)) if isinstance(rule, Adaptive) else rule
+
+
+# A rule over time -----------------------------------------------------------------------------------------------------
+
+
+class Decision(NamedTuple):
+    """What a rule says at one update."""
+
+    state: State
+    beta: Tensor  # [R] float64
+    alarm: Tensor  # [R] bool
+
+
+def init(rule: Adaptive, keys: Tensor) -> State:
+    """The state before the first update; `keys` (int64, [] or [R]) names the runs for random controls."""
+    zero = torch.zeros(keys.shape, dtype=torch.float64, device=keys.device)
+    own = {"clock": zero, "since": zero + torch.inf, "alarms": zero, "statistic": zero, "notified": zero}
+    return own | {f"detector.{k}": v for k, v in rule.detector.init(keys).items()}
+
+
+def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
+    """One update: the signal x [R] in, β [R] out. A run whose `notified` is 1 reacts as if the detector had alarmed."""
+    inner = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
+    verdict = rule.detector.update(inner, x)
+    alarm = verdict.alarm | (state["notified"] > 0)
+    n = rule.reaction.clock(state["clock"] + 1, alarm)
+    m = torch.where(alarm, 0.0, state["since"] + 1)
+    beta = rule.reaction.beta(rule.schedule(n), m)
+    new = {
+        "clock": n,
+        "since": m,
+        "alarms": state["alarms"] + verdict.alarm,
+        "statistic": verdict.statistic,
+        "notified": torch.zeros_like(n),
+        **{f"detector.{k}": v for k, v in verdict.state.items()},
+    }
+    return Decision(new, beta, alarm)
+
+
+# Text form ------------------------------------------------------------------------------------------------------------
+
+JOINT = re.compile(r"(?<![0-9][eE])\+")  # a + between schedules, not the one in 1e+3
+
+
+def parse(spec: str) -> Rule:
+    """The rule that a text stands for; ValueError names what is wrong and what is allowed.
+
+    >>> parse("0.99")
+    Constant(beta=0.99)
+    >>> parse("cusum:arl=1000,max=0.999").schedule
+    Harmonic(max=0.999)
+    """
+    spec = spec.strip()
+    try:
+        return Constant(float(spec))
+    except ValueError as error:
+        if "β" in str(error):  # a number, but not a decay
+            raise
+    name, pairs = grammar.split(JOINT.split(spec)[0])
+    if name in LAWS:
+        return grammar.build(LAWS[name], pairs, spec)
+    if name in DETECTORS:
+        return parse_adaptive(name, pairs, spec)
+    schedule = parse_schedule(spec)
+    return schedule if isinstance(schedule, Constant) else Adaptive(Never(), schedule)
+
+
+def parse_schedule(spec: str) -> Schedule:
+    """A schedule's text; `+` joins schedules, a bare number is a constant."""
+    parts = tuple(parse_one_schedule(part) for part in JOINT.split(spec))
+    return parts[0] if len(parts) == 1 else Join(parts)
+
+
+def parse_one_schedule(spec: str) -> Schedule:
+    try:
+        return Constant(float(spec))
+    except ValueError as error:
+        if "β" in str(error):
+            raise
+    name, pairs = grammar.split(spec)
+    if name not in SCHEDULES:
+        known = [*SCHEDULES, *DETECTORS, *LAWS]
+        raise ValueError(f"β rule must be a number in [0, 1) or a known rule, got {name!r}: {grammar.nearest(name, known)}")
+    return grammar.build(SCHEDULES[name], pairs, spec)
+
+
+def parse_adaptive(name: str, pairs: dict[str, str], spec: str) -> Adaptive:
+    """A detector's text: its own keys, `signal`, `reaction` and its keys, `schedule` and its keys, in one flat list."""
+    pairs = dict(pairs)
+    reaction = lookup(REACTIONS, pairs.pop("reaction", "restart"), "reaction")
+    schedule = lookup(SCHEDULES, pairs.pop("schedule", "harmonic"), "schedule")
+    signal = pairs.pop("signal", "surprise")
+    owners: tuple[type[Any], ...] = (DETECTORS[name], reaction, schedule)
+    keys = [{f.name for f in fields(owner)} for owner in owners]
+    for key in pairs:
+        if not any(key in known for known in keys):
+            known = sorted({"signal", "reaction", "schedule"}.union(*keys))
+            raise ValueError(f"{spec!r} has no key {key!r}: {grammar.nearest(key, known)}")
+    built = (
+        grammar.build(owner, {k: v for k, v in pairs.items() if k in known}, spec)
+        for owner, known in zip(owners, keys, strict=True)
+    )
+    detector, reacts, runs = built
+    return Adaptive(detector, runs, reacts, signal)
+
+
+def lookup(table: dict[str, type[Any]], name: str, what: str) -> type[Any]:
+    """The entry of a table of variants; ValueError with the nearest name if there is none."""
+    if name not in table:
+        raise ValueError(f"{what} must be a known one, got {name!r}: {grammar.nearest(name, table)}")
+    return table[name]
+
+
+def text(rule: Rule | Schedule) -> str:
+    """The shortest text that `parse` turns into the same rule."""
+    if isinstance(rule, Constant):
+        return grammar.written(rule.beta)
+    if isinstance(rule, Join):
+        return "+".join(text(part) for part in rule.parts)
+    if isinstance(rule, Schedule):
+        return grammar.text(name_of(SCHEDULES, rule), [rule])
+    if isinstance(rule, Asymmetric):
+        return grammar.text("asymmetric", [rule])
+    if rule == Adaptive(Never(), rule.schedule):
+        return text(rule.schedule)
+    choices = [
+        f"{what}={name}"
+        for what, name, default in (
+            ("reaction", name_of(REACTIONS, rule.reaction), "restart"),
+            ("schedule", name_of(SCHEDULES, rule.schedule), "harmonic"),
+            ("signal", rule.signal, "surprise"),
+        )
+        if name != default
+    ]
+    name, _, rest = grammar.text(name_of(DETECTORS, rule.detector), [rule.detector, rule.reaction, rule.schedule]).partition(":")
+    return ":".join(filter(None, [name, ",".join(filter(None, [rest, *choices]))]))
+
+
+def text_or_none(rule: Rule) -> str | None:
+    """The rule's text, or None if one of its parts is not a known one (a user's own schedule, say)."""
+    try:
+        return text(rule)
+    except ValueError:
+        return None
+
+
+def name_of(table: dict[str, type[Any]], part: object) -> str:
+    """The name under which a table knows the type of `part`."""
+    names = [name for name, kind in table.items() if type(part) is kind]
+    if not names:
+        raise ValueError(f"{type(part).__name__} has no text form: known are {', '.join(table)}")
+    return names[0]
+
+
+def is_control(rule: Rule) -> bool:
+    """Whether the rule's alarms ignore the gradients (a control arm), as against a detector's."""
+    return isinstance(rule, Adaptive) and isinstance(rule.detector, Control) and not isinstance(rule.detector, Never)

@@ -1,0 +1,55 @@
+"""What a detector listens to: one number per run and update, computed from the gradient before E takes it.
+
+    surprise  = ln mean_i( g_i² / (Ê_i + ε²) )      how far g² is from what E predicted; scale-free, about 0 when Ê is right
+    grad_norm = ln ‖g‖²                             with the norm before clipping where the training loop reports it
+    cosine    = cos(g_t, g_{t−1})                   in [−1, 1]; rises when the gradient keeps its direction
+
+Every function takes the gradients of one parameter group as a list of tensors and returns a scalar, or [R] where the first
+axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is far below ε² cannot dominate the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+SIGNALS = {
+    "surprise": "ln mean(g²/Ê): how far squared gradients are from what E predicted; about 0 when E is right",
+    "grad_norm": "ln ‖g‖² before clipping; knows scale, so it also sees rewards grow",
+    "cosine": "cosine of this gradient with the last one; rises when the gradient keeps its direction",
+}
+"""Name → what it says."""
+
+TINY = 1e-38  # keeps logarithms of zero gradients finite
+
+
+def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
+    """Sum over all entries of all tensors, or over all but the first axis: a scalar, or [R]."""
+    sums = [t.flatten(1).sum(1) if runs else t.sum() for t in tensors]
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+
+
+def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
+    """ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
+    ratios = [g2 / (E + (eps * eps + TINY)) for g2, E in zip(squares, means, strict=True)]
+    count = sum(r.numel() for r in ratios) / (len(ratios[0]) if runs else 1)
+    return log(total(ratios, runs) / count)
+
+
+def squared_norm(squares: Sequence[Tensor], runs: bool) -> Tensor:
+    """‖g‖² from the squared gradients."""
+    return total(squares, runs)
+
+
+def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> Tensor:
+    """cos(g_t, g_{t−1}); 0 where one of the two is zero."""
+    dot = total([a * b for a, b in zip(grads, previous, strict=True)], runs)
+    lengths = total([a * a for a in grads], runs) * total([b * b for b in previous], runs)
+    return dot / (lengths.sqrt() + TINY)
+
+
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm in float64, finite at 0."""
+    return x.double().clamp(min=TINY).log()
