@@ -382,6 +382,12 @@ class AdaptiveRMSprop(RMSprop):
         order = (*STATS, "skipped")
         return {key: result[key].cpu() if self.runs else float(result[key]) for key in order}
 
+    @torch.no_grad()
+    def samples(self) -> tuple[Tensor, Tensor]:
+        """Ê and lr/(√Ê + ε) of at most 1024 evenly spaced entries of each parameter: two tensors [K], or [R, K] with `runs`."""
+        parts = [self._group_stats(i, g) for i, g in enumerate(self.param_groups)]
+        return torch.cat([part[0] for part in parts], -1).cpu(), torch.cat([part[1] for part in parts], -1).cpu()
+
     def _group_stats(self, index: int, group: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor, int, dict[str, Tensor]]:
         """Sampled Ê and effective lr [R, K], which are below ε, sum of squared updates [R], their number, scalars [R]."""
         E, rates, below, total, count = [], [], [], torch.zeros(()), 0

@@ -1,0 +1,175 @@
+"""The unit of work: the runs of one arm and environment that are trained together, from a spec to folders of results.
+
+    BatchSpec → environments, networks, optimizer → train() → Recorder → runs/<study>/<env>/<arm>/seed_0007/
+
+A run's files depend on its own settings and seed alone, not on which other runs are in the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import envs
+from agents.evaluation import episode_returns
+from agents.networks import ActorCritic
+from agents.settings import Settings
+from agents.training import train
+from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.recorder import Progress, Recorder
+
+EVALUATION_ENVS = 10
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """Everything that makes the results of some runs of one arm in one environment."""
+
+    folder: str
+    """The study's folder."""
+    env_id: str
+    """Gymnasium id."""
+    agent_name: str
+    """Name of the agent on the command line."""
+    agent: Settings
+    """The agent's settings."""
+    arm: Arm
+    """The β rule or baseline."""
+    seeds: tuple[int, ...]
+    """One run each."""
+    steps: int
+    """Environment steps per run: each run makes ⌈steps / (n_envs · n_steps)⌉ updates."""
+    eval_episodes: int = 100
+    """Episodes of the final evaluation with the greedy policy."""
+
+    @property
+    def updates(self) -> int:
+        """Optimizer updates of each run."""
+        return -(-self.steps // (self.agent.n_envs * self.agent.n_steps))
+
+    def run_folder(self, seed: int) -> Path:
+        """Where the run with this seed keeps its files."""
+        return Path(self.folder) / self.env_id.replace("/", "-") / self.arm.name / f"seed_{seed:04d}"
+
+
+def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
+    """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step."""
+    env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs)
+    policy = make_policy(spec, env)
+    optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
+    folders = [spec.run_folder(seed) for seed in spec.seeds]
+    for folder, seed in zip(folders, spec.seeds, strict=True):
+        (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", run_config(spec, seed))
+    recorder = Recorder(folders, optimizer, spec.updates, spec.arm.name, hparams(spec), aggregates=len(spec.seeds) > 1)
+    for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):  # type: ignore[arg-type]
+        if recorder.take(update):
+            report(recorder.progress())
+    env.close()
+    returns = evaluate_batch(spec, policy, spec.eval_episodes)
+    recorder.finish(returns.mean(1))
+    for r, folder in enumerate(folders):
+        save_weights(folder / "checkpoint" / "weights.npz", policy, r)
+
+
+def evaluate_batch(spec: BatchSpec, policy: ActorCritic, episodes: int, stochastic: bool = False) -> NDArray[np.float64]:
+    """Returns [R, episodes] in fresh environments whose seeds differ from those of training."""
+    env = envs.make(spec.env_id, [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes))
+    noise = generators(spec.seeds, "evaluation") if stochastic else None
+    try:
+        return episode_returns(env, policy, episodes, noise)
+    finally:
+        env.close()
+
+
+def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
+    """Freshly initialised networks of all runs."""
+    sizes = (env.observation_space.shape[0], int(env.action_space.n))
+    return ActorCritic(*sizes, spec.agent.hidden, generators(spec.seeds, "init"))
+
+
+def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
+    """A random stream of this purpose for each run."""
+    return [np.random.default_rng(envs.seed_sequence(seed, purpose)) for seed in seeds]
+
+
+def evaluation_seed(seed: int) -> int:
+    """The seed of the environments in which the run with `seed` is evaluated."""
+    return int(envs.seed_sequence(seed, "evaluation environments").generate_state(1)[0])
+
+
+# Files --------------------------------------------------------------------------------------------------------------------
+
+
+def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
+    """What made a run: enough to make it again."""
+    return {
+        "env": spec.env_id,
+        "agent": spec.agent_name,
+        "settings": asdict(spec.agent),
+        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical},
+        "seed": seed,
+        "steps": spec.steps,
+        "updates": spec.updates,
+        "eval_episodes": spec.eval_episodes,
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@lru_cache
+def commit() -> str | None:
+    """The git commit of this package's source, with `+` if files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def hparams(spec: BatchSpec) -> dict[str, str | float]:
+    """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
+    settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
+    return {"arm": spec.arm.rule, "env": spec.env_id, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
+
+
+def write_json(path: Path, content: object) -> None:
+    """Sorted, indented JSON with a final newline."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
+    """The weights of one run as plain arrays (numpy's format, no pickle)."""
+    np.savez(path, **{name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()})
+
+
+def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:
+    """Put saved weights back, one file a run."""
+    for r, path in enumerate(paths):
+        with np.load(path, allow_pickle=False) as arrays:
+            for name, theta in policy.named_parameters():
+                if arrays[name].shape != theta.shape[1:]:
+                    raise ValueError(f"{path}: {name} has {arrays[name].shape[0]} weights, the network {theta.shape[1]}")
+                theta.data[r] = torch.from_numpy(arrays[name])

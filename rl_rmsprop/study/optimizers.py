@@ -1,0 +1,75 @@
+"""From an arm to an optimizer: a β rule for AdaptiveRMSprop, or a baseline of torch.optim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import grammar, rules
+from rl_rmsprop.optimizer import AdaptiveRMSprop
+
+BASELINES: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "momentum": partial(torch.optim.SGD, momentum=0.9),
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": partial(torch.optim.RMSprop, alpha=0.99),
+    "adam": torch.optim.Adam,
+    "amsgrad": partial(torch.optim.Adam, amsgrad=True),
+    "adamax": torch.optim.Adamax,
+}
+"""Name on the command line → optimizer of torch; β₁ = 0.9, β₂ = 0.999 and ε as the arm has it."""
+
+WITHOUT_EPS = ("sgd", "momentum")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting under comparison: a β rule or a baseline."""
+
+    rule: str
+    """Text of a β rule, or the name of a baseline."""
+    eps: float = 1e-5
+    """ε of the optimizer, ≥ 0; Stable-Baselines3's A2C has 1e-5."""
+    bias_correction: bool = True
+    """Divide E by the weight it has received, so that arms do not also differ in how long their first steps are."""
+
+    @property
+    def name(self) -> str:
+        """A folder's name: letters, digits, dots, dashes, underscores."""
+        short = self.rule.replace("/", "-").replace("+", "_then_")
+        return short.replace(":", "_").replace(",", "_").replace("=", "")
+
+    @property
+    def canonical(self) -> str:
+        """The rule with defaults left out: two texts that mean the same have it in common."""
+        return self.rule if self.is_baseline else rules.text(rules.parse(self.rule))
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.rule in BASELINES
+
+
+def make_arm(text: str, baseline: bool = False, **options: Any) -> Arm:
+    """The arm that a text stands for; ValueError if it stands for nothing."""
+    if baseline:
+        if text not in BASELINES:
+            raise ValueError(f"baseline must be a known optimizer, got {text!r}: {grammar.nearest(text, BASELINES)}")
+        return Arm(text, **options)
+    rules.parse(text)
+    return Arm(text.strip(), **options)
+
+
+def make_optimizer(
+    arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int]
+) -> torch.optim.Optimizer:
+    """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates."""
+    if arm.is_baseline:
+        eps = {} if arm.rule in WITHOUT_EPS else {"eps": arm.eps}
+        return BASELINES[arm.rule](parameters, lr=lr, **eps)
+    rule = rules.resolve(rules.parse(arm.rule), updates)
+    return AdaptiveRMSprop(parameters, lr, rule, arm.eps, bias_correction=arm.bias_correction, runs=seeds)

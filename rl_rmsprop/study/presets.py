@@ -1,0 +1,31 @@
+"""Tuned settings of agents for environments; anything else starts from the agent's defaults."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from agents.a2c import A2C
+from agents.reinforce import Reinforce
+from agents.settings import Settings
+from rl_rmsprop import grammar
+
+AGENTS: dict[str, type[Settings]] = {"a2c": A2C, "reinforce": Reinforce}
+"""Name on the command line → settings."""
+
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("a2c", "CartPole-v1"): {"lr_schedule": "linear"},
+}
+"""(agent, environment) → settings that differ from the agent's defaults, tuned with RMSProp, β = 0.99."""
+
+
+def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Settings:
+    """The agent's settings: its defaults, then the environment's preset, then `overrides`."""
+    if agent not in AGENTS:
+        raise ValueError(f"agent must be a known one, got {agent!r}: {grammar.nearest(agent, AGENTS)}")
+    kind = AGENTS[agent]
+    known = {f.name for f in fields(kind)}
+    for name in overrides:
+        if name not in known:
+            raise ValueError(f"{agent} has no setting {name!r}: {grammar.nearest(name, known)}")
+    return kind(**{**PRESETS.get((agent, env_id), {}), **overrides})

@@ -1,0 +1,168 @@
+"""Writes down what a batch of runs does: a consumer of the training loop's records.
+
+Between logging steps it only counts; at a logging step it measures once for all runs and writes a row a run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.training import Update
+from rl_rmsprop import telemetry
+from rl_rmsprop.optimizer import STATS, AdaptiveRMSprop
+from rl_rmsprop.telemetry import EventFile, Table
+
+WINDOW = 100  # episodes that rollout/ep_rew_mean averages over
+HISTOGRAMS = 20  # per training
+EDGES = {"hist/log10_E": np.linspace(-20, 4, 97), "hist/log10_effective_lr": np.linspace(-8, 4, 97)}
+DETECTOR = {"statistic", "threshold", "alarms"}
+
+
+class Progress(NamedTuple):
+    """How far a batch is, for whoever watches."""
+
+    steps: int  # environment steps of all its runs together
+    episode_return: float  # mean over runs of the mean of the last 100 episodes, NaN before the first
+    beta: float  # mean over runs, NaN for baselines
+    alarms: float  # of all runs so far
+
+
+class RunFiles(NamedTuple):
+    """Open files of one run."""
+
+    metrics: Table
+    timing: Table
+    episodes: Table
+    events: EventFile
+
+
+class Recorder:
+    """Keeps the records of R runs in their folders."""
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        optimizer: torch.optim.Optimizer,
+        updates: int,
+        arm: str,
+        hparams: Mapping[str, str | float],
+        aggregates: bool,
+    ) -> None:
+        self._optimizer, self._updates = optimizer, updates
+        self._every = telemetry.logging_steps(updates)
+        self._every_histogram = max(self._every, updates // HISTOGRAMS // self._every * self._every)
+        self._files = [open_files(folder) for folder in folders]
+        self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
+        self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
+        self._steps = np.zeros(len(folders), np.int64)
+        self._columns: dict[str, NDArray[np.float64]] = {}
+        self._started = time.perf_counter()
+        for files in self._files:
+            for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), arm):
+                files.events.add(0, summary)
+            files.events.add(0, telemetry.layout(aggregates))
+        self._measure(1)
+
+    def take(self, update: Update) -> bool:
+        """One record; returns whether this was a logging step."""
+        self._keep_episodes(update)
+        self._keep_range()
+        self._steps = update.steps
+        logging = update.index % self._every == 0 or update.index == self._updates
+        if logging and update.index < self._updates:
+            self._write(self._measured(update))
+        elif logging:
+            self._columns = self._measured(update)  # the last row waits for the evaluation
+        if update.index % self._every_histogram == 0:
+            self._write_histograms()
+        self._measure(update.index + 1)
+        return logging
+
+    def finish(self, mean_reward: NDArray[np.float64]) -> None:
+        """Write the last row, with the final evaluation of each run [R], and close the files."""
+        self._write({**self._columns, "eval/mean_reward": mean_reward})
+        for files in self._files:
+            for file in files:
+                file.close()
+
+    def progress(self) -> Progress:
+        """How far the batch is."""
+        returns = [np.mean(episode_returns) for episode_returns, _ in self._recent if episode_returns]
+        beta, alarms = (self._columns.get(tag, np.array([math.nan])) for tag in ("optim/beta", "detector/alarms"))
+        mean_return = float(np.mean(returns)) if returns else math.nan
+        return Progress(int(self._steps.sum()), mean_return, float(beta.mean()), float(np.nansum(alarms)))
+
+    def _measure(self, index: int) -> None:
+        """Have the optimizer measure the surprise in the update with this index if it will be logged."""
+        if isinstance(self._optimizer, AdaptiveRMSprop):
+            self._optimizer.measure_surprise = index % self._every == 0 or index == self._updates
+
+    def _keep_episodes(self, update: Update) -> None:
+        for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
+            returns, lengths = self._recent[run]
+            returns.append(episode_return)
+            lengths.append(length)
+            self._files[run].episodes.write({"step": step, "return": episode_return, "length": length})
+
+    def _keep_range(self) -> None:
+        beta = self._optimizer.param_groups[0].get("alpha")
+        if isinstance(beta, Tensor):
+            low, high = self._range or (beta, beta)
+            self._range = (torch.minimum(low, beta), torch.maximum(high, beta))
+
+    def _measured(self, update: Update) -> dict[str, NDArray[np.float64]]:
+        """Every scalar of this step, each [R]."""
+        columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm, **update.metrics()}
+        for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
+            columns[name] = np.array([np.mean(v) if v else math.nan for v in values])
+        if isinstance(self._optimizer, AdaptiveRMSprop):
+            stats = self._optimizer.stats()
+            columns |= {f"{'detector' if k in DETECTOR else 'optim'}/{k}": stats[k] for k in STATS if k != "clock"}
+            low, high = self._range or (stats["beta"], stats["beta"])
+            columns |= {"optim/beta_min": low, "optim/beta_max": high}
+            self._range = None
+        return {tag: np.asarray(values, dtype=np.float64) for tag, values in columns.items()}
+
+    def _write(self, columns: dict[str, NDArray[np.float64]]) -> None:
+        self._columns = columns
+        elapsed = time.perf_counter() - self._started
+        rows = dict(zip(columns, np.stack(list(columns.values())).tolist(), strict=True))
+        for r, files in enumerate(self._files):
+            row = {tag: values[r] for tag, values in rows.items() if values[r] == values[r]}
+            step = int(row.pop("step"))
+            files.metrics.write({"step": step, **row})
+            timing = {"time/seconds": elapsed, "time/steps_per_second": float(self._steps.sum()) / elapsed}
+            files.timing.write({"step": step, **timing})
+            files.events.add(step, telemetry.scalars({**row, "time/steps_per_second": timing["time/steps_per_second"]}))
+            files.events.flush()
+
+    def _write_histograms(self) -> None:
+        if not isinstance(self._optimizer, AdaptiveRMSprop):
+            return
+        samples = self._optimizer.samples()
+        for (tag, edges), values in zip(EDGES.items(), samples, strict=True):
+            logs = np.log10(np.maximum(values.numpy(), 1e-38))
+            for r, files in enumerate(self._files):
+                files.events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
+
+
+def open_files(folder: Path) -> RunFiles:
+    """Start the files of one run, replacing what an earlier attempt left."""
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    return RunFiles(
+        Table(folder / "metrics.csv", ("step", *telemetry.TAGS)),
+        Table(folder / "timing.csv", ("step", "time/seconds", "time/steps_per_second")),
+        Table(folder / "episodes.csv", ("step", "return", "length")),
+        EventFile(folder),
+    )

@@ -1,0 +1,159 @@
+"""What is written down about a run, and in which form: tags, TensorBoard event files, tables of numbers.
+
+`metrics.csv` is the truth: a row a logging step, a column a tag, floats as `repr` writes them, nothing of wall-clock.
+TensorBoard's event file is a view of it. All values of a step go into one record, each tag once (the fast loader drops a
+second value of the same step), and a tag gets at most `POINTS` values (the viewer samples beyond 1000).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c  # TensorBoard's own checksum is pure Python and a hundred times slower
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import summary as torch_summary
+
+POINTS = 400
+"""Logging steps of one training; each tag gets at most this many values, and one more for the final evaluation."""
+
+OPTIMIZER_TAGS = (
+    "optim/beta", "optim/beta_min", "optim/beta_max", "optim/window", "optim/E_q05", "optim/E_q50", "optim/E_q95",
+    "optim/effective_lr_q05", "optim/effective_lr_q50", "optim/effective_lr_q95", "optim/update_rms", "optim/grad_norm",
+    "optim/surprise", "optim/share_below_eps",
+)  # fmt: skip
+DETECTOR_TAGS = ("detector/statistic", "detector/threshold", "detector/alarms")
+AGENT_TAGS = (
+    "rollout/ep_rew_mean", "rollout/ep_len_mean", "eval/mean_reward", "train/policy_loss", "train/value_loss",
+    "train/entropy", "train/explained_variance",
+)  # fmt: skip
+TAGS = (*AGENT_TAGS, *OPTIMIZER_TAGS, *DETECTOR_TAGS)
+"""Every scalar of a run, in the order of the columns of metrics.csv; x is the run's environment steps."""
+
+CHARTS = {
+    "Return": "rollout/ep_rew_mean",
+    "β": "optim/beta",
+    "E (median)": "optim/E_q50",
+    "Effective lr (median)": "optim/effective_lr_q50",
+    "Detector": "detector/(statistic|threshold)",
+    "Alarms so far": "detector/alarms",
+}
+"""Title → tags (a regular expression) of the charts on TensorBoard's Custom Scalars tab."""
+
+
+class Table:
+    """A CSV file that grows row by row; every row is on disk's way (flushed) as soon as it is written."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._file = path.open("w", encoding="utf-8", newline="\n")
+        self._file.write(",".join(columns) + "\n")
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """One row; columns that are missing in `row` stay empty."""
+        self._file.write(",".join(repr(row[c]) if c in row else "" for c in self._columns) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Columns of a CSV file by name; empty cells are NaN."""
+    with path.open(encoding="utf-8") as file:
+        names = file.readline().rstrip("\n").split(",")
+        rows = [[float(cell) if cell else math.nan for cell in line.rstrip("\n").split(",")] for line in file]
+    columns = np.array(rows, dtype=float).reshape(len(rows), len(names)).T
+    return dict(zip(names, columns, strict=True))
+
+
+class EventFile:
+    """One TensorBoard event file: records of length, checksum, protobuf, checksum."""
+
+    def __init__(self, folder: Path) -> None:
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
+        self._file = (folder / name).open("wb")
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, step: int, summary: Summary) -> None:
+        """Append one summary at `step`."""
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _write(self, event: Event) -> None:
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        self._file.write(length + checksum(length) + data + checksum(data))
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def checksum(data: bytes) -> bytes:
+    """TensorFlow's masked CRC-32C of a record's part."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def scalars(values: Mapping[str, float]) -> Summary:
+    """All scalars of one step in one summary; NaN is left out, since a curve cannot show it."""
+    return Summary(value=[Summary.Value(tag=k, simple_value=v) for k, v in values.items() if v == v])
+
+
+def histogram(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Summary:
+    """Counts of `values` between fixed `edges`; what lies outside counts in the outermost bins."""
+    inside = np.clip(values, edges[0], edges[-1])
+    counts, _ = np.histogram(inside, edges)
+    return torch_summary.histogram_raw(
+        tag, inside.min(), inside.max(), len(inside), inside.sum(), np.square(inside).sum(), edges[1:].tolist(), counts.tolist()
+    )
+
+
+def layout(aggregates: bool) -> Summary:
+    """The Custom Scalars tab: with `aggregates` first the arms with their intervals over seeds, then single runs."""
+    runs = {title: ["Multiline", [f"^{tags}$"]] for title, tags in CHARTS.items()}
+    arms = {
+        title: ["Margin", [aggregate_tag(tag, part) for part in ("iqm", "low", "high")]]
+        for title, tag in CHARTS.items()
+        if "(" not in tag
+    }
+    return torch_summary.custom_scalars({"Arms: IQM over seeds, 95 % interval": arms, "Runs": runs} if aggregates else {"Runs": runs})
+
+
+def aggregate_tag(tag: str, part: str) -> str:
+    """The tag under which an aggregate run holds the IQM, or the low or high end of its interval, of a run's tag."""
+    return f"{tag.replace('/', '_')}/{part}"
+
+
+def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: str) -> list[Summary]:
+    """The HParams tab: settings of this run, the scalars to show for it, and the group (arm) to average over.
+
+    Every run of a study must give the same keys: the tab takes its columns from the first run it finds.
+    """
+    experiment, start, end = torch_summary.hparams(dict(values), dict.fromkeys(metrics, 0.0))
+    data = HParamsPluginData.FromString(start.value[0].metadata.plugin_data.content)
+    data.session_start_info.group_name = group
+    start.value[0].metadata.plugin_data.content = data.SerializeToString()
+    return [experiment, start, end]
+
+
+def logging_steps(updates: int) -> int:
+    """Updates from one logging step to the next, so that there are at most POINTS."""
+    return max(1, math.ceil(updates / POINTS))
+
+
+def floats(values: Mapping[str, Any], run: int) -> dict[str, float]:
+    """One run's numbers out of tensors [R]."""
+    return {key: float(value[run]) for key, value in values.items()}
