@@ -26,7 +26,7 @@ from rl_rmsprop import rules, signals
 from rl_rmsprop.rules import Adaptive, Asymmetric, Constant, Rule
 from rl_rmsprop.schedules import Schedule, check_beta
 
-SAMPLE = 1024  # entries of each parameter (and run) that stats() takes quantiles over
+SAMPLE = 256  # entries of each parameter (and run) that stats() takes quantiles over
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
 OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "_rules", "_observed", "_surprise")
 
@@ -355,7 +355,7 @@ class AdaptiveRMSprop(RMSprop):
         """What the optimizer is doing, over all groups: floats, or with `runs` float64 tensors [R]. Synchronises.
 
         beta, window (1/(1 − β), in updates); E_q05, E_q50, E_q95 (quantiles of Ê over parameters), effective_lr_q05, …_q50,
-        …_q95 (of lr/(√Ê + ε)), from at most 1024 evenly spaced entries of each parameter; share_below_eps (share of those
+        …_q95 (of lr/(√Ê + ε)), from at most 256 evenly spaced entries of each parameter; share_below_eps (share of those
         with √Ê < ε, where β hardly matters); update_rms (root mean square of the last update, all entries, from the gradients
         still there); surprise (of the last update, NaN unless a rule listens to it or `measure_surprise` is set);
         clock (updates since the start or restart), statistic, threshold, alarms (so far) of the detector, NaN without one;
@@ -370,7 +370,7 @@ class AdaptiveRMSprop(RMSprop):
         result["window"] = 1 / (1 - result["beta"])
         for name, values in (("E", torch.cat(E, -1)), ("effective_lr", torch.cat(rates, -1))):
             for q, value in zip((5, 50, 95), quantiles(values), strict=True):
-                result[f"{name}_q{q:02d}"] = value
+                result[f"{name}_q{q:02d}"] = value.double()
         result["share_below_eps"] = torch.cat(below, -1).double().mean(-1)
         result["update_rms"] = (torch.stack(squares).sum(0) / sum(counts)).sqrt()
         statistics, thresholds = (torch.stack([s[key] for s in scalars]) for key in ("statistic", "threshold"))
@@ -384,7 +384,7 @@ class AdaptiveRMSprop(RMSprop):
 
     @torch.no_grad()
     def samples(self) -> tuple[Tensor, Tensor]:
-        """Ê and lr/(√Ê + ε) of at most 1024 evenly spaced entries of each parameter: two tensors [K], or [R, K] with `runs`."""
+        """Ê and lr/(√Ê + ε) of at most 256 evenly spaced entries of each parameter: two tensors [K], or [R, K] with `runs`."""
         parts = [self._group_stats(i, g) for i, g in enumerate(self.param_groups)]
         return torch.cat([part[0] for part in parts], -1).cpu(), torch.cat([part[1] for part in parts], -1).cpu()
 
@@ -398,7 +398,7 @@ class AdaptiveRMSprop(RMSprop):
             mean, root = variance(slot, group), denominator(slot, group)
             lr = column(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
             update = lr * (slot.g / root if slot.buffer is None else slot.buffer)
-            total = total.to(p.device) + signals.total([update.double().square()], self.runs is not None)
+            total = total.to(p.device) + signals.total([update.square()], self.runs is not None).double()
             count += p.numel() // (self.runs or 1)
             rows = [x.reshape(self.runs or 1, -1) for x in (mean, lr / root)]
             pick = torch.linspace(0, rows[0].shape[1] - 1, min(SAMPLE, rows[0].shape[1]), device=p.device).long()
@@ -406,7 +406,7 @@ class AdaptiveRMSprop(RMSprop):
             rates.append(rows[1][:, pick])
             below.append(E[-1] < (group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2))
         columns = [torch.cat(x, -1) if self.runs else torch.cat(x, -1)[0] for x in (E, rates, below)]
-        return columns[0].double(), columns[1].double(), columns[2], total, count, self._rule_stats(index, group)
+        return columns[0], columns[1], columns[2], total, count, self._rule_stats(index, group)
 
     def _rule_stats(self, index: int, group: dict[str, Any]) -> dict[str, Tensor]:
         """β, surprise, and the detector's numbers of one group, each [R]."""
@@ -550,7 +550,8 @@ def column(x: Tensor, like: Tensor) -> Tensor:
 
 def quantiles(x: Tensor) -> Tensor:
     """The 5, 50 and 95 % quantiles over the last axis: [3, …]."""
-    return torch.quantile(x, torch.tensor([0.05, 0.5, 0.95], dtype=x.dtype, device=x.device), dim=-1)
+    x = x.float()  # torch has no quantile of half precision
+    return torch.quantile(x, torch.tensor([0.05, 0.5, 0.95], device=x.device), dim=-1)
 
 
 # What is allowed -----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as torch_summary
 
-POINTS = 400
+POINTS = 250
 """Logging steps of one training; each tag gets at most this many values, and one more for the final evaluation."""
 
 OPTIMIZER_TAGS = (
