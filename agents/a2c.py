@@ -29,7 +29,7 @@ class A2C(Settings):
 
     def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
         """One update of all runs; returns what the networks said of the rollout before it."""
-        seen = evaluate(policy, rollout, self.gamma, self.gae_lambda)
+        seen = evaluate(policy, rollout, self, self.gae_lambda)
         advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
         loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
         descend(loss)

@@ -15,6 +15,7 @@ from torch import Tensor
 from agents.networks import ActorCritic
 from agents.returns import advantages
 from agents.rollout import Rollout
+from agents.settings import Settings
 
 Descend = Callable[[Tensor], None]
 """One optimizer update on a loss [R]; the agents call it, the training loop provides it."""
@@ -31,14 +32,15 @@ class Evaluation(NamedTuple):
     valid: Tensor  # 1 where the step counts, 0 where it only reset the environment
 
 
-def evaluate(policy: ActorCritic, rollout: Rollout, gamma: float, gae_lambda: float) -> Evaluation:
-    """Run both networks over the rollout and estimate advantages (see agents/returns.py)."""
+def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lambda: float) -> Evaluation:
+    """Run both networks over the rollout and estimate advantages (see agents/returns.py); rewards are scaled here."""
     steps, runs, envs = rollout.actions.shape
     states = by_run(rollout.observations)  # [R, (T + 1)·N, O]
     all_values = policy.values(states)  # [R, (T + 1)·N]
     by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1)  # [T + 1, R, N]
+    rewards = rollout.rewards * settings.reward_scale
     advantage = by_run(
-        advantages(rollout.rewards, by_time, rollout.terminated, rollout.truncated, gamma, gae_lambda)
+        advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda)
     )
     log_pi = torch.log_softmax(policy.logits(states[:, : steps * envs]), -1)  # [R, B, A]
     value = all_values[:, : steps * envs]

@@ -28,7 +28,7 @@ class Reinforce(Settings):
 
     def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
         """One update of all runs; returns what the networks said of the rollout before it."""
-        seen = evaluate(policy, rollout, self.gamma, gae_lambda=1.0)  # λ = 1: A = G − b(s)
+        seen = evaluate(policy, rollout, self, gae_lambda=1.0)  # λ = 1: A = G − b(s)
         advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
         loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
         descend(loss)

@@ -25,6 +25,9 @@ class Settings:
     """Weight of the entropy bonus, ≥ 0."""
     max_grad_norm: float = 0.5
     """Each run's gradient is scaled down to this norm if it is longer, > 0; inf never clips."""
+    reward_scale: float = 1.0
+    """Rewards are multiplied by this for learning, > 0; reported returns are not. Brings values near 1, where a critic of
+    small initial weights can reach them and its gradient does not drown the policy's when both are clipped together."""
     normalize_advantage: bool = False
     """Scale advantages to mean 0, standard deviation 1 within each run's window."""
     hidden: tuple[int, ...] = (64, 64)
@@ -36,7 +39,7 @@ class Settings:
         for name in ("gamma", "gae_lambda"):
             if hasattr(self, name):
                 require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
-        for name in ("lr", "max_grad_norm"):
+        for name in ("lr", "max_grad_norm", "reward_scale"):
             require(getattr(self, name) > 0, name, "greater than 0", getattr(self, name))
         require(self.lr < float("inf"), "lr", "finite", self.lr)
         for name in ("vf_coef", "ent_coef"):
