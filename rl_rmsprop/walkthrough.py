@@ -175,7 +175,7 @@ PROSE: tuple[tuple[str, int, dict[str, str]], ...] = (
 
 SECTIONS = (
     *("Opening", "Adagrad's Problem", "The Fix", "Walkthrough", "Gradient Flow", "Trace Table", "Below Trace Table"),
-    *("β Sensitivity", "Code", "Below Code", "Honest Limitations", "Test Your Understanding"),
+    *("β Sensitivity", "Code", "Below Code", "Test Your Understanding"),
 )
 """Where in the post a number stands, from top to bottom."""
 
@@ -364,11 +364,11 @@ def where_eps_goes() -> str:
     return section(
         "2. Where ε goes",
         paragraph(
-            "The post's formula has ε inside the root, η/√(E + ε); its code has it outside, η/(√E + ε). Where E = 0 they differ: "
-            f"lr2 at step 1 is {number(outside)} with ε outside, {number(inside, 0)} with ε inside, and in neither case the 3162 that "
-            "the post prints. It does no harm here, since it multiplies g2 = 0. Where E is not 0 both forms agree to the digits "
-            f"shown. PyTorch puts ε outside, and so does this package by default; inside, {number(EPS)} bounds lr as "
-            f"{number(math.sqrt(EPS), 4)} would outside."
+            "The post's formula has ε inside the root, η/√(E + ε); its code has it outside, η/(√E + ε). Where E = 0 they "
+            f"differ: lr2 at step 1 is {number(outside)} with ε outside, {number(inside, 0)} with ε inside, and in neither "
+            "case the 3162 that the post prints. It does no harm here, since it multiplies g2 = 0. Where E is not 0 both "
+            "forms agree to the digits shown. PyTorch puts ε outside, and so does this package by default; inside, "
+            f"{number(EPS)} bounds lr as {number(math.sqrt(EPS), 4)} would outside."
         ),
     )
 
@@ -389,15 +389,15 @@ def beside_adagrad() -> str:
             ["step", "Adagrad", "RMSProp", "ratio", "with E/w"], [[f"{t}", *map(number, row)] for t, row in enumerate(rates, 1)]
         ),
         paragraph(
-            f"At step 5 the post compares lr1 = 0.319 with Adagrad's {number(sums.lr[4, 0], 3)}; right is {number(post.lr[4, 0], 3)}, "
-            f"so RMSProp's is {number(rates[4, 2], 1)}× larger, not 3×."
+            f"At step 5 the post compares lr1 = 0.319 with Adagrad's {number(sums.lr[4, 0], 3)}; right is "
+            f"{number(post.lr[4, 0], 3)}, so RMSProp's is {number(rates[4, 2], 1)}× larger, not 3×."
         ),
         paragraph(
-            f"Much of the difference is not the window but the start. At step 3 Adagrad's G1 is {ratio:.1f}× RMSProp's E1, as the post "
-            f"says. But E1 has by then received only w = 1 − β³ = {1 - BETA**3:.3f} of its weight, which alone makes {start:.1f}×. The "
-            f"remaining {ratio / start:.1f}× is a sum of 3 numbers against their mean; the window has hardly begun to forget. The last "
-            f"column divides the start out: at step 1 it is Adagrad's {number(mean.lr[0, 0], 3)}, and the 3× of the post's first step is "
-            f"1/√(1−β) = {1 / math.sqrt(1 - BETA):.2f}."
+            f"Much of the difference is not the window but the start. At step 3 Adagrad's G1 is {ratio:.1f}× RMSProp's E1, as "
+            f"the post says. But E1 has by then received only w = 1 − β³ = {1 - BETA**3:.3f} of its weight, which alone makes "
+            f"{start:.1f}×. The remaining {ratio / start:.1f}× is a sum of 3 numbers against their mean; the window has "
+            "hardly begun to forget. The last column divides the start out: at step 1 it is Adagrad's "
+            f"{number(mean.lr[0, 0], 3)}, and the 3× of the post's first step is 1/√(1−β) = {1 / math.sqrt(1 - BETA):.2f}."
         ),
     )
 
@@ -415,15 +415,15 @@ def beta_sensitivity() -> str:
         "After 5 steps, as the post prints it, right, and with bias correction:",
         grid(["β", "post: w1", "w2", "right: w1", "w2", "with E/w: w1", "w2", "1/√(1−β)"], rows),
         paragraph(
-            "All six numbers of the post's table are wrong, and so is their order: without bias correction a larger β moves farther at "
-            f"the start, not less far. The row β = 0.9 also contradicts the post's own trace, {CODE_OUTPUT[4][6]} and "
-            f"{CODE_OUTPUT[4][7]}."
+            "All six numbers of the post's table are wrong, and so is their order: without bias correction a larger β moves "
+            f"farther at the start, not less far. The row β = 0.9 also contradicts the post's own trace, {CODE_OUTPUT[4][6]} "
+            f"and {CODE_OUTPUT[4][7]}."
         ),
         paragraph(
-            "Why: E starts at 0, so the first step is η/√(1−β), the last column in units of η. A large β is a hidden warm-up run "
-            f"backwards: the longest steps come first. It makes w1 differ {spread[0]:.1f}× between β = 0.5 and 0.99, w2 "
-            f"{spread[1]:.1f}×. Divide it out, Ê = E/w, and {spread[2]:.2f}× and {spread[3]:.2f}× are left. Compare values of β with "
-            "bias correction on, or you compare warm-ups."
+            "Why: E starts at 0, so the first step is η/√(1−β), the last column in units of η. A large β is a hidden warm-up "
+            f"run backwards: the longest steps come first. It makes w1 differ {spread[0]:.1f}× between β = 0.5 and 0.99, w2 "
+            f"{spread[1]:.1f}×. Divide it out, Ê = E/w, and {spread[2]:.2f}× and {spread[3]:.2f}× are left. Compare values of "
+            "β with bias correction on, or you compare warm-ups."
         ),
     )
 
@@ -450,7 +450,8 @@ def list_of_misprints() -> str:
     return section(
         "5. Misprints of the post",
         paragraph(
-            f"Of {len(quotes())} printed numbers that can be computed, {len(found)} are wrong by more than rounding. Wrong numbers:"
+            f"Of {len(quotes())} printed numbers that can be computed, {len(found)} are wrong by more than rounding. Wrong "
+            "numbers:"
         ),
         misprint_grid(m for m in found if not m.slip),
         "Wrong in the last digits only, mostly from rounding on the way:",
@@ -465,16 +466,17 @@ def wrong_claims() -> tuple[str, ...]:
     registered, all_but_a_hundredth = 1 - 0.99**100, math.ceil(math.log(0.01) / math.log(0.99))
     calm = next(n for n in range(1, 1000) if overshoot(0.99, n=n) <= 2)
     return (
-        'The Fix: "η / √(E + ε)" is not the formula of the code, "eta / (np.sqrt(E) + eps)" (section 2).',
+        'The Fix: "η / √(E[g²]_t + ε)" is not the formula of the code, "eta / (np.sqrt(E) + eps)" (section 2).',
+        'The Fix: "β = 0.9 (default)": so in Keras; in PyTorch and in this package β is called alpha and its default is 0.99.',
         'Walkthrough: "11× smaller because it doesn\'t carry the full sum", "3.4× larger because the effective learning rate '
         'stabilizes": the larger part of both is the start at E = 0 (section 3).',
         "β Sensitivity: the order of the table; the larger β is, the longer the first steps are (section 4).",
         'β Sensitivity: "a new pattern takes 100 steps to fully register" with β = 0.99: after 100 steps '
         f"{registered:.0%} of it is in E; 99% takes {all_but_a_hundredth}.",
-        'β Sensitivity: "0.9 (default)": so in Keras; in PyTorch and in this package β is called alpha and its default is 0.99.',
-        'Honest Limitations: with β = 0.99 a "sudden increase takes 100 steps to register": it is the side that registers fast, since '
-        f"the large g² enters E itself. After a tenfold rise the first step is {overshoot(0.99):.1f}× the steady one, from the "
-        f"{calm}th on at most 2×. The slow side is a tenfold fall: {updates_to_recover(0.99)} updates until half the step is back.",
+        'Honest Limitations: with β = 0.99 a "sudden increase … takes 100 steps to register": it is the side that registers '
+        f"fast, since the large g² enters E itself. After a tenfold rise the first step is {overshoot(0.99):.1f}× the steady "
+        f"one, from the {calm}th on at most 2×. The slow side is a tenfold fall: {updates_to_recover(0.99)} updates until "
+        "half the step is back.",
         'Test Your Understanding: "when β=1, RMSProp reduces to Adagrad": with β = 1 E never moves (question 1).',
     )
 
@@ -483,14 +485,14 @@ def question_1() -> str:
     """β = 1 and β = 0."""
     gap = np.abs(harmonic_rmsprop().theta - adagrad().theta).max()
     sign = rmsprop(0.0)
+    rates = ", ".join(number(x, 3) for x in sign.lr[:, 0])
     return (
-        "β = 1 and β = 0. With β = 1, E ← E: it stays 0 for ever, and the effective learning rate is "
-        f"η/ε = {number(LR / EPS)}. That is not Adagrad. "
-        "Adagrad is β_n = 1 − 1/n with step size η/√n: E is then the mean of all g² and n·E their sum G, so (η/√n)/√E = η/√G. On the "
-        f"five steps the weights of the two agree to {number(gap)} (ε is all that differs). With β = 0, E = g² and the step is "
-        f"η·g/|g|: sign descent. The effective learning rate is η/|g|, here {', '.join(number(x, 3) for x in sign.lr[:, 0])} for w1, and "
-        f"the weights after 5 steps are {number(sign.theta[-1, 0], 1)} and {number(sign.theta[-1, 1], 1)}: η times the number of "
-        "gradients that are not 0."
+        "β = 1 and β = 0. With β = 1, E ← E: it stays 0 for ever, and the effective learning rate is η/ε = "
+        f"{number(LR / EPS)}. That is not Adagrad. Adagrad is β_n = 1 − 1/n with step size η/√n: E is then the mean of all g² "
+        f"and n·E their sum G, so (η/√n)/√E = η/√G. On the five steps the weights of the two agree to {number(gap)} (ε is all "
+        "that differs). With β = 0, E = g² and the step is η·g/|g|: sign descent. The effective learning rate is η/|g|, here "
+        f"{rates} for w1, and the weights after 5 steps are {number(sign.theta[-1, 0], 1)} and "
+        f"{number(sign.theta[-1, 1], 1)}: η times the number of gradients that are not 0."
     )
 
 
@@ -499,12 +501,12 @@ def question_2() -> str:
     g2, age = GRADIENTS[:3, 0] ** 2, np.array([2, 1, 0])
     slow, fast = ((1 - b) * b**age * g2 for b in (BETA, 0.5))
     w_slow, w_fast = 1 - BETA**3, 1 - 0.5**3
+    sum_slow, sum_fast = (" + ".join(f"{x:.5f}" for x in parts) for parts in (slow, fast))
     return (
-        f"E1 at step 3. β = 0.9: {' + '.join(f'{x:.5f}' for x in slow)} = {slow.sum():.5f}, the post's 0.0437. β = 0.5: "
-        f"{' + '.join(f'{x:.5f}' for x in fast)} = {fast.sum():.5f}. The share of step 1 in E1 falls from {slow[0] / slow.sum():.0%} to "
-        f"{fast[0] / fast.sum():.0%}. In absolute terms it grows ({slow[0]:.5f} to {fast[0]:.5f}), because with β = 0.5 E has by then "
-        f"received w = {w_fast:.3f} of its weight, with 0.9 only {w_slow:.3f}; Ê = E/w is {fast.sum() / w_fast:.4f} and "
-        f"{slow.sum() / w_slow:.4f}."
+        f"E1 at step 3. β = 0.9: {sum_slow} = {slow.sum():.5f}, the post's 0.0437. β = 0.5: {sum_fast} = {fast.sum():.5f}. "
+        f"The share of step 1 in E1 falls from {slow[0] / slow.sum():.0%} to {fast[0] / fast.sum():.0%}. In absolute terms it "
+        f"grows ({slow[0]:.5f} to {fast[0]:.5f}), because with β = 0.5 E has by then received w = {w_fast:.3f} of its weight, "
+        f"with 0.9 only {w_slow:.3f}; Ê = E/w is {fast.sum() / w_fast:.4f} and {slow.sum() / w_slow:.4f}."
     )
 
 
@@ -512,11 +514,11 @@ def question_3() -> str:
     """The steady state, and Adam's."""
     fast, slow = (math.ceil(math.log(0.01) / math.log(beta)) for beta in (BETA, 0.999))
     return (
-        f"Steady state. With constant |g|, E → g² and the effective learning rate → η/|g|: for |g| = 0.4 it is {LR / 0.4:.2f}. Adam's is "
-        f"the same, since its bias correction 1 − β^t → 1: 99% of the way after {fast} updates with β = 0.9, {slow} with Adam's usual "
-        f"0.999. Before that they differ: after 10 updates of a constant gradient RMSProp's step is still "
-        f"{1 / math.sqrt(1 - BETA**10):.2f}× the steady one, Adam's is right from the first. And Adam multiplies by the running mean of "
-        "g, not by g: the same for a constant gradient, a shorter step for a noisy one."
+        "Steady state. With constant |g|, E → g² and the effective learning rate → η/|g|: for |g| = 0.4 it is "
+        f"{LR / 0.4:.2f}. Adam's is the same, since its bias correction 1 − β^t → 1: 99% of the way after {fast} updates with "
+        f"β = 0.9, {slow} with Adam's usual 0.999. Before that they differ: after 10 updates of a constant gradient RMSProp's "
+        f"step is still {1 / math.sqrt(1 - BETA**10):.2f}× the steady one, Adam's is right from the first. And Adam "
+        "multiplies by the running mean of g, not by g: the same for a constant gradient, a shorter step for a noisy one."
     )
 
 
@@ -524,11 +526,13 @@ def question_4() -> str:
     """What theory says, by a three-line counterexample."""
     short, long, sums = (rare_large_gradient(beta) for beta in (0.1, 0.99, None))
     return (
-        "Without a paper. An idea spreads by word of mouth if it takes three lines to try and helps at once. Theory came years later, "
-        "with a counterexample (Reddi, Kale & Kumar 2018): losses 3x, −x, −x in turn, x in [−1, 1], best x = −1. After 3000 updates "
-        f"with step size 0.5/√t RMSProp with β = 0.1 is at x = {short:+.2f}, the worst point, because it has forgotten the rare large "
-        f"gradient by the next update; with β = 0.99 it is at {long:+.2f}, Adagrad at {sums:+.2f}. For every β < 1 some problem breaks "
-        "RMSProp, for every problem some β is large enough: no guarantee for the algorithm, a good one for the practice of choosing β."
+        "Without a paper. An idea spreads by word of mouth if it takes three lines to try and helps at once. Theory came "
+        "years later, with a counterexample (Reddi, Kale & Kumar 2018): losses 3x, −x, −x in turn, x in [−1, 1], best x = "
+        f"−1. After 3000 updates with step size 0.5/√t RMSProp with β = 0.1 is at x = {short:+.2f}, the worst point, because "
+        f"it has forgotten the rare large gradient by the next update; with β = 0.99 it is at {long:+.2f}, Adagrad at "
+        f"{sums:+.2f}. For every β < 1 some problem breaks RMSProp (the same paper), and for every finite sum of smooth losses "
+        "some β is large enough to come near a critical point (Shi et al. 2021): no guarantee for the algorithm, a good one for "
+        "the practice of choosing β."
     )
 
 
@@ -539,15 +543,17 @@ def question_5() -> str:
     return (
         "β over time. No constant is right (table below). Three answers, each a text that the option --beta takes:\n\n"
         f"a) A schedule, from short to long memory. linear:start=0.5,end=0.99 is at {half_way:.3f} half-way, a window of "
-        f"{1 / (1 - half_way):.1f} updates; with space=window added at {1 - memory:.3f}, a window of {1 / memory:.1f}. harmonic:max=0.99 "
-        "is 1 − 1/n up to 0.99: E is the plain mean of all g² so far. A schedule knows the time, not the shift.\n\n"
+        f"{1 / (1 - half_way):.1f} updates; with space=window added at {1 - memory:.3f}, a window of {1 / memory:.1f}. "
+        "harmonic:max=0.99 is 1 − 1/n up to 0.99: E is the plain mean of g² until the window is 100. A schedule knows the time, "
+        "not the shift.\n\n"
         "b) A trigger. cusum:arl=50000,max=0.99 watches ln(g²/E), which a tenfold change of |g| moves by "
-        f"±{math.log(100):.1f}. An alarm restarts the harmonic schedule: β = 0, so E = g² and the step is full at once, not after "
-        f"{updates_to_recover(0.99)} updates; from then on the window is the time since the shift. arl is the mean number of updates "
-        f"between false alarms: of stationary runs of 2500 updates about {1 - math.exp(-2500 / 50000):.0%} see one.\n\n"
-        "c) A law per parameter. asymmetric:rise=0.9,fall=0.999 uses β = 0.9 where g² > E, else 0.999: remember at once, forget "
-        f"slowly. The price: with Gaussian gradients E settles at {level:.1f}× the mean of g², so steps are {1 / math.sqrt(level):.2f}× "
-        "as long. Compare it at matched step size."
+        f"±{math.log(100):.1f}. An alarm restarts the harmonic schedule: β = 0, so E = g² and the step is full at once, not "
+        f"after {updates_to_recover(0.99)} updates; from then on the window is the time since the shift. arl is the mean "
+        f"number of updates between false alarms: of stationary runs of 2500 updates about {1 - math.exp(-2500 / 50000):.0%} "
+        "see one.\n\n"
+        "c) A law per parameter. asymmetric:rise=0.9,fall=0.999 uses β = 0.9 where g² > E, else 0.999: remember at once, "
+        f"forget slowly. The price: with Gaussian gradients E settles at {level:.1f}× the mean of g², so steps are "
+        f"{1 / math.sqrt(level):.2f}× as long. Compare it at matched step size."
     )
 
 
@@ -572,9 +578,9 @@ def questions() -> str:
         *(paragraph(block, "   ") for i, answer in enumerate(answers, 1) for block in f"{i}. {answer}".split("\n\n")),
         beta_rules(),
         paragraph(
-            "Noise of E: standard deviation over mean, independent Gaussian gradients. Step: the first one after |g| has grown tenfold, "
-            "in steady steps; 1/√(1−β) bounds it for any rise. Updates: until half the steady step is back after |g| has fallen to a "
-            "tenth. A restart helps only from its alarm on."
+            "Noise of E: standard deviation over mean, independent Gaussian gradients. Step: the first one after |g| has "
+            "grown tenfold, in steady steps; 1/√(1−β) bounds it for any rise. Updates: until half the steady step is back "
+            "after |g| has fallen to a tenth. A restart helps only from its alarm on."
         ),
     )
 

@@ -1,0 +1,97 @@
+"""Shows a study's progress: a bar on a terminal, a plain line now and then anywhere else."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rl_rmsprop.study.batch import BatchSpec
+from rl_rmsprop.study.report import HEADER, table
+from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.runner import Event
+
+PLAIN_EVERY = 5.0  # seconds between plain lines
+
+
+class Watch:
+    """What is known of all batches together."""
+
+    def __init__(self, specs: Sequence[BatchSpec]) -> None:
+        self.specs = specs
+        self.total = sum(spec.steps * len(spec.seeds) for spec in specs)
+        self.latest: dict[int, Event] = {}
+        self.ended: set[int] = set()
+        self.started = time.perf_counter()
+
+    def take(self, event: Event) -> None:
+        """Note one event."""
+        if event.progress is None:
+            self.ended.add(event.batch)
+        else:
+            self.latest[event.batch] = event
+
+    @property
+    def steps(self) -> int:
+        """Environment steps done; a batch that has ended counts as a whole."""
+        going = sum(e.progress.steps for b, e in self.latest.items() if b not in self.ended and e.progress)
+        return going + sum(self.specs[b].steps * len(self.specs[b].seeds) for b in self.ended)
+
+    def line(self, event: Event) -> str:
+        """Rate, return, β and alarms of the batch that spoke last."""
+        progress = self.latest[event.batch].progress if event.batch in self.latest else None
+        rate = self.steps / (time.perf_counter() - self.started)
+        if progress is None:
+            return f"{rate:,.0f} steps/s"
+        beta = "–" if math.isnan(progress.beta) else f"{progress.beta:.3f}"
+        name = self.specs[event.batch].arm.rule
+        return f"{rate:,.0f} steps/s · {name}: return {progress.episode_return:.1f}, β {beta}, alarms {progress.alarms:.0f}"
+
+
+def follow(events: Iterable[Event], specs: Sequence[BatchSpec], console: Console) -> list[str]:
+    """Consume a study's events and show them; returns a line for every failed batch."""
+    watch, failures = Watch(specs), []
+    with shower(watch, console) as show:
+        for event in events:
+            watch.take(event)
+            if event.error is not None:
+                spec = specs[event.batch]
+                seeds = ", ".join(map(str, spec.seeds))
+                failures.append(f"failed: {spec.env_id} · {spec.arm.rule} · seeds {seeds}: {event.error}")
+            show(event)
+    return failures
+
+
+@contextmanager
+def shower(watch: Watch, console: Console) -> Iterator:
+    """A function that shows one event."""
+    if not console.is_terminal:
+        last = [0.0]
+
+        def plain(event: Event) -> None:
+            if time.perf_counter() - last[0] > PLAIN_EVERY:
+                last[0] = time.perf_counter()
+                left = (last[0] - watch.started) * (watch.total / max(watch.steps, 1) - 1)
+                console.print(f"{watch.steps / watch.total:4.0%} · {left:.0f} s left · {watch.line(event)}", soft_wrap=True)
+
+        yield plain
+        return
+    columns = (BarColumn(bar_width=30), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=watch.total)
+        yield lambda event: bar.update(task, completed=watch.steps, description=watch.line(event))
+
+
+def arms_table(env_id: str, group: Sequence[ArmResults]) -> Table:
+    """The table of arms for the terminal."""
+    shown = Table(title=env_id, title_justify="left")
+    for i, name in enumerate(HEADER):
+        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for cells in table(group):
+        shown.add_row(*cells)
+    return shown

@@ -1,0 +1,51 @@
+"""Tests the trained policies of a study in fresh episodes."""
+
+from __future__ import annotations
+
+import csv
+from itertools import groupby
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from rl_rmsprop.study.batch import BatchSpec, evaluate_batch, load_weights, make_policy
+from rl_rmsprop.study.spec import Study
+from rl_rmsprop.study.statistics import bootstrap
+
+
+def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
+    """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run."""
+    rows: list[tuple[str, str, int, float, float]] = []
+    for spec in study.batches(workers=1):
+        finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / "checkpoint" / "weights.npz").is_file())
+        if finished:
+            returns = evaluate_saved(spec, finished, episodes, stochastic)
+            rows += [
+                (spec.env_id, spec.arm.rule, seed, float(x.mean()), float(x.std()))
+                for seed, x in zip(finished, returns, strict=True)
+            ]
+    if not rows:
+        raise ValueError(f"{study.folder} has no trained policy yet")
+    (study.folder / "report").mkdir(exist_ok=True)
+    path = study.folder / "report" / "evaluation.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("env", "arm", "seed", "mean_return", "std_over_episodes"), *rows])
+    table = Table("env", "arm", "runs", "IQM of mean returns", "95 % interval", title=f"{episodes} episodes per run")
+    for (env_id, rule), group in groupby(rows, key=lambda row: row[:2]):
+        means = np.array([row[3] for row in group])
+        interval = bootstrap(means, np.random.default_rng(0))
+        table.add_row(env_id, rule, str(len(means)), f"{interval.value:.1f}", f"[{interval.low:.1f}, {interval.high:.1f}]")
+    console.print(table)
+    console.print(f"every run: {path}", soft_wrap=True)
+
+
+def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool) -> np.ndarray:
+    """Returns [len(seeds), episodes] of saved policies."""
+    some = BatchSpec(**{**vars(spec), "seeds": seeds})
+    env = envs.make(some.env_id, seeds, 1)
+    policy = make_policy(some, env)
+    env.close()
+    load_weights([some.run_folder(s) / "checkpoint" / "weights.npz" for s in seeds], policy)
+    return evaluate_batch(some, policy, episodes, stochastic)

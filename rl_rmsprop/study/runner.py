@@ -1,0 +1,91 @@
+"""Runs batches in worker processes, one process and one torch thread a batch, and says how they are doing.
+
+A process per batch: whatever happens in one (an exception, a crash of a simulator) cannot touch another. Where the system
+can fork, processes start from a server that has imported torch already.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
+
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.recorder import Progress
+
+
+class Event(NamedTuple):
+    """News of one batch."""
+
+    batch: int  # its number
+    progress: Progress | None = None  # None in the last event of a batch
+    error: str | None = None  # why it failed, if it did
+
+
+def run_batches(specs: Sequence[BatchSpec], workers: int) -> Iterator[Event]:
+    """Train all batches, at most `workers` at a time; yields an event for every logging step and for every end."""
+    context = process_context()
+    waiting = list(enumerate(specs))[::-1]
+    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                index, spec = waiting.pop()
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=work, args=(spec, theirs), daemon=True)
+                process.start()
+                theirs.close()
+                running[ours] = (index, process)
+            for pipe in wait(list(running)):
+                assert isinstance(pipe, Connection)
+                index, process = running[pipe]
+                event = receive(pipe, index, process)
+                if event.progress is None:
+                    process.join()
+                    pipe.close()
+                    del running[pipe]
+                yield event
+    finally:
+        for _, process in running.values():
+            process.terminate()
+
+
+def receive(pipe: Connection, index: int, process: BaseProcess) -> Event:
+    """The next event of a batch; a process that died without a word is a failed batch."""
+    try:
+        message = pipe.recv()
+    except EOFError:
+        process.join()
+        return Event(index, error=f"worker process ended with exit code {process.exitcode}")
+    return Event(index, message) if isinstance(message, Progress) else Event(index, error=message)
+
+
+def work(spec: BatchSpec, pipe: Connection) -> None:
+    """The body of a worker process: train, send progress, then None or the reason of failure."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        train_batch(spec, pipe.send)
+        pipe.send(None)
+    except Exception as error:  # the study goes on without this batch, and says why
+        (spec.run_folder(spec.seeds[0]).parent / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def process_context() -> multiprocessing.context.BaseContext:
+    """Processes forked from a clean server with torch imported; where that is not possible, fresh ones."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rl_rmsprop.study.batch", "torch._dynamo"])
+    return context
+
+
+def default_workers() -> int:
+    """One worker per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

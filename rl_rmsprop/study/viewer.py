@@ -1,0 +1,34 @@
+"""Starts TensorBoard on a folder, listening on this machine only."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+
+def serve(folder: Path, port: int) -> int:
+    """Run TensorBoard until it is interrupted; prints its address first. ValueError without event files to show."""
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port must be from 1 to 65535, got {port}")
+    if not folder.is_dir() or not any(folder.rglob("events.out.tfevents.*")):
+        raise ValueError(f"{folder} holds no TensorBoard event files: rl-rmsprop train or compare writes some")
+    port = free_port(port)
+    print(f"TensorBoard on http://127.0.0.1:{port}/ (curves: Custom Scalars; Ctrl-C ends it)", flush=True)
+    return subprocess.call(command(folder, port))
+
+
+def command(folder: Path, port: int) -> list[str]:
+    """TensorBoard's command line: loopback only, more points a curve than its default of 1000."""
+    options = ["--host", "127.0.0.1", "--port", str(port), "--samples_per_plugin", "scalars=3000"]
+    return [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), *options]
+
+
+def free_port(port: int) -> int:
+    """`port`, or the next one that nobody listens on."""
+    for candidate in range(port, min(port + 100, 65536)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", candidate)):
+                return candidate
+    raise ValueError(f"ports {port} to {candidate} are all in use: give another --port")
