@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from agents.networks import ActorCritic
-from agents.rollout import gumbel_noise
+from agents.rollout import Environments, gumbel_noise
 
 
 def episode_returns(
-    env,
+    env: Environments,
     policy: ActorCritic,
     episodes: int,
     generators: Sequence[np.random.Generator] | None = None,

@@ -39,9 +39,7 @@ def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lamb
     all_values = policy.values(states)  # [R, (T + 1)·N]
     by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1)  # [T + 1, R, N]
     rewards = rollout.rewards * settings.reward_scale
-    advantage = by_run(
-        advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda)
-    )
+    advantage = by_run(advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda))
     log_pi = torch.log_softmax(policy.logits(states[:, : steps * envs]), -1)  # [R, B, A]
     value = all_values[:, : steps * envs]
     return Evaluation(
@@ -65,7 +63,7 @@ def mean(x: Tensor, valid: Tensor) -> Tensor:
 
 
 def normalized(x: Tensor, valid: Tensor) -> Tensor:
-    """x shifted and scaled to mean 0 and standard deviation 1 over the valid entries of each run."""
+    """X shifted and scaled to mean 0 and standard deviation 1 over the valid entries of each run."""
     centred = x - mean(x, valid).unsqueeze(-1)
     return centred / (mean(centred.square(), valid).sqrt().unsqueeze(-1) + 1e-8)
 

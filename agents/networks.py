@@ -11,6 +11,7 @@ never meet, so the gradient of the summed loss of all runs is, row by row, the g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class MLP:
 
     def __init__(self, widths: Sequence[int], gains: Sequence[float], generators: Sequence[np.random.Generator]) -> None:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run."""
-        shapes = list(zip(widths[:-1], widths[1:], strict=True))
+        shapes = list(pairwise(widths))
         size = sum((i + 1) * h for i, h in shapes)
         self.theta = nn.Parameter(torch.zeros(len(generators), size))  # [R, P]
         self.theta.grad = torch.zeros_like(self.theta)
@@ -61,7 +62,7 @@ def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
 
 
 def affine(x: Tensor, layer: Layer) -> Tensor:
-    """x W + b for every run: [R, B, I] → [R, B, H].
+    """X W + b for every run: [R, B, I] → [R, B, H].
 
     A product with one output column is a matrix-vector product when R = 1 and a batched matrix product when R > 1, and the
     two round differently; with a second column of zeros both are matrix products, and a run alone equals itself in a batch.

@@ -7,7 +7,7 @@ randomness enters `collect` as an argument, and a run's noise does not depend on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -37,10 +37,26 @@ class Episodes(NamedTuple):
     length: NDArray[np.int64]  # [K]  steps
 
 
+class Environments(Protocol):
+    """What acting needs of a batch of environments; envs/batch.py says what each member means."""
+
+    runs: int
+    envs_per_run: int
+    action_space: Any
+
+    def reset(self) -> NDArray[np.float32]:
+        """First observations [R, N, O]."""
+        ...
+
+    def step(self, actions: NDArray[np.int64]) -> Any:
+        """Observations, rewards, terminated, truncated, valid."""
+        ...
+
+
 class Actor:
     """Holds what goes on from one window to the next: the environments, the last observations, running returns."""
 
-    def __init__(self, env, policy: ActorCritic, generators: Sequence[np.random.Generator]) -> None:
+    def __init__(self, env: Environments, policy: ActorCritic, generators: Sequence[np.random.Generator]) -> None:
         """`env` is a batch of R × N environments (see envs/batch.py), `generators` the policy noise of each run."""
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count

@@ -1,7 +1,7 @@
 """The training loop of R runs: a generator of records that knows neither files nor curves nor what β is.
 
     for update in train(agent, env, policy, optimizer, updates=1000, generators=noise):
-        print(update.index, update.steps, update.episodes.episode_return)
+        print(update.number, update.steps, update.episodes.episode_return)
 
 Each record is one optimizer update of every run. Whoever consumes it decides what to keep; measuring that costs time is a
 function, called only when someone wants the numbers.
@@ -21,23 +21,36 @@ from torch import Tensor
 from agents.a2c import metrics
 from agents.learning import Descend, Evaluation
 from agents.networks import ActorCritic
-from agents.rollout import Actor, Episodes, Rollout
+from agents.rollout import Actor, Environments, Episodes, Rollout
 
 
 class Agent(Protocol):
     """A learning rule: see agents/a2c.py."""
 
-    n_steps: int
-    max_grad_norm: float
-    lr_schedule: str
+    @property
+    def n_steps(self) -> int:
+        """Steps of each environment per update."""
+        ...
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation: ...
+    @property
+    def max_grad_norm(self) -> float:
+        """Longest gradient of a run."""
+        ...
+
+    @property
+    def lr_schedule(self) -> str:
+        """`constant` or `linear`."""
+        ...
+
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
+        """Learn from one rollout; calls `descend` on a loss [R] for every optimizer update."""
+        ...
 
 
 class Update(NamedTuple):
     """One optimizer update of every run."""
 
-    index: int  # updates made so far, from 1
+    number: int  # updates made so far, from 1
     steps: NDArray[np.int64]  # [R]  environment steps made so far
     episodes: Episodes  # those that ended during this update's rollout
     grad_norm: Tensor  # [R]  length of the gradient before clipping
@@ -46,7 +59,7 @@ class Update(NamedTuple):
 
 def train(
     agent: Agent,
-    env,
+    env: Environments,
     policy: ActorCritic,
     optimizer: torch.optim.Optimizer,
     updates: int,

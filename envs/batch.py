@@ -121,8 +121,7 @@ def check_spaces(env: gym.Env[Any, Any]) -> tuple[gym.spaces.Box, gym.spaces.Dis
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
         raise ValueError(
-            f"observation space must be a flat Box, {name} has {observation}: "
-            "wrap it with gymnasium.wrappers.FlattenObservation"
+            f"observation space must be a flat Box, {name} has {observation}: wrap it with gymnasium.wrappers.FlattenObservation"
         )
     if not isinstance(action, gym.spaces.Discrete):
         raise ValueError(f"action space must be Discrete, {name} has {action}: choose an environment with Discrete actions")

@@ -7,7 +7,9 @@ generator, so an episode would depend on which other poles fell before; here a s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from numpy.typing import NDArray
@@ -34,11 +36,12 @@ class CartPoleBatch:
     """`EnvBatch` of CartPole-v1: Gymnasium's vector physics, next-step autoreset, one generator per run."""
 
     def __init__(self, seeds: Sequence[int], envs_per_run: int, max_episode_steps: int = 500) -> None:
-        self.runs, self.envs_per_run, self.max_episode_steps = len(seeds), envs_per_run, max_episode_steps
+        self.runs, self.envs_per_run = len(seeds), envs_per_run
+        self.max_episode_steps: int | None = max_episode_steps
         self._poles = CartPoleVectorEnv(num_envs=self.runs * envs_per_run, max_episode_steps=max_episode_steps)
         self._poles.np_random = self._generators = RunGenerators(seeds, envs_per_run)  # type: ignore[assignment]
-        self.observation_space = self._poles.single_observation_space
-        self.action_space = self._poles.single_action_space
+        self.observation_space = cast(gym.spaces.Box, self._poles.single_observation_space)
+        self.action_space = cast(gym.spaces.Discrete, self._poles.single_action_space)
 
     def reset(self) -> NDArray[np.float32]:
         self._generators.starting = np.ones(self.runs * self.envs_per_run, bool)

@@ -181,7 +181,7 @@ class Cusum(SequentialTest):
 
 @lru_cache
 def cusum_threshold(arl: float, k: float) -> float:
-    """h of a two-sided CUSUM with allowance k whose mean time between false alarms is `arl` on N(0, 1) noise.
+    """H of a two-sided CUSUM with allowance k whose mean time between false alarms is `arl` on N(0, 1) noise.
 
     Siegmund (1985): one side has ARL (exp(2kb) − 2kb − 1)/(2k²) with b = h + 1.166, two sides half of that.
 

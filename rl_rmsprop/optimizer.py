@@ -23,6 +23,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from torch.optim.rmsprop import RMSprop, rmsprop
 
 from rl_rmsprop import rules, signals
+from rl_rmsprop.detectors import Never
 from rl_rmsprop.rules import Adaptive, Asymmetric, Constant, Rule
 from rl_rmsprop.schedules import Schedule, check_beta
 
@@ -74,6 +75,7 @@ class AdaptiveRMSprop(RMSprop):
     ...     optimizer.step()
     >>> round(optimizer.stats()["beta"], 3)  # 1 − 1/3: E is the mean of three squared gradients
     0.667
+
     """
 
     def __init__(
@@ -104,10 +106,8 @@ class AdaptiveRMSprop(RMSprop):
         self._rules: list[Rule] = []
         self._observed: dict[str, Tensor] = {}
         self._surprise: dict[int, Tensor] = {}  # of the last update, by group
-        params = list(params)  # type: ignore[arg-type]  # a generator may be read only once
-        check_options(
-            params, lr, eps, weight_decay, momentum, initial_accumulator_value, bias_correction, nonfinite, self.runs
-        )
+        listed: list[Any] = list(params)  # a generator may be read only once
+        check_options(listed, lr, eps, weight_decay, momentum, initial_accumulator_value, bias_correction, nonfinite, self.runs)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -124,7 +124,7 @@ class AdaptiveRMSprop(RMSprop):
             "bias_correction": bias_correction,
         }
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
-        Optimizer.__init__(self, params, defaults)
+        Optimizer.__init__(self, listed, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
@@ -144,7 +144,7 @@ class AdaptiveRMSprop(RMSprop):
 
     # The update ---------------------------------------------------------------------------------------------------------
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch leaves it untyped
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all groups; `closure`, if given, recomputes and returns the loss."""
         self._accelerator_graph_capture_health_check()
         loss = None
@@ -207,7 +207,7 @@ class AdaptiveRMSprop(RMSprop):
         return isinstance(self._rules[index], Constant) and not own and not per_run
 
     def _init_group(self, group, params_with_grad, *lists):  # type: ignore[no-untyped-def]  # torch leaves it untyped
-        """torch's state of each parameter, with E₀, and with the weight w where it is not just 1 − βᵗ or not needed."""
+        """Torch's state of each parameter, with E₀, and with the weight w where it is not just 1 − βᵗ or not needed."""
         index = next(i for i, g in enumerate(self.param_groups) if g is group)
         fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
         if any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
@@ -223,7 +223,7 @@ class AdaptiveRMSprop(RMSprop):
         return has_complex
 
     def _initial_weight(self, index: int, group: dict[str, Any], p: Tensor) -> Tensor:
-        """w before the first update: 0, or what a checkpoint of torch's RMSprop implies, 1 − βᵗ."""
+        """W before the first update: 0, or what a checkpoint of torch's RMSprop implies, 1 − βᵗ."""
         received = 1 - float(group["alpha"]) ** float(self.state[p]["step"]) if self.state[p]["step"] > 0 else 0.0
         if isinstance(self._rules[index], Asymmetric):
             return torch.full_like(real(p), received)
@@ -421,7 +421,7 @@ class AdaptiveRMSprop(RMSprop):
             "clock": state.get("clock", first.to(like) + torch.zeros_like(like)),
             "statistic": state["statistic"] if listens else nan,
             "threshold": torch.full_like(like, rule.detector.threshold if isinstance(rule, Adaptive) else math.nan),
-            "alarms": state.get("alarms", nan),
+            "alarms": state["alarms"] if isinstance(rule, Adaptive) and not isinstance(rule.detector, Never) else nan,
             "skipped": group.get("skipped", torch.zeros_like(like)),
         }
 
@@ -431,7 +431,7 @@ class AdaptiveRMSprop(RMSprop):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in OWN_ATTRIBUTES}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        super().__setstate__(state)
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)
@@ -574,14 +574,22 @@ def check_options(
     if isinstance(lr, Tensor) and lr.numel() != 1 and tuple(lr.shape) != (runs,):
         raise ValueError(f"lr must be a number, one element, or one per run, got shape {tuple(lr.shape)} with runs={runs}")
     smallest = float(lr.min()) if isinstance(lr, Tensor) else lr
-    values = {"lr": smallest, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "initial_accumulator_value": initial}
+    values = {
+        "lr": smallest,
+        "eps": eps,
+        "weight_decay": weight_decay,
+        "momentum": momentum,
+        "initial_accumulator_value": initial,
+    }
     for name, value in values.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be at least 0 and finite, got {value}: give 0 or a positive number")
     if nonfinite not in ("propagate", "skip", "raise"):
         raise ValueError(f"nonfinite must be propagate, skip or raise, got {nonfinite!r}")
     if initial and bias_correction:
-        raise ValueError(f"initial_accumulator_value must be 0 with bias_correction, got {initial}: a corrected mean has no start")
+        raise ValueError(
+            f"initial_accumulator_value must be 0 with bias_correction, got {initial}: a corrected mean has no start"
+        )
     if runs is not None and runs < 1:
         raise ValueError(f"runs must be at least 1, got {runs}")
 

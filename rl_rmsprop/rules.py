@@ -230,6 +230,7 @@ def parse_schedule(spec: str) -> Schedule:
 
 
 def parse_one_schedule(spec: str) -> Schedule:
+    """One part of a joined schedule."""
     try:
         return Constant(float(spec))
     except ValueError as error:

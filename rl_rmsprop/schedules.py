@@ -203,7 +203,9 @@ class Piecewise(Schedule):
         for value in self.values:
             check_beta("values", value)
         if len(self.values) != len(self.at) + 1:
-            raise ValueError(f"piecewise needs one value more than changes, got {len(self.values)} values and {len(self.at)} in at")
+            raise ValueError(
+                f"piecewise needs one value more than changes, got {len(self.values)} values and {len(self.at)} in at"
+            )
         if list(self.at) != sorted(set(self.at)) or any(a <= 1 for a in self.at):
             raise ValueError(f"at must rise from 2 updates or later, got {'/'.join(map(str, self.at))}")
 

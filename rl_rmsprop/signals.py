@@ -32,7 +32,7 @@ def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
 
 
 def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
-    """ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
+    """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
     ratios = [g2 / (E + (eps * eps + TINY)) for g2, E in zip(squares, means, strict=True)]
     count = sum(r.numel() for r in ratios) / (len(ratios[0]) if runs else 1)
     return log(total(ratios, runs) / count)

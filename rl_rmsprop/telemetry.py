@@ -50,6 +50,9 @@ CHARTS = {
 }
 """Title → tags (a regular expression) of the charts on TensorBoard's Custom Scalars tab."""
 
+LOGARITHMIC = {"optim/E_q50", "optim/effective_lr_q50"}
+"""Tags whose aggregates are of their decimal logarithms: they range over many powers of ten, and the viewer starts linear."""
+
 
 class Table:
     """A CSV file that grows row by row; every row is on disk's way (flushed) as soon as it is written."""
@@ -124,12 +127,18 @@ def histogram(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64])
 def layout(aggregates: bool) -> Summary:
     """The Custom Scalars tab: with `aggregates` first the arms with their intervals over seeds, then single runs."""
     runs = {title: ["Multiline", [f"^{tags}$"]] for title, tags in CHARTS.items()}
+    # TensorBoard shows margin charts of a category last to first.
     arms = {
-        title: ["Margin", [aggregate_tag(tag, part) for part in ("iqm", "low", "high")]]
-        for title, tag in CHARTS.items()
-        if "(" not in tag
+        f"log₁₀ {title}" if tag in LOGARITHMIC else title: [
+            "Margin",
+            [aggregate_tag(tag, part) for part in ("iqm", "low", "high")],
+        ]
+        for title, tag in reversed(CHARTS.items())
+        if tag in TAGS
     }
-    return torch_summary.custom_scalars({"Arms: IQM over seeds, 95 % interval": arms, "Runs": runs} if aggregates else {"Runs": runs})
+    return torch_summary.custom_scalars(
+        {"Arms: IQM over seeds, 95 % interval": arms, "Runs": runs} if aggregates else {"Runs": runs}
+    )
 
 
 def aggregate_tag(tag: str, part: str) -> str:

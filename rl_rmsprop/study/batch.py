@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 import envs
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
-from agents.settings import Settings
 from agents.training import train
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.presets import Agent
 from rl_rmsprop.study.recorder import Progress, Recorder
 
 EVALUATION_ENVS = 10
@@ -42,7 +42,7 @@ class BatchSpec:
     """Gymnasium id."""
     agent_name: str
     """Name of the agent on the command line."""
-    agent: Settings
+    agent: Agent
     """The agent's settings."""
     arm: Arm
     """The β rule or baseline."""
@@ -73,7 +73,7 @@ def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
     recorder = Recorder(folders, optimizer, spec.updates, spec.arm.name, hparams(spec), aggregates=len(spec.seeds) > 1)
-    for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):  # type: ignore[arg-type]
+    for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
         if recorder.take(update):
             report(recorder.progress())
     env.close()
@@ -162,7 +162,8 @@ def write_json(path: Path, content: object) -> None:
 
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
     """The weights of one run as plain arrays (numpy's format, no pickle)."""
-    np.savez(path, **{name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()})
+    arrays: dict[str, Any] = {name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()}
+    np.savez(path, **arrays)
 
 
 def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:

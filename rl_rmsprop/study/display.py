@@ -81,7 +81,12 @@ def shower(watch: Watch, console: Console) -> Iterator:
 
         yield plain
         return
-    columns = (BarColumn(bar_width=30), TextColumn("{task.percentage:3.0f} %"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=watch.total)
         yield lambda event: bar.update(task, completed=watch.steps, description=watch.line(event))

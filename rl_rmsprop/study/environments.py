@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +31,7 @@ def show(console: Console) -> None:
 
 def usable() -> list[str]:
     """Newest versions of Gymnasium's own control and Box2D environments whose spaces the agents can use."""
-    newest = {}
+    newest: dict[str, Any] = {}
     for spec in gym.registry.values():
         if str(spec.entry_point).startswith(("gymnasium.envs.classic_control", "gymnasium.envs.box2d")):
             newest[spec.name] = max(spec, newest.get(spec.name, spec), key=lambda s: s.version or 0)

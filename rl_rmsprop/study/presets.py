@@ -7,10 +7,11 @@ from typing import Any
 
 from agents.a2c import A2C
 from agents.reinforce import Reinforce
-from agents.settings import Settings
 from rl_rmsprop import grammar
 
-AGENTS: dict[str, type[Settings]] = {"a2c": A2C, "reinforce": Reinforce}
+Agent = A2C | Reinforce
+
+AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "reinforce": Reinforce}
 """Name on the command line → settings."""
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
@@ -19,7 +20,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 """(agent, environment) → settings that differ from the agent's defaults, tuned with RMSProp, β = 0.99."""
 
 
-def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Settings:
+def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Agent:
     """The agent's settings: its defaults, then the environment's preset, then `overrides`."""
     if agent not in AGENTS:
         raise ValueError(f"agent must be a known one, got {agent!r}: {grammar.nearest(agent, AGENTS)}")

@@ -78,14 +78,14 @@ class Recorder:
         self._keep_episodes(update)
         self._keep_range()
         self._steps = update.steps
-        logging = update.index % self._every == 0 or update.index == self._updates
-        if logging and update.index < self._updates:
+        logging = update.number % self._every == 0 or update.number == self._updates
+        if logging and update.number < self._updates:
             self._write(self._measured(update))
         elif logging:
             self._columns = self._measured(update)  # the last row waits for the evaluation
-        if update.index % self._every_histogram == 0:
+        if update.number % self._every_histogram == 0:
             self._write_histograms()
-        self._measure(update.index + 1)
+        self._measure(update.number + 1)
         return logging
 
     def finish(self, mean_reward: NDArray[np.float64]) -> None:

@@ -37,7 +37,11 @@ def write_report(study: Study) -> list[ArmResults]:
     folder.mkdir(exist_ok=True)
     pictures = []
     for env_id, group in by_environment(results):
-        for name, draw in (("returns", figures.learning_curves), ("optimizer", figures.optimizer_curves), ("scores", figures.scores)):
+        for name, draw in (
+            ("returns", figures.learning_curves),
+            ("optimizer", figures.optimizer_curves),
+            ("scores", figures.scores),
+        ):
             path = folder / f"{env_id.replace('/', '-')}_{name}.png"
             figures.save(draw(group), path)
             pictures.append(path)
@@ -117,7 +121,7 @@ HEADER = ("arm", "runs", "failed", "final evaluation", "area under the curve", "
 
 def table(group: Sequence[ArmResults]) -> list[tuple[str, ...]]:
     """Rows of the table of arms, as text."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for result in group:
         numbers = ("–", "–", "–")
         if result.runs:
@@ -135,8 +139,9 @@ def notes(study: Study) -> list[str]:
         "Final evaluation: mean return of "
         f"{study.eval_episodes} episodes of the greedy policy; area: mean training return over the {study.steps} environment "
         "steps. Both are interquartile means over seeds with 95 % percentile bootstrap intervals.",
-        f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root. All arms share every setting of the "
-        f"agent, lr = {', '.join(str(a.lr) for a in study.agents)} included: an arm that prefers another lr is not seen at its best.",
+        f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root.",
+        f"All arms share every setting of the agent, lr = {', '.join(str(a.lr) for a in study.agents)} included: "
+        "an arm that prefers another lr is not seen at its best.",
         *few,
     ]
 
@@ -160,7 +165,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 .scroll { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } img { max-width: 100%; background: white; border-radius: 4px; }
-.finding { font-size: 1.15rem; border-left: 4px solid #1f77b4; padding-left: 1rem; } code { font-size: .9em; word-break: break-all; }
+.finding { font-size: 1.15rem; border-left: 4px solid #1f77b4; padding-left: 1rem; }
+code { font-size: .9em; word-break: break-all; }
 """
 
 
@@ -177,8 +183,11 @@ def page(study: Study, results: Sequence[ArmResults], pictures: Sequence[Path]) 
                 body.append(f'<p><img alt="{p.stem}" src="data:image/png;base64,{data}"></p>')
     made = [*notes(study), study.command, *(f"{key}: {value}" for key, value in provenance(study).items())]
     body += ["<h2>How it was made</h2><ul>", *(f"<li>{html.escape(line)}</li>" for line in made), "</ul>"]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>rl-rmsprop</title><style>{STYLE}</style>'
-    return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>Comparison of β rules</h1>{''.join(body)}</body></html>\n"
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{meta}<title>Comparison of β rules</title><style>{STYLE}</style>"
+    return (
+        f"<!doctype html><html lang='en'><head>{head}</head><body><h1>Comparison of β rules</h1>{''.join(body)}</body></html>\n"
+    )
 
 
 # TensorBoard ---------------------------------------------------------------------------------------------------------------
@@ -196,7 +205,8 @@ def write_aggregates(study: Study, results: Sequence[ArmResults]) -> None:
             curve = result.curve(tag) if tag in telemetry.TAGS else None
             if curve is None:
                 continue
-            for step, *values in zip(curve[0].astype(int).tolist(), *(x.tolist() for x in curve[1]), strict=True):
+            shown = [np.log10(x) for x in curve[1]] if tag in telemetry.LOGARITHMIC else curve[1]
+            for step, *values in zip(curve[0].astype(int).tolist(), *(x.tolist() for x in shown), strict=True):
                 names = [telemetry.aggregate_tag(tag, part) for part in ("iqm", "low", "high")]
                 events.add(step, telemetry.scalars(dict(zip(names, values, strict=True))))
         events.close()

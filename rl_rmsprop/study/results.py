@@ -83,7 +83,7 @@ class ArmResults:
 
 def load_results(study: Study) -> list[ArmResults]:
     """Results of every arm in every environment, in the study's order."""
-    results = []
+    results: list[ArmResults] = []
     for spec in study.batches(workers=1):
         if results and (results[-1].env_id, results[-1].arm) == (spec.env_id, spec.arm):
             continue  # a further piece of the same arm

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rl_rmsprop import rules
 from rl_rmsprop.detectors import DETECTORS
@@ -56,12 +57,13 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
         raise ValueError(f"out must name a .png file, got {out}")
     chosen = {text: text for text in texts} if texts else EXAMPLES
     curves = {name: beta_curve(text, updates) for name, text in chosen.items()}
-    table = Table("rule", "what β does", f"β over {updates} updates, |g| ×10 at half-time", title_justify="left")
+    table = Table("rule", "what β does")
+    table.add_column(f"window over {updates} updates", no_wrap=True)
     for name, curve in curves.items():
-        table.add_row(chosen[name], description(chosen[name]), sparkline(curve))
+        table.add_row(Text(chosen[name]), Text(description(chosen[name])), sparkline(curve))
     console.print(table)
-    console.print("join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99", soft_wrap=True)
-    console.print("detectors also take reaction=restart|drop|reset, schedule=…, signal=surprise|grad_norm|cosine", soft_wrap=True)
+    console.print("The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99", soft_wrap=True)
+    console.print("Detectors also take reaction=restart|drop|reset, schedule=…, signal=surprise|grad_norm|cosine", soft_wrap=True)
     draw(curves, out)
     console.print(f"curves: {out}", soft_wrap=True)
 
@@ -90,10 +92,11 @@ def description(text: str) -> str:
     return " ".join((type(part).__doc__ or "").split("\n")[0].split())
 
 
-def sparkline(curve: NDArray[np.float64], width: int = 40) -> str:
-    """β in [0, 1) as a row of blocks; each block is the smallest β of its updates, so that a short dip shows."""
+def sparkline(curve: NDArray[np.float64], width: int = 36) -> str:
+    """The window, from 1 to 1000 updates on a logarithmic scale, as a row of blocks; each is the shortest of its updates."""
     pieces = np.array_split(curve, min(width, len(curve)))
-    return "".join(BLOCKS[min(int(piece.min() * 8) + 1, 8)] for piece in pieces)
+    heights = [-np.log10(1 - piece.min()) / 3 for piece in pieces]
+    return "".join(BLOCKS[min(int(height * 8) + 1, 8)] for height in heights)
 
 
 def draw(curves: dict[str, NDArray[np.float64]], out: Path) -> None:
@@ -112,5 +115,3 @@ def draw(curves: dict[str, NDArray[np.float64]], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=110, metadata={"Software": None})
     plt.close(figure)
-
-

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.recorder import Progress
@@ -77,7 +77,7 @@ def work(spec: BatchSpec, pipe: Connection) -> None:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def process_context() -> multiprocessing.context.BaseContext:
+def process_context() -> Any:
     """Processes forked from a clean server with torch imported; where that is not possible, fresh ones."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

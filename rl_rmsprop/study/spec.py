@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import envs
-from agents.settings import Settings
 from rl_rmsprop.study.batch import BatchSpec, write_json
 from rl_rmsprop.study.optimizers import Arm
-from rl_rmsprop.study.presets import AGENTS
+from rl_rmsprop.study.presets import AGENTS, Agent
 
 LARGEST_BATCH = 32
 
@@ -25,7 +24,7 @@ class Study:
     folder: Path
     env_ids: tuple[str, ...]
     agent_name: str
-    agents: tuple[Settings, ...]
+    agents: tuple[Agent, ...]
     """Settings, one per environment."""
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
@@ -79,10 +78,10 @@ def load(folder: Path) -> Study:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kind = AGENTS[content["agent_name"]]
-        lists = {name: tuple(content.pop(name)) for name in ("env_ids", "seeds")}
         arms = tuple(Arm(**arm) for arm in content.pop("arms"))
         settings = tuple(kind(**{**a, "hidden": tuple(a["hidden"])}) for a in content.pop("agents"))
-        return Study(folder=folder, arms=arms, agents=settings, **lists, **content)
+        env_ids, seeds = tuple(content.pop("env_ids")), tuple(content.pop("seeds"))
+        return Study(folder, env_ids, agents=settings, arms=arms, seeds=seeds, **content)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error
 
