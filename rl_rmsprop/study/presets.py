@@ -15,7 +15,14 @@ AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "reinforce": Reinforce}
 """Name on the command line → settings."""
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    ("a2c", "CartPole-v1"): {"lr_schedule": "linear"},
+    ("a2c", "CartPole-v1"): {
+        "lr": 1.6e-3,
+        "lr_schedule": "linear",
+        "vf_coef": 0.25,
+        "max_grad_norm": 1.0,
+        "normalize_advantage": True,
+        "reward_scale": 0.05,
+    },
 }
 """(agent, environment) → settings that differ from the agent's defaults, tuned with RMSProp, β = 0.99."""
 

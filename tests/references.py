@@ -1,0 +1,123 @@
+"""Slow and obvious truth: one scalar at a time, in Python's float64, written from the equations and not from the code.
+
+Tables are copied from their sources; each says which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Update(NamedTuple):
+    """One parameter after one update."""
+
+    theta: float
+    E: float
+    w: float
+
+
+def rmsprop(
+    gradients: Sequence[float],
+    betas: Sequence[float],
+    lr: float,
+    eps: float,
+    theta: float = 0.0,
+    *,
+    bias_correction: bool = False,
+    eps_in_sqrt: bool = False,
+    momentum: float = 0.0,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+    E0: float = 0.0,
+    resets: Sequence[int] = (),
+) -> list[Update]:
+    """RMSProp of one parameter with a β of its own at every update; `resets` (from 1) forget everything before the update.
+
+    E ← βE + (1 − β)g²,  w ← βw + (1 − β),  θ ← θ − lr · g/(√Ê + ε),  Ê = E or E/w,  less the squared mean of g if centered.
+    """
+    E, w, mean, velocity, updates = E0, 0.0, 0.0, 0.0, []
+    for n, (gradient, beta) in enumerate(zip(gradients, betas, strict=True), start=1):
+        if n in resets:
+            E = w = mean = 0.0
+        g = gradient + weight_decay * theta
+        E = beta * E + (1 - beta) * g * g
+        w = beta * w + (1 - beta)
+        mean = beta * mean + (1 - beta) * g
+        by = w if bias_correction else 1.0
+        variance = E / by - (mean / by) ** 2 if centered else E / by
+        step = g / (math.sqrt(variance + eps) if eps_in_sqrt else math.sqrt(variance) + eps)
+        velocity = momentum * velocity + step
+        theta -= lr * (velocity if momentum else step)
+        updates.append(Update(theta, E, w))
+    return updates
+
+
+def weights(betas: Sequence[float], resets: Sequence[int] = ()) -> list[float]:
+    """The weight w that E has received, by its meaning: 1 − Π β over all updates since the start or the last reset."""
+    received = []
+    for n in range(1, len(betas) + 1):
+        start = max((r for r in resets if r <= n), default=1)
+        received.append(1 - math.prod(betas[start - 1 : n]))
+    return received
+
+
+class Cusum(NamedTuple):
+    """A two-sided CUSUM's answer to one observation."""
+
+    statistic: float
+    alarm: bool
+
+
+def cusum(stream: Sequence[float], k: float, h: float) -> list[Cusum]:
+    """Page (1954), two sides, from zero again after each alarm."""
+    up = down = 0.0
+    answers = []
+    for x in stream:
+        up, down = max(0.0, up + x - k), max(0.0, down - x - k)
+        statistic = max(up, down)
+        answers.append(Cusum(statistic, statistic > h))
+        if statistic > h:
+            up = down = 0.0
+    return answers
+
+
+CUSUM_THRESHOLDS = {
+    (0.5, 1_000): 5.758,
+    (0.5, 10_000): 8.055,
+    (0.5, 50_000): 9.666,
+    (0.25, 1_000): 9.935,
+    (0.25, 10_000): 14.505,
+    (0.25, 50_000): 17.732,
+}
+"""(k, mean updates between false alarms) → h, by Brook and Evans (1972) with 120 states, independent N(0, 1)."""
+
+CUSUM_DELAYS = {1: 11.9, 2: 4.5, 3: 2.9}
+"""Shift in standard deviations → mean updates until the alarm for k = 0.5, h = 5.758, by the same method."""
+
+
+def clocks(alarms: Sequence[bool]) -> list[int]:
+    """The clock at every update when each alarm sets it to 1."""
+    n, all_n = 0, []
+    for alarm in alarms:
+        n = 1 if alarm else n + 1
+        all_n.append(n)
+    return all_n
+
+
+def restarted(alarms: Sequence[bool], schedule: Callable[[int], float]) -> list[float]:
+    """β of a schedule whose clock every alarm restarts."""
+    return [schedule(n) for n in clocks(alarms)]
+
+
+def dropped(alarms: Sequence[bool], schedule: Callable[[int], float], low: float, recover: float) -> list[float]:
+    """β that falls to `low` at an alarm; its window grows back geometrically to the schedule's within `recover` updates."""
+    since, betas = math.inf, []
+    for n, alarm in enumerate(alarms, start=1):
+        since = 0 if alarm else since + 1
+        beta = schedule(n)
+        share = min(since / recover, 1.0)
+        window, lowest = 1 / (1 - beta), 1 / (1 - min(beta, low))
+        betas.append(1 - 1 / (lowest ** (1 - share) * window**share))
+    return betas
