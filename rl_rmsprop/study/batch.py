@@ -52,6 +52,8 @@ class BatchSpec:
     """Environment steps per run: each run makes ⌈steps / (n_envs · n_steps)⌉ updates."""
     eval_episodes: int = 100
     """Episodes of the final evaluation with the greedy policy."""
+    aggregated: bool = False
+    """Whether the study will aggregate over seeds, so that TensorBoard shows arms before single runs."""
 
     @property
     def updates(self) -> int:
@@ -72,13 +74,12 @@ def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
     for folder, seed in zip(folders, spec.seeds, strict=True):
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
-    recorder = Recorder(folders, optimizer, spec.updates, spec.arm.name, hparams(spec), aggregates=len(spec.seeds) > 1)
-    for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
-        if recorder.take(update):
-            report(recorder.progress())
-    env.close()
-    returns = evaluate_batch(spec, policy, spec.eval_episodes)
-    recorder.finish(returns.mean(1))
+    with Recorder(folders, optimizer, spec.updates, spec.arm.name, hparams(spec), spec.aggregated) as recorder:
+        for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
+            if recorder.take(update):
+                report(recorder.progress())
+        env.close()
+        recorder.finish(evaluate_batch(spec, policy, spec.eval_episodes).mean(1))
     for r, folder in enumerate(folders):
         save_weights(folder / "checkpoint" / "weights.npz", policy, r)
 

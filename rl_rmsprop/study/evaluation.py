@@ -6,6 +6,7 @@ import csv
 from itertools import groupby
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from rl_rmsprop.study.statistics import bootstrap
 
 def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
     """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run."""
+    torch.set_num_threads(1)  # as in training: the networks are small
     rows: list[tuple[str, str, int, float, float]] = []
     for spec in study.batches(workers=1):
         finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / "checkpoint" / "weights.npz").is_file())

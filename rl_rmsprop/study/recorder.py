@@ -89,8 +89,13 @@ class Recorder:
         return logging
 
     def finish(self, mean_reward: NDArray[np.float64]) -> None:
-        """Write the last row, with the final evaluation of each run [R], and close the files."""
+        """Write the last row, with the final evaluation of each run [R]."""
         self._write({**self._columns, "eval/mean_reward": mean_reward})
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
         for files in self._files:
             for file in files:
                 file.close()

@@ -62,7 +62,10 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     for name, curve in curves.items():
         table.add_row(Text(chosen[name]), Text(description(chosen[name])), sparkline(curve))
     console.print(table)
-    console.print("The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99", soft_wrap=True)
+    console.print(
+        "The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99",
+        soft_wrap=True,
+    )
     console.print("Detectors also take reaction=restart|drop|reset, schedule=…, signal=surprise|grad_norm|cosine", soft_wrap=True)
     draw(curves, out)
     console.print(f"curves: {out}", soft_wrap=True)

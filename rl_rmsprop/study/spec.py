@@ -57,7 +57,9 @@ class Study:
         size = -(-len(self.seeds) // pieces)
         chunks = [self.seeds[i : i + size] for i in range(0, len(self.seeds), size)]
         return [
-            BatchSpec(str(self.folder), env_id, self.agent_name, agent, arm, chunk, self.steps, self.eval_episodes)
+            BatchSpec(
+                str(self.folder), env_id, self.agent_name, agent, arm, chunk, self.steps, self.eval_episodes, len(self.seeds) > 1
+            )
             for env_id, agent in zip(self.env_ids, self.agents, strict=True)
             for arm in self.arms
             for chunk in chunks

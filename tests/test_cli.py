@@ -1,0 +1,127 @@
+"""The command line as a newcomer types it: help, typos, and one clear line for whatever is wrong."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rl_rmsprop.cli import VERBS, main
+
+BAD = {
+    "trian": "did you mean train",
+    "train --envv CartPole-v1": "did you mean --env",
+    "train": "an environment is needed",
+    "train --env CartPol-v1": "did you mean CartPole-v1",
+    "train --env Pendulum-v1": "action space must be Discrete",
+    "train --env FrozenLake-v1": "observation space must be a flat Box",
+    "train --env CartPole-v1 --beta 1.0": "beta must be in [0, 1)",
+    "train --env CartPole-v1 --beta liner:start=0.5,end=0.9": "did you mean linear",
+    "train --env CartPole-v1 --beta cusum:arl=0": "arl must be greater than 1",
+    "train --env CartPole-v1 --beta cusum:arll=100": "did you mean arl",
+    "train --env CartPole-v1 --optimizer adan": "did you mean adam",
+    "train --env CartPole-v1 --steps abc": "invalid literal for int() with base 10: 'abc'",
+    "train --env CartPole-v1 --steps 0": "steps must be from 1",
+    "train --env CartPole-v1 --seeds 9-0": "write 0-9",
+    "train --env CartPole-v1 --seeds 1,1": "1 twice",
+    "train --env CartPole-v1 --seeds -1": "seeds must be whole numbers",
+    "train --env CartPole-v1 --seeds x": "seeds must be whole numbers",
+    "train --env CartPole-v1 --lr -1": "lr must be greater than 0",
+    "train --env CartPole-v1 --lr nan": "lr must be greater than 0",
+    "train --env CartPole-v1 --gamma 1.5": "gamma must be in [0, 1]",
+    "train --env CartPole-v1 --n-envs 0": "n_envs must be at least 1",
+    "train --env CartPole-v1 --eps -1": "eps must be at least 0",
+    "train --env CartPole-v1 --workers 0": "workers must be at least 1",
+    "train --env CartPole-v1 --agent dqn": "invalid choice 'dqn'",
+    "train --env CartPole-v1 --agent reinforce --gae-lambda 0.9": "reinforce has no setting 'gae_lambda'",
+    "compare --env CartPole-v1": "at least one arm is needed",
+    "compare --betas 0.9": "an environment is needed",
+    "compare --env CartPole-v1 --betas 0.9 0.90": "0.9 twice",
+    "compare --env CartPole-v1 CartPole-v1 --betas 0.9": "CartPole-v1 twice",
+    "report": "needs DIR",
+    "report nowhere": "holds no study",
+    "evaluate nowhere": "holds no study",
+    "tensorboard nowhere": "holds no TensorBoard event files",
+    "rules 1.5": "beta must be in [0, 1)",
+    "rules --updates 0": "updates must be at least 2",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_one_line_exit_2_and_nothing_created(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A traceback, or a folder left behind, is how a tool loses a newcomer."""
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    said = capsys.readouterr()
+    assert BAD[line] in said.err
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help that fails is found by the people who need it most."""
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert (VERBS[verb].__doc__ or "").split("\n")[0].split(":")[0] in text
+
+
+def test_a_bare_call_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thing a newcomer types is the name alone."""
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {verb} ", out, re.MULTILINE) for verb in VERBS)
+
+
+def test_help_does_not_load_torch() -> None:
+    """Two seconds of silence before the help look like a hang."""
+    code = "import sys; from rl_rmsprop.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_output_into_a_closed_pipe_is_no_traceback() -> None:
+    """`rl-rmsprop walkthrough | head` is an ordinary thing to type."""
+    line = f"{sys.executable} -m rl_rmsprop walkthrough | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    assert "Traceback" not in done.stderr
+
+
+def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule that is not in the list does not exist for its users."""
+    from rl_rmsprop.detectors import DETECTORS
+    from rl_rmsprop.rules import LAWS
+    from rl_rmsprop.schedules import SCHEDULES
+    from rl_rmsprop.study.rule_curves import EXAMPLES
+
+    assert set(EXAMPLES) == {*SCHEDULES, *DETECTORS, *LAWS}
+    assert main(["rules", "--updates", "200", "--out", str(tmp_path / "r.png")]) == 0
+    out = capsys.readouterr().out
+    assert all(example[:20] in out for example in EXAMPLES.values())
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    """Which environments work is the second question of a newcomer."""
+    from rl_rmsprop.study.presets import PRESETS
+
+    assert main(["envs"]) == 0
+    out = capsys.readouterr().out
+    assert all(env_id in out for _, env_id in PRESETS)
+
+
+def test_tensorboard_listens_on_this_machine_only() -> None:
+    """A viewer open to the network shows results to everyone on it."""
+    from rl_rmsprop.study.viewer import command
+
+    words = command(Path("runs"), 6006)
+    assert words[words.index("--host") + 1] == "127.0.0.1"
+    assert words[words.index("--samples_per_plugin") + 1] == "scalars=3000"
+    assert "--bind_all" not in words

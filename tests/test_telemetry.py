@@ -1,0 +1,64 @@
+"""Files that others read: TensorBoard must understand the events, and numbers must survive the table."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+from rl_rmsprop import telemetry
+from rl_rmsprop.telemetry import EventFile, Table, read_table
+
+
+def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
+    """A rounded table would make two different runs look the same."""
+    values = {"a": 0.1 + 0.2, "b": 1e-300, "c": -0.0}
+    table = Table(tmp_path / "t.csv", ("a", "b", "c", "missing"))
+    table.write(values)
+    table.write({"a": 1.0})
+    table.close()
+    columns = read_table(tmp_path / "t.csv")
+    assert [columns[k][0] for k in "abc"] == [values[k] for k in "abc"]
+    assert np.isnan(columns["missing"]).all()
+    assert np.isnan(columns["b"][1])
+
+
+def test_the_checksum_is_tensorboards() -> None:
+    """TensorBoard drops a whole file behind a record whose checksum it does not like."""
+    for data in (b"", b"x", bytes(range(256)) * 5):
+        assert telemetry.checksum(data) == np.uint32(masked_crc32c(data)).tobytes()
+
+
+def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) -> None:
+    """An event file in a slightly wrong form shows as an empty page."""
+    events = EventFile(tmp_path)
+    events.add(0, telemetry.layout(aggregates=True))
+    for step in (10, 20):
+        events.add(step, telemetry.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
+    values = np.array([-30.0, -1.0, -1.0, 2.0, 99.0])
+    events.add(20, telemetry.histogram("hist/log10_E", values, np.linspace(-4, 4, 9)))
+    events.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, pytest.approx(e.value)) for e in read.Scalars("optim/beta")] == [(10, 0.91), (20, 0.92)]
+    assert "optim/window" not in read.Tags()["scalars"]
+    histogram = read.Histograms("hist/log10_E")[0].histogram_value
+    assert histogram.num == len(values)
+    assert sum(histogram.bucket) == len(values)
+    assert "custom_scalars__config__" in read.Tags()["tensors"]
+
+
+def test_hparams_name_the_arm_as_group(tmp_path: Path) -> None:
+    """Without the group the HParams tab shows every seed as a setting of its own."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    _, start, _ = telemetry.hparams({"lr": 1e-3, "arm": "0.99"}, ["eval/mean_reward"], "0.99")
+    data = HParamsPluginData.FromString(start.value[0].metadata.plugin_data.content)
+    assert data.session_start_info.group_name == "0.99"
+    assert data.session_start_info.hparams["lr"].number_value == 1e-3
+
+
+@pytest.mark.parametrize("updates", [1, 7, 249, 250, 251, 10_000, 123_457])
+def test_a_tag_gets_at_most_as_many_points_as_the_viewer_keeps(updates: int) -> None:
+    """The viewer silently samples beyond 1000 points, and a one-step dip of β would vanish."""
+    assert 1 <= -(-updates // telemetry.logging_steps(updates)) <= telemetry.POINTS + 1 < 1000
