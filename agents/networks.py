@@ -62,15 +62,15 @@ def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
 
 
 def affine(x: Tensor, layer: Layer) -> Tensor:
-    """X W + b for every run: [R, B, I] → [R, B, H].
+    """The map x W + b of every run: [R, B, I] → [R, B, H].
 
-    A product with one output column is a matrix-vector product when R = 1 and a batched matrix product when R > 1, and the
-    two round differently; with a second column of zeros both are matrix products, and a run alone equals itself in a batch.
+    Where an axis has length one, the product of a single run is a matrix-vector product, which rounds differently from the
+    batched product that more runs take; computed beside a copy of itself the run is rounded as in any batch.
     """
-    if layer.weight.shape[2] > 1:
-        return torch.baddbmm(layer.bias, x, layer.weight)
-    padded = nn.functional.pad(layer.weight, (0, 1))
-    return torch.bmm(x, padded)[..., :1] + layer.bias
+    if len(x) == 1 and 1 in (*x.shape[1:], layer.weight.shape[2]):
+        bias, x, weight = (t.expand(2, -1, -1) for t in (layer.bias, x, layer.weight))
+        return torch.baddbmm(bias, x, weight)[:1]
+    return torch.baddbmm(layer.bias, x, layer.weight)
 
 
 def orthogonal(shape: Sequence[int], generator: np.random.Generator) -> Tensor:

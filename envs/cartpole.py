@@ -27,9 +27,11 @@ class RunGenerators:
 
     def uniform(self, low: float, high: float, size: tuple[int, int]) -> NDArray[np.float64]:
         """Start states [4, number of starting poles], uniform in [low, high), in the order of the poles."""
+        if not size[1]:  # no pole starts in most calls
+            return np.empty(size)
         counts = self.starting.reshape(-1, self._envs_per_run).sum(1)  # [R]
         draws = [self._generators[r].uniform(low, high, (counts[r], size[0])) for r in np.flatnonzero(counts)]
-        return np.concatenate(draws).T if draws else np.empty(size)
+        return np.concatenate(draws).T
 
 
 class CartPoleBatch:

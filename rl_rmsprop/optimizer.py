@@ -151,6 +151,8 @@ class AdaptiveRMSprop(RMSprop):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if any(p.grad.is_sparse for _, _, p in self._with_grad() if p.grad is not None):
+            raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             if self.nonfinite == "skip":
                 self._update_where_finite()
@@ -210,8 +212,6 @@ class AdaptiveRMSprop(RMSprop):
         """Torch's state of each parameter, with E₀, and with the weight w where it is not just 1 − βᵗ or not needed."""
         index = next(i for i, g in enumerate(self.param_groups) if g is group)
         fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
-        if any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
-            raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
         has_complex = super()._init_group(group, params_with_grad, *lists)
         for p in fresh:
             if group["initial_accumulator_value"]:
@@ -506,7 +506,9 @@ def step_parameter(slot: Slot, g2: Tensor, beta: float | Tensor, group: dict[str
         slot.w.add_((1 - slot.w) * (1 - beta))
     root = denominator(slot, group)
     lr = group["lr"]
-    per_run = isinstance(lr, Tensor)
+    per_run = isinstance(lr, Tensor) and (lr.numel() > 1 or group["capturable"])
+    if isinstance(lr, Tensor) and not per_run:
+        lr = lr.item()  # as torch does where the step is not captured
     if slot.buffer is not None:
         slot.buffer.mul_(group["momentum"]).addcdiv_(slot.g, root)
         slot.p.sub_(slot.buffer * column(lr, root)) if per_run else slot.p.add_(slot.buffer, alpha=-lr)

@@ -27,7 +27,7 @@ TINY = 1e-38  # keeps logarithms of zero gradients finite
 
 def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
     """Sum over all entries of all tensors, or over all but the first axis: a scalar, or [R]."""
-    sums = [t.flatten(1).sum(1) if runs else t.sum() for t in tensors]
+    sums = [t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors]
     return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
 

@@ -9,13 +9,14 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_rmsprop.study.results import ArmResults
 
 PANELS = (
-    ("optim/beta", "β", "linear"),
+    ("optim/beta", "β (spaced by the logarithm of the window)", "window"),
     ("optim/E_q50", "E, median over parameters", "log"),
     ("optim/effective_lr_q50", "effective lr, median", "log"),
     ("detector/alarms", "alarms so far, per run", "linear"),
@@ -36,9 +37,22 @@ def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
     figure, grid = plt.subplots(2, 2, figsize=(12, 7), layout="constrained", sharex=True)
     for axes, (tag, title, scale) in zip(grid.flat, PANELS, strict=True):
         draw(axes, results, tag)
-        axes.set(title=title, yscale=scale)
+        axes.set_title(title)
+        if scale == "window":
+            window_scale(axes)
+        else:
+            axes.set_yscale(scale)
     figure.suptitle(results[0].env_id)
     return figure
+
+
+def window_scale(axes: Axes) -> None:
+    """An axis for β on which 0.9, 0.99 and 0.999 are equally far apart, as their windows are by factors of ten."""
+    to_height = lambda beta: -np.log10(np.clip(1 - beta, 1e-6, None))
+    axes.set_yscale("function", functions=(to_height, lambda height: 1 - 10.0**-height))
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0) if low > 0.4 else 0.0, min(high, 0.9995))
+    axes.set_yticks([beta for beta in (0, 0.5, 0.9, 0.99, 0.999) if axes.get_ylim()[0] <= beta <= axes.get_ylim()[1]])
 
 
 def draw(axes: Axes, results: Sequence[ArmResults], tag: str) -> None:

@@ -23,6 +23,16 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_advantage": True,
         "reward_scale": 0.05,
     },
+    ("reinforce", "CartPole-v1"): {
+        "lr": 1.7e-3,
+        "lr_schedule": "linear",
+        "gamma": 0.99,
+        "vf_coef": 0.25,
+        "ent_coef": 0.0,
+        "max_grad_norm": 1.0,
+        "normalize_advantage": True,
+        "reward_scale": 0.01,
+    },
 }
 """(agent, environment) → settings that differ from the agent's defaults, tuned with RMSProp, β = 0.99."""
 

@@ -82,6 +82,8 @@ def finding(env_id: str, group: Sequence[ArmResults]) -> str:
     """The arm with the largest area against the best fixed β, or against the runner-up if it is one itself."""
     ranked = sorted(group, key=lambda result: -np.nan_to_num(result.area.value, nan=-np.inf))
     best = ranked[0]
+    if len(group) == 1:
+        return f"{env_id}: {best.arm.rule} earned {number(best.area)} per episode over training, {number(best.score)} at the end."
     said = f"{env_id}: {best.arm.rule} earned most over training, {number(best.area)} per episode"
     rivals = [r for r in ranked[1:] if is_fixed(r)] if not is_fixed(best) else ranked[1:]
     if not rivals:

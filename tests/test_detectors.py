@@ -1,0 +1,379 @@
+"""Has the level of a signal shifted?"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import math
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river.drift import PageHinkley as RiverPageHinkley
+from torch import Tensor
+
+from rl_rmsprop.detectors import (
+    DETECTORS,
+    Cusum,
+    Detector,
+    Never,
+    Oracle,
+    PageHinkley,
+    Periodic,
+    Random,
+    Verdict,
+    cusum_threshold,
+    hashed_uniform,
+)
+from tests import references
+
+torch.set_num_threads(1)
+
+TABLE: list[Detector] = [
+    Cusum(arl=200, burn_in=20),
+    Cusum(arl=100, k=0.25, standardize=False),
+    PageHinkley(arl=200, burn_in=40),
+    PageHinkley(limit=50.0, delta=0.005, alpha=0.9999, standardize=False),
+    Never(),
+    Periodic(every=7),
+    Oracle(at=(3, 50)),
+    Random(every=9),
+]
+"""One table of variants × the contracts below: a new detector adds a row."""
+
+each_detector = pytest.mark.parametrize("detector", TABLE, ids=str)
+each_listener = pytest.mark.parametrize("detector", [d for d in TABLE if d.listens], ids=str)
+
+
+def replay(detector: Detector, stream: Tensor, keys: Tensor | None = None) -> list[Verdict]:
+    """The answers to a stream [T, R] or [T]."""
+    state = detector.init(torch.arange(stream[0].numel()).reshape(stream[0].shape) if keys is None else keys)
+    answers = []
+    for x in stream:
+        answers.append(detector.update(state, x))
+        state = answers[-1].state
+    return answers
+
+
+def alarms(answers: list[Verdict]) -> Tensor:
+    """[T, R] bool."""
+    return torch.stack([answer.alarm for answer in answers])
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """Independent N(0, 1)."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def same(a: Verdict, b: Verdict, pick: Callable[[Tensor], Tensor] = lambda x: x) -> bool:
+    """Whether two answers are equal to the last bit, NaN included, in the runs that `pick` takes."""
+    parts = [(a.alarm, b.alarm), (a.statistic, b.statistic), *((a.state[k], b.state[k]) for k in a.state)]
+    return all(torch.equal(pick(x).double().nan_to_num(-7.0), pick(y).double().nan_to_num(-7.0)) for x, y in parts)
+
+
+# Contracts of all -----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_above_has_every_detector():
+    """A new detector without a row would be offered by name and untested."""
+    assert {type(d) for d in TABLE} == set(DETECTORS.values())
+
+
+@each_detector
+def test_an_answer_is_an_alarm_a_statistic_and_a_state_of_tensors(detector):
+    """Checkpoints load with weights_only=True: anything but a tensor in the state makes them unreadable."""
+    for shape in ((), (1,), (4,)):
+        x = torch.full(shape, 0.3, dtype=torch.float64)
+        state = detector.init(torch.zeros(shape, dtype=torch.int64))
+        for answer in replay(detector, torch.stack([x, x])):
+            assert answer.alarm.shape == answer.statistic.shape == shape
+            assert answer.alarm.dtype == torch.bool
+            assert answer.statistic.dtype == torch.float64
+            assert answer.state.keys() == state.keys()
+        for value in (*state.values(), *answer.state.values()):
+            assert isinstance(value, Tensor)
+            assert (value.shape, value.dtype) == (shape, torch.float64)
+
+
+@each_detector
+def test_update_leaves_the_state_it_was_given_as_it_was(detector):
+    """`nonfinite="skip"` goes back to the old state; writing into it in place would make that a lie."""
+    state = replay(detector, noise(60, 3))[-1].state
+    before = copy.deepcopy(state)
+    detector.update(state, torch.full((3,), 50.0, dtype=torch.float64))
+    assert all(torch.equal(state[k], before[k]) for k in before)
+
+
+@each_detector
+def test_a_run_alone_gives_the_same_as_inside_a_batch(detector):
+    """The promise of batched runs: results must not depend on who else was in the batch."""
+    stream = noise(300, 5)
+    stream[150:, 2] += 4.0
+    batch = replay(detector, stream, torch.arange(5))
+    for r in range(5):
+        alone = replay(detector, stream[:, r], torch.tensor(r))
+        assert all(same(one, b, lambda x, r=r: x if x.dim() == 0 else x[r]) for one, b in zip(alone, batch, strict=True))
+
+
+@each_listener
+def test_alarm_in_one_run_leaves_the_others_unchanged(detector):
+    """A reset that forgets the mask would blind every run of the batch for burn_in updates."""
+    calm = noise(300, 3)
+    shifted = calm.clone()
+    shifted[150:, 1] += 6.0
+    a, b = replay(detector, calm), replay(detector, shifted)
+    assert alarms(b)[150:, 1].any()
+    assert not torch.equal(alarms(a)[:, 1], alarms(b)[:, 1])
+    assert all(same(x, y, lambda t: t[[0, 2]]) for x, y in zip(a, b, strict=True))
+
+
+@each_detector
+def test_nan_in_one_runs_input_stays_in_that_run(detector):
+    """One diverged seed must not end the detectors of the others, nor count as a shift in its own."""
+    calm = noise(200, 3)
+    broken = calm.clone()
+    broken[100, 1] = math.nan
+    a, b = replay(detector, calm), replay(detector, broken)
+    assert all(same(x, y, lambda t: t[[0, 2]]) for x, y in zip(a, b, strict=True))
+    assert not detector.listens or not alarms(b)[100, 1]
+
+
+@each_detector
+def test_alarms_are_where_the_statistic_exceeds_the_threshold(detector):
+    """The two are plotted over each other: a curve that crosses without an alarm, or the reverse, misleads."""
+    stream = noise(400, 4)
+    stream[200:] += 3.0
+    answers = replay(detector, stream)
+    if detector.listens:
+        assert alarms(answers).any()
+        assert all(torch.equal(a.alarm, a.statistic > detector.threshold) for a in answers)
+    else:
+        assert math.isnan(detector.threshold)
+        assert all((a.statistic == 0).all() for a in answers)
+
+
+@each_detector
+def test_detectors_are_values(detector):
+    """Rules travel to worker processes and into configurations."""
+    assert pickle.loads(pickle.dumps(detector)) == detector
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        detector.arl = 5
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Cusum(arl=1), ["arl", "greater than 1", "1"]),
+        (lambda: Cusum(arl=math.nan), ["arl", "finite", "nan"]),
+        (lambda: Cusum(arl=math.inf), ["arl", "finite", "inf"]),
+        (lambda: Cusum(burn_in=1), ["burn_in", "at least 2", "got 1"]),
+        (lambda: Cusum(burn_in=-1, standardize=False), ["burn_in", "-1"]),
+        (lambda: Cusum(memory=0), ["memory", "greater than 0", "updates", "0"]),
+        (lambda: Cusum(k=0.0), ["k must", "greater than 0", "standard deviations", "0.0"]),
+        (lambda: PageHinkley(delta=-1.0), ["delta", "greater than 0", "-1.0"]),
+        (lambda: PageHinkley(limit=0.0), ["limit", "greater than 0", "0.0"]),
+        (lambda: PageHinkley(alpha=0.0), ["alpha", "(0, 1]", "0.0"]),
+        (lambda: PageHinkley(alpha=1.1), ["alpha", "(0, 1]", "1.1"]),
+        (lambda: Periodic(every=0), ["every", "greater than 0", "updates", "0"]),
+        (lambda: Oracle(at=(10, 0)), ["at", "greater than 0", "0"]),
+        (lambda: Random(every=0.5), ["every", "at least 1", "0.5"]),
+        (lambda: Random(every=math.inf), ["every", "inf"]),
+    ],
+)
+def test_bad_settings_are_refused_with_rule_and_value(make, words):
+    """arl=0 would alarm at every update and look like a rule with β = 0."""
+    with pytest.raises(ValueError, match="must") as error:
+        make()
+    for word in words:
+        assert word in str(error.value)
+
+
+# CUSUM on N(0, 1) -----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=80), st.floats(0.05, 2.0), st.floats(5.0, 1e6))
+def test_cusum_is_pages_two_sided_sum(stream, k, arl):
+    """A sum that is not cut at zero, or not started anew after its alarm, still alarms, only at other times."""
+    detector = Cusum(arl=arl, k=k, standardize=False)
+    expected = references.cusum(stream, k, detector.threshold)
+    got = replay(detector, torch.tensor(stream, dtype=torch.float64))
+    assert [a.statistic.item() for a in got] == pytest.approx([e.statistic for e in expected], rel=1e-12, abs=1e-12)
+    assert [bool(a.alarm) for a in got] == [e.alarm for e in expected]
+
+
+def test_cusum_finds_falls_as_well_as_rises():
+    """After |g| falls tenfold β = 0.99 needs 348 updates to regain half its step: that is the costly direction."""
+    for sign in (1.0, -1.0):
+        detector = Cusum(arl=1000, standardize=False)
+        expected = references.cusum([2 * sign] * 10, 0.5, detector.threshold)
+        got = replay(detector, torch.full((10,), 2 * sign, dtype=torch.float64))
+        assert [bool(a.alarm) for a in got] == [e.alarm for e in expected] == [False, False, False, True] * 2 + [False] * 2
+
+
+@pytest.mark.parametrize(("k", "arl"), references.CUSUM_THRESHOLDS)
+def test_cusum_threshold_agrees_with_the_exact_one(k, arl):
+    """h enters in the exponent: five per cent too low and false alarms come 1.6 times as often."""
+    assert cusum_threshold(arl, k) == pytest.approx(references.CUSUM_THRESHOLDS[k, arl], rel=0.015)
+
+
+def test_cusum_alarms_falsely_once_in_arl_updates():
+    """`arl` is what users set; its meaning is measured here, not its formula."""
+    T, R = 3000, 4000
+    count = alarms(replay(Cusum(arl=1000, standardize=False), noise(T, R))).sum().item()
+    assert T * R / count == pytest.approx(1000, rel=0.10)
+
+
+@pytest.mark.parametrize("size", references.CUSUM_DELAYS)
+def test_cusum_delay_agrees_with_the_exact_one(size):
+    """A detector with the right false alarms can still be slow: one side missing, or k applied twice."""
+    answers = alarms(replay(Cusum(arl=1000, standardize=False), noise(120, 4000, seed=size) + size))
+    assert answers.any(0).all()
+    assert (answers.int().argmax(0) + 1).double().mean().item() == pytest.approx(references.CUSUM_DELAYS[size], rel=0.10)
+
+
+# Page–Hinkley ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_page_hinkley_alarms_where_rivers_does(seed):
+    """The name promises the known detector: the reset after an alarm and the −1 it starts from are easily lost."""
+    levels = [0.0, 3.0, -2.0, 0.5, 8.0, 8.3]
+    stream = torch.cat([noise(400, seed=10 * seed + i) * (1 + i % 2) + level for i, level in enumerate(levels)])
+    river = RiverPageHinkley(min_instances=30, delta=0.005, threshold=50.0, alpha=0.9999)
+    expected = []
+    for t, x in enumerate(stream.tolist()):
+        river.update(x)
+        if river.drift_detected:
+            expected.append(t)
+    detector = PageHinkley(limit=50, delta=0.005, alpha=0.9999, min_samples=30, standardize=False)
+    assert len(expected) >= 4
+    assert alarms(replay(detector, stream)).nonzero().flatten().tolist() == expected
+
+
+def test_page_hinkley_waits_for_its_samples():
+    """The mean of two observations is no level: a first alarm at update 2 would be one in every run."""
+    stream = torch.tensor([0.0, *[100.0] * 40], dtype=torch.float64)
+    detector = PageHinkley(limit=5.0, delta=0.005, min_samples=12, standardize=False)
+    assert alarms(replay(detector, stream)).nonzero().flatten().tolist()[0] == 11
+
+
+# Standardised input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [3.0, -3.0])
+@pytest.mark.parametrize("kind", [Cusum, PageHinkley])
+def test_a_step_of_unknown_units_is_found_in_either_direction(kind, size):
+    """Gradient statistics have no known level or scale; a test that needs them finds everything or nothing."""
+    R, T, before = 200, 600, 500
+    stream = 7 + 3 * noise(T, R)
+    stream[before:] += 3 * size
+    raised = alarms(replay(kind(arl=50_000), stream))
+    quiet = ~raised[:before].any(0)
+    assert quiet.double().mean() > 0.95  # 500 of 50 000 updates: a false alarm in 1 % of the runs
+    found = raised[before:, quiet]
+    assert found.any(0).all()
+    delay = found.int().argmax(0) + 1
+    assert delay.double().mean() < 12  # 4.4 with known level and scale (CUSUM, k = 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_units_do_not_matter(scale):
+    """A constant of 1e-12 or a clip in raw units would tie the detector to the size of the rewards."""
+    stream = noise(400, 3)
+    stream[200:] += 3.0
+    plain, scaled = (replay(Cusum(arl=1000), s) for s in (stream, scale * stream + 5 * scale))
+    assert torch.equal(alarms(plain), alarms(scaled))
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5])
+def test_false_alarms_stay_near_nominal_on_correlated_input(phi):
+    """A raw CUSUM of this arl alarms every 70 updates at φ = 0.5, and signals of training are correlated."""
+    T, R = 2000, 500
+    stream = noise(T, R)
+    for t in range(1, T):
+        stream[t] = phi * stream[t - 1] + math.sqrt(1 - phi**2) * stream[t]
+    count = alarms(replay(Cusum(arl=1000), stream)).sum().item()
+    assert 1000 / 3 < T * R / count < 3 * 1000
+
+
+def test_a_single_spike_is_not_a_shift():
+    """One bad batch is not a changed environment: β would restart on every outlier."""
+    stream = noise(700, 100)
+    calm = alarms(replay(Cusum(arl=50_000), stream)).sum().item()
+    stream[400] += 1000.0
+    assert alarms(replay(Cusum(arl=50_000), stream)).sum().item() <= calm + 2
+
+
+def test_no_alarm_within_burn_in_of_the_start_or_of_an_alarm():
+    """The level is unknown there; alarms on it come in bursts, and each restarts the clock again."""
+    T, R = 900, 50
+    levels = 20 * (torch.arange(T) // 55 % 2).double()  # a shift every 55 updates
+    raised = alarms(replay(Cusum(arl=50, burn_in=40), levels[:, None] + noise(T, R)))
+    assert (raised.sum(0) > 5).all()
+    for r in range(R):
+        times = [-1, *raised[:, r].nonzero().flatten().tolist()]
+        assert min(b - a for a, b in itertools.pairwise(times)) > 40
+
+
+def test_after_an_alarm_the_new_level_is_normal():
+    """A detector that keeps the old level alarms for ever after the first shift."""
+    stream = noise(1500, 100)
+    stream[500:] += 10.0
+    raised = alarms(replay(Cusum(arl=50_000), stream))
+    assert raised[500:520].any(0).all()
+    assert raised[520:].sum() <= 5  # 98 000 updates at one in 50 000
+
+
+def test_a_constant_signal_is_no_shift():
+    """Zero deviation makes a scale of 0: dividing by it turns rounding into alarms."""
+    for level in (0.0, 3.7, -87.5):
+        answers = replay(Cusum(arl=100, burn_in=5), torch.full((300,), level, dtype=torch.float64))
+        assert not alarms(answers).any()
+        assert all(a.statistic.isfinite() for a in answers)
+
+
+# Controls -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("detector", "expected"),
+    [(Never(), []), (Periodic(every=4), [4, 8, 12]), (Periodic(every=1), list(range(1, 13))), (Oracle(at=(1, 5)), [1, 5])],
+    ids=str,
+)
+def test_controls_alarm_at_their_own_times(detector, expected):
+    """An oracle one update late, or counting from 0, is a worse control than it claims to be."""
+    assert [t + 1 for t in alarms(replay(detector, noise(12))).nonzero().flatten().tolist()] == expected
+
+
+@each_detector
+def test_controls_do_not_look_at_the_signal(detector):
+    """A control that listens is no control; a NaN must not stop it either."""
+    if not detector.listens:
+        stream = noise(60, 3)
+        assert torch.equal(alarms(replay(detector, stream)), alarms(replay(detector, stream * math.nan)))
+
+
+def test_random_alarms_at_its_rate_and_independently_between_runs():
+    """At another rate the control is not matched to the detector; in step with each other, R runs are one."""
+    T, R, every = 2000, 400, 20
+    raised = alarms(replay(Random(every), torch.zeros(T, R, dtype=torch.float64))).double()
+    assert raised.mean().item() == pytest.approx(1 / every, rel=4 * math.sqrt(every / (T * R)))
+    per_run, per_update = raised.sum(0), raised.sum(1)  # binomial if independent over time and over runs
+    assert per_run.var().item() == pytest.approx(T / every * (1 - 1 / every), rel=0.3)
+    assert per_update.var().item() == pytest.approx(R / every * (1 - 1 / every), rel=0.15)
+
+
+def test_hashed_numbers_are_uniform():
+    """1/every is compared with them: a biased hash is a biased rate for large `every` only."""
+    key, n = torch.meshgrid(torch.arange(100), torch.arange(1, 2001), indexing="ij")
+    u = hashed_uniform(key, n).flatten()
+    assert u.min() >= 0
+    assert u.max() < 1
+    counts = torch.histc(u, 100, 0.0, 1.0)
+    chi_square = ((counts - 2000) ** 2 / 2000).sum().item()
+    assert 99 - 4 * math.sqrt(2 * 99) < chi_square < 99 + 4 * math.sqrt(2 * 99)

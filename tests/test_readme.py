@@ -1,0 +1,60 @@
+"""The README runs: its Python, its commands, its map."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rl_rmsprop import rules
+from rl_rmsprop.cli import VERBS, parse
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:stable_baselines3")
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thing that a practitioner copies must work."""
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert capsys.readouterr().out.splitlines()[0] == "0.0"
+
+
+def test_the_commands_of_the_readme_parse() -> None:
+    """A flag that was renamed must be renamed here too."""
+    lines = [line.strip() for line in README.splitlines() if line.startswith("    rl-rmsprop ")]
+    assert len(lines) >= 2
+    for line in lines:
+        words = shlex.split(line)[1:]
+        assert isinstance(parse(words), VERBS[words[0]])
+
+
+def test_the_rules_of_the_readme_parse() -> None:
+    """A rule that was renamed must be renamed here too."""
+    table = README.split("| a β rule |")[1].split("\n\n")[0]
+    texts = re.findall(r"`([^`]+)`", table)
+    assert len(texts) >= 9
+    for text in texts:
+        rules.parse(text)
+
+
+def test_every_place_on_the_map_exists() -> None:
+    """A map of rooms that have moved is worse than none."""
+    table = README.split("## The map of the house")[1].split("\n\n")[1]
+    here = ROOT
+    for cell in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)[2:]:
+        for name in re.findall(r"`([^`]+)`", cell):
+            path = here / name if (here / name).exists() else ROOT / "rl_rmsprop" / name
+            assert path.exists(), name
+
+
+def test_the_targets_of_the_readme_exist() -> None:
+    """`make demo` and `make test` are all that a newcomer is asked to type."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"    make (\w+)", README)) <= set(targets)
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / picture).is_file(), picture
