@@ -37,7 +37,7 @@ def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lamb
     steps, runs, envs = rollout.actions.shape
     states = by_run(rollout.observations)  # [R, (T + 1)·N, O]
     all_values = policy.values(states)  # [R, (T + 1)·N]
-    by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1)  # [T + 1, R, N]
+    by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1).contiguous()  # [T + 1, R, N]
     rewards = rollout.rewards * settings.reward_scale
     advantage = by_run(advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda))
     log_pi = torch.log_softmax(policy.logits(states[:, : steps * envs]), -1)  # [R, B, A]
@@ -54,7 +54,8 @@ def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lamb
 
 def by_run(x: Tensor) -> Tensor:
     """[T, R, N, …] → [R, T·N, …], contiguous."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1, *x.shape[3:])
+    # With one environment a reshape alone would leave the axis strided, and strided sums round differently.
+    return x.transpose(0, 1).contiguous().view(x.shape[1], -1, *x.shape[3:])
 
 
 def mean(x: Tensor, valid: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ class Settings:
                 require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
         for name in ("lr", "max_grad_norm", "reward_scale"):
             require(getattr(self, name) > 0, name, "greater than 0", getattr(self, name))
-        require(self.lr < float("inf"), "lr", "finite", self.lr)
+        for name in ("lr", "reward_scale"):
+            require(getattr(self, name) < float("inf"), name, "finite", getattr(self, name))
         for name in ("vf_coef", "ent_coef"):
             require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)

@@ -11,6 +11,7 @@ shares one generator, by (s, "env"). No stream depends on which other runs are i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -59,8 +60,9 @@ def seed_sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
     >>> int(seed_sequence(7, "env", 0).generate_state(1)[0]) == int(seed_sequence(7, "env", 1).generate_state(1)[0])
     False
     """
-    words = [int.from_bytes(p.encode(), "little") if isinstance(p, str) else p for p in purpose]
-    return np.random.SeedSequence([seed, *words])
+    # A hash, because SeedSequence itself pads its key with zeros: [7, 1] and [7, 1, 0] would be the same stream.
+    key = repr((int(seed), *purpose)).encode()
+    return np.random.SeedSequence(int.from_bytes(hashlib.sha256(key).digest(), "little"))
 
 
 class SerialBatch:

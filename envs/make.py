@@ -31,6 +31,8 @@ def check_env_id(env_id: str) -> None:
         env = gym.make(env_id, disable_env_checker=True)
     except gym.error.DependencyNotInstalled as error:
         raise ValueError(f"environment {env_id} needs a package that is not installed: {error}") from error
+    except ModuleNotFoundError as error:  # of the form module:id
+        raise ValueError(f"environment must be in a module that can be imported, got {env_id!r}: {error}") from error
     except gym.error.Error as error:
         near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "rl-rmsprop envs lists the known ones"

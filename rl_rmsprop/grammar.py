@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -63,7 +63,8 @@ def value_of(written: str, hint: Any, key: str, spec: str) -> Any:
     """The value that `written` stands for in a field of type `hint` (int, float, bool, str, a tuple, or one of them or None)."""
     options = [a for a in typing.get_args(hint) if a is not type(None)]
     if typing.get_origin(hint) is tuple:
-        return tuple(value_of(entry, options[0], key, spec) for entry in written.split("/"))
+        entries = [] if written == "none" else written.split("/")
+        return tuple(value_of(entry, options[0], key, spec) for entry in entries)
     if type(None) in typing.get_args(hint):
         return None if written == "none" else value_of(written, options[0], key, spec)
     try:
@@ -77,15 +78,15 @@ def value_of(written: str, hint: Any, key: str, spec: str) -> Any:
         raise ValueError(f"{key} must be {wanted}, got {written!r} in {spec!r}") from None
 
 
-def text(name: str, parts: Iterable[object]) -> str:
-    """`name:key=value,…` with every field of `parts` (dataclasses) that differs from its default."""
-    pairs = [f"{f.name}={written(getattr(p, f.name))}" for p in parts for f in fields(p) if differs(p, f)]  # type: ignore[arg-type]
-    return f"{name}:{','.join(pairs)}" if pairs else name
+def text(name: str, pairs: Mapping[str, str]) -> str:
+    """`name:key=value,…`, the inverse of `split`."""
+    return f"{name}:{','.join(f'{key}={value}' for key, value in pairs.items())}" if pairs else name
 
 
-def differs(part: object, field: Field[Any]) -> bool:
-    """Whether the field needs to be written down."""
-    return bool(field.default is MISSING or getattr(part, field.name) != field.default)
+def changed(part: object) -> dict[str, str]:
+    """The fields of a dataclass that differ from their defaults, with their values as text."""
+    values = {f: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]  # parts are always dataclasses
+    return {f.name: written(value) for f, value in values.items() if f.default is MISSING or value != f.default}
 
 
 def written(value: object) -> str:
@@ -95,7 +96,7 @@ def written(value: object) -> str:
     ('0.99', '50000', '1/2', 'true')
     """
     if isinstance(value, tuple):
-        return "/".join(written(v) for v in value)
+        return "/".join(written(v) for v in value) or "none"
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

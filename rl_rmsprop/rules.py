@@ -16,6 +16,7 @@ of tensors that `init` makes and `advance` maps to the next one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -130,7 +131,9 @@ class Asymmetric:
 
     def beta(self, square: Tensor, mean: Tensor) -> Tensor:
         """β of each parameter from g² and Ê before it takes g²."""
-        return torch.where(square > mean, self.rise, self.fall).to(square.dtype)
+        dtype = torch.promote_types(square.dtype, torch.float32)  # in half precision 0.999 is 1
+        rise, fall = (torch.full((), value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
+        return torch.where(square > mean, rise, fall)
 
 
 Rule = Constant | Adaptive | Asymmetric
@@ -214,11 +217,12 @@ def parse(spec: str) -> Rule:
     except ValueError as error:
         if "β" in str(error):  # a number, but not a decay
             raise
-    name, pairs = grammar.split(JOINT.split(spec)[0])
-    if name in LAWS:
-        return grammar.build(LAWS[name], pairs, spec)
-    if name in DETECTORS:
-        return parse_adaptive(name, pairs, spec)
+    if not JOINT.search(spec):
+        name, pairs = grammar.split(spec)
+        if name in LAWS:
+            return grammar.build(LAWS[name], pairs, spec)
+        if name in DETECTORS:
+            return parse_adaptive(name, pairs, spec)
     schedule = parse_schedule(spec)
     return schedule if isinstance(schedule, Constant) else Adaptive(Never(), schedule)
 
@@ -237,6 +241,8 @@ def parse_one_schedule(spec: str) -> Schedule:
         if "β" in str(error):
             raise
     name, pairs = grammar.split(spec)
+    if name in DETECTORS or name in LAWS:
+        raise ValueError(f"only schedules can be joined with +, got {name!r}: known are {', '.join(SCHEDULES)}")
     if name not in SCHEDULES:
         known = [*SCHEDULES, *DETECTORS, *LAWS]
         raise ValueError(f"β rule must be a number in [0, 1) or a known rule, got {name!r}: {grammar.nearest(name, known)}")
@@ -250,17 +256,28 @@ def parse_adaptive(name: str, pairs: dict[str, str], spec: str) -> Adaptive:
     schedule = lookup(SCHEDULES, pairs.pop("schedule", "harmonic"), "schedule")
     signal = pairs.pop("signal", "surprise")
     owners: tuple[type[Any], ...] = (DETECTORS[name], reaction, schedule)
-    keys = [{f.name for f in fields(owner)} for owner in owners]
-    for key in pairs:
-        if not any(key in known for known in keys):
-            known = sorted({"signal", "reaction", "schedule"}.union(*keys))
+    places = flat_keys(owners)
+    own: list[dict[str, str]] = [{} for _ in owners]
+    for key, value in pairs.items():
+        if key not in places:
+            known = sorted({"signal", "reaction", "schedule", *places})
             raise ValueError(f"{spec!r} has no key {key!r}: {grammar.nearest(key, known)}")
-    built = (
-        grammar.build(owner, {k: v for k, v in pairs.items() if k in known}, spec)
-        for owner, known in zip(owners, keys, strict=True)
-    )
-    detector, reacts, runs = built
+        owner, field = places[key]
+        own[owner][field] = value
+    detector, reacts, runs = (grammar.build(owner, keys, spec) for owner, keys in zip(owners, own, strict=True))
     return Adaptive(detector, runs, reacts, signal)
+
+
+def flat_keys(owners: Sequence[type[Any]]) -> dict[str, tuple[int, str]]:
+    """Key in a detector's text → (owner's place, field), for the types of its detector, reaction and schedule.
+
+    A key that an earlier part has too is written with the name of its part: `oracle:at=5,schedule=piecewise,schedule.at=7`.
+    """
+    places: dict[str, tuple[int, str]] = {}
+    for i, (part, owner) in enumerate(zip(("detector", "reaction", "schedule"), owners, strict=True)):
+        for field in fields(owner):
+            places[f"{part}.{field.name}" if field.name in places else field.name] = (i, field.name)
+    return places
 
 
 def lookup(table: dict[str, type[Any]], name: str, what: str) -> type[Any]:
@@ -277,22 +294,22 @@ def text(rule: Rule | Schedule) -> str:
     if isinstance(rule, Join):
         return "+".join(text(part) for part in rule.parts)
     if isinstance(rule, Schedule):
-        return grammar.text(name_of(SCHEDULES, rule), [rule])
+        return grammar.text(name_of(SCHEDULES, rule), grammar.changed(rule))
     if isinstance(rule, Asymmetric):
-        return grammar.text("asymmetric", [rule])
-    if rule == Adaptive(Never(), rule.schedule):
+        return grammar.text("asymmetric", grammar.changed(rule))
+    if rule == Adaptive(Never(), rule.schedule) and not isinstance(rule.schedule, Constant):
         return text(rule.schedule)
-    choices = [
-        f"{what}={name}"
-        for what, name, default in (
-            ("reaction", name_of(REACTIONS, rule.reaction), "restart"),
-            ("schedule", name_of(SCHEDULES, rule.schedule), "harmonic"),
-            ("signal", rule.signal, "surprise"),
-        )
-        if name != default
-    ]
-    name, _, rest = grammar.text(name_of(DETECTORS, rule.detector), [rule.detector, rule.reaction, rule.schedule]).partition(":")
-    return ":".join(filter(None, [name, ",".join(filter(None, [rest, *choices]))]))
+    parts = (rule.detector, rule.reaction, rule.schedule)
+    written = [grammar.changed(part) for part in parts]
+    places = flat_keys([type(part) for part in parts])
+    pairs = {key: written[part][field] for key, (part, field) in places.items() if field in written[part]}
+    choices = (
+        ("reaction", name_of(REACTIONS, rule.reaction), "restart"),
+        ("schedule", name_of(SCHEDULES, rule.schedule), "harmonic"),
+        ("signal", rule.signal, "surprise"),
+    )
+    pairs |= {what: name for what, name, default in choices if name != default}
+    return grammar.text(name_of(DETECTORS, rule.detector), pairs)
 
 
 def text_or_none(rule: Rule) -> str | None:

@@ -11,6 +11,7 @@ axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ TINY = 1e-38  # keeps logarithms of zero gradients finite
 def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
     """Sum over all entries of all tensors, or over all but the first axis: a scalar, or [R]."""
     sums = [t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors]
-    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+    return reduce(torch.add, sums)  # one after the other: a sum over a stack is ordered by the number of runs
 
 
 def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
@@ -44,10 +45,11 @@ def squared_norm(squares: Sequence[Tensor], runs: bool) -> Tensor:
 
 
 def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> Tensor:
-    """cos(g_t, g_{t−1}); 0 where one of the two is zero."""
-    dot = total([a * b for a, b in zip(grads, previous, strict=True)], runs)
-    lengths = total([a * a for a in grads], runs) * total([b * b for b in previous], runs)
-    return dot / (lengths.sqrt() + TINY)
+    """cos(g_t, g_{t−1}) in float64, which squares of float32 cannot leave; 0 where one of the two is zero."""
+    now, before = [g.double() for g in grads], [g.double() for g in previous]
+    dot = total([a * b for a, b in zip(now, before, strict=True)], runs)
+    lengths = total([a * a for a in now], runs).sqrt() * total([b * b for b in before], runs).sqrt()
+    return torch.where(lengths > 0, dot / lengths, 0.0)
 
 
 def log(x: Tensor) -> Tensor:

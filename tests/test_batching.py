@@ -1,0 +1,177 @@
+"""The promise of batching: a run alone and the same run within any batch write the same bytes; so does a command given twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from agents.networks import ActorCritic
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.optimizers import BASELINES, make_arm
+from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.telemetry import read_table
+
+with warnings.catch_warnings():
+    # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
+    warnings.simplefilter("ignore")
+    import Box2D  # noqa: F401
+
+torch.set_num_threads(1)
+
+FILES = ("metrics.csv", "episodes.csv", "checkpoint/weights.npz", "config.json")
+"""All that a run leaves but the view of it and its timing, in which the clock on the wall has a part."""
+
+SEED = 7
+PAIR, SEVEN = (4, SEED), (0, 1, SEED, 2, 3, 5, 6)
+THIRTY_TWO = (*range(100, 120), SEED, *range(200, 211))
+
+
+class Walk(gym.Env):
+    """A random walk on a line, pushed left or right: the observation is one number."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = self.np_random.normal()
+        return np.array([self.x], np.float32), {}
+
+    def step(self, action):
+        self.x += 0.5 * (2 * action - 1) + 0.1 * self.np_random.normal()
+        return np.array([self.x], np.float32), -abs(self.x), abs(self.x) > 3, False, {}
+
+
+@pytest.fixture(autouse=True)
+def walk():
+    gym.register("TestWalk-v0", entry_point=Walk, max_episode_steps=50)
+    yield
+    gym.registry.pop("TestWalk-v0")
+
+
+def spec(
+    folder: Path, env_id: str, agent: str, rule: str, seeds, steps: int, episodes: int, options: dict[str, Any]
+) -> BatchSpec:
+    settings = make_agent(agent, env_id, options)
+    return BatchSpec(str(folder), env_id, agent, settings, make_arm(rule, rule in BASELINES), seeds, steps, episodes)
+
+
+def files_of(batch: BatchSpec, seed: int = SEED) -> dict[str, bytes]:
+    """What the run with this seed has written."""
+    return {name: (batch.run_folder(seed) / name).read_bytes() for name in FILES}
+
+
+def trained(*args) -> dict[str, bytes]:
+    """Train a batch and return what the run of interest has written."""
+    train_batch(batch := spec(*args), lambda progress: None)
+    return files_of(batch)
+
+
+LINEAR = "linear:start=0.5,end=0.99"
+ASYMMETRIC = "asymmetric:rise=0.9,fall=0.999"
+CUSUM = "cusum:arl=50000,max=0.99"
+SENSITIVE = "cusum:arl=3,burn_in=4,max=0.99"  # alarms every few updates
+
+ROWS = {
+    # name: (environment, agent, rule, steps, evaluation episodes, settings)
+    "CartPole a2c 64-64 x8": ("CartPole-v1", "a2c", "0.99", 3000, 12, {"n_envs": 8}),
+    "CartPole a2c 10 x3": ("CartPole-v1", "a2c", CUSUM, 2000, 12, {"n_envs": 3, "n_steps": 5, "hidden": (10,)}),
+    "CartPole a2c alarms": ("CartPole-v1", "a2c", SENSITIVE, 2000, 3, {"n_envs": 3, "hidden": (10,)}),
+    "CartPole a2c plain": ("CartPole-v1", "a2c", LINEAR, 2000, 3, {"normalize_advantage": False, "reward_scale": 1.0}),
+    "CartPole reinforce 64-64 x3": ("CartPole-v1", "reinforce", ASYMMETRIC, 3000, 3, {"n_envs": 3, "n_steps": 100}),
+    "CartPole reinforce 10 x8": ("CartPole-v1", "reinforce", LINEAR, 3000, 3, {"n_envs": 8, "n_steps": 50, "hidden": (10,)}),
+    "CartPole Adam": ("CartPole-v1", "a2c", "adam", 2000, 3, {"n_envs": 5, "hidden": (33, 17)}),
+    "Acrobot a2c 10 x8": ("Acrobot-v1", "a2c", ASYMMETRIC, 4100, 2, {"n_envs": 8, "hidden": (10,)}),
+    "Acrobot a2c 64-64 x3": ("Acrobot-v1", "a2c", LINEAR, 2000, 2, {"n_envs": 3}),
+    "Acrobot reinforce 10 x3": ("Acrobot-v1", "reinforce", "0.99", 2000, 2, {"n_envs": 3, "n_steps": 100, "hidden": (10,)}),
+    "Acrobot reinforce 64-64 x8": ("Acrobot-v1", "reinforce", SENSITIVE, 1500, 2, {"n_envs": 8, "n_steps": 25}),
+    "LunarLander a2c": ("LunarLander-v3", "a2c", CUSUM, 600, 12, {"n_envs": 3, "hidden": (10,)}),
+    "one environment": ("CartPole-v1", "a2c", "0.99", 600, 1, {"n_envs": 1, "hidden": (10,)}),
+    "one step": ("CartPole-v1", "a2c", "0.99", 80, 1, {"n_envs": 1, "n_steps": 1, "hidden": (10,)}),
+    "one observation": ("TestWalk-v0", "a2c", "0.99", 1000, 3, {"n_envs": 8}),
+    "one hidden unit": ("CartPole-v1", "reinforce", "0.99", 4000, 3, {"n_envs": 8, "n_steps": 100, "hidden": (3, 1)}),
+    "no hidden layer": ("CartPole-v1", "a2c", "0.99", 1000, 3, {"n_envs": 3, "hidden": ()}),
+}
+
+
+@pytest.mark.parametrize(("env_id", "agent", "rule", "steps", "episodes", "options"), ROWS.values(), ids=ROWS)
+def test_a_run_alone_equals_itself_in_batches(tmp_path, env_id, agent, rule, steps, episodes, options):
+    """Silent failure: a result depends on which seeds were trained beside it, so that nobody can reproduce one of them."""
+
+    def of(name, seeds):
+        return trained(tmp_path / name, env_id, agent, rule, seeds, steps, episodes, options)
+
+    alone, pair, seven = of("alone", (SEED,)), of("pair", PAIR), of("seven", SEVEN)
+    different = [(name, batch) for batch, files in (("2", pair), ("7", seven)) for name in FILES if files[name] != alone[name]]
+    assert not different
+    assert alone["metrics.csv"].count(b"\n") > 2
+
+
+def test_a_run_alone_equals_itself_among_thirty_two_and_its_repetition(tmp_path):
+    """Silent failure: large batches take other code paths (threads, blocked products); something draws from the system."""
+
+    def of(name, seeds):
+        return trained(tmp_path / name, "CartPole-v1", "a2c", SENSITIVE, seeds, 2000, 12, {})
+
+    alone = of("alone", (SEED,))
+    assert of("again", (SEED,)) == alone
+    assert of("many", THIRTY_TWO) == alone
+    assert read_table(next((tmp_path / "alone").rglob("metrics.csv")))["detector/alarms"][-1] >= 1
+
+
+def test_runs_with_different_seeds_differ(tmp_path):
+    """Silent failure: the tests above compare a run with copies of itself."""
+    batch = spec(tmp_path, "CartPole-v1", "a2c", "0.99", PAIR, 500, 3, {"hidden": (10,)})
+    train_batch(batch, lambda progress: None)
+    one, other = (files_of(batch, seed) for seed in PAIR)
+    assert all(one[name] != other[name] for name in FILES)
+
+
+def test_another_process_writes_the_same_bytes(tmp_path):
+    """Silent failure: the order of a set, which changes from process to process, or the number of threads, is in the result."""
+    args = ("CartPole-v1", "a2c", SENSITIVE, (SEED, 1), 2000, 3, {"hidden": [10, 6]})
+    here = trained(tmp_path / "here", *args)
+    code = f"""
+import torch; torch.set_num_threads(2)
+from pathlib import Path
+from tests.test_batching import spec, train_batch
+train_batch(spec(Path({str(tmp_path / "there")!r}), *{args!r}), lambda progress: None)
+"""
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True)
+    there = files_of(spec(tmp_path / "there", *args))
+    for name in FILES[:-1]:  # config.json holds the commit, which may change while tests run
+        assert there[name] == here[name], name
+
+
+# The operation that batching stands on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [(64, 64), (10,), (1,), (3, 1), ()], ids=str)
+@pytest.mark.parametrize("O", [1, 2, 4])
+def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden):  # noqa: E741  # the axes' letters
+    """Silent failure: a product with one row or column is another routine for R = 1, and rounds differently."""
+    for B in (1, 3, 8, 128, 800):
+        for A in (2, 3):
+            noise = torch.Generator().manual_seed(B)
+            x, weight = torch.randn(3, B, O, generator=noise), torch.randn(3, B, A, generator=noise)
+            results = []
+            for runs in (slice(0, 3), slice(1, 2)):
+                policy = ActorCritic(O, A, hidden, [np.random.default_rng(r) for r in range(3)][runs])
+                logits, values = policy.logits(x[runs].clone()), policy.values(x[runs].clone())
+                policy.backward((torch.log_softmax(logits, -1) * weight[runs]).sum((1, 2)) + values.square().sum(1))
+                row = 1 if runs.stop == 3 else 0
+                results.append([t[row] for t in (logits, values, *(p.grad for p in policy.parameters()))])
+            names = ("logits", "values", "actor gradient", "critic gradient")
+            different = [name for name, a, b in zip(names, *results, strict=True) if not torch.equal(a, b)]
+            assert not different, f"B = {B}, A = {A}"

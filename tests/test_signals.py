@@ -1,0 +1,127 @@
+"""What a detector listens to."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl_rmsprop import signals
+
+R = 3
+SHAPES = [(4,), (2, 3)]  # of one run
+
+
+def tensors(seed: int, scale: float = 1.0) -> list[torch.Tensor]:
+    """One tensor [R, …] for each shape."""
+    generator = torch.Generator().manual_seed(seed)
+    return [scale * torch.randn(R, *shape, generator=generator, dtype=torch.float64) for shape in SHAPES]
+
+
+def rows(parts: list[torch.Tensor]) -> np.ndarray:
+    """The same numbers as an array [R, P]."""
+    return np.concatenate([part.reshape(R, -1).numpy() for part in parts], axis=1)
+
+
+def test_surprise_is_the_log_of_the_mean_ratio():
+    """A mean over tensors instead of over parameters would let a bias of 2 entries weigh as much as a matrix of 4096."""
+    g, E, eps = tensors(0), [t.square() + 0.1 for t in tensors(1)], 0.2
+    expected = np.log((rows(g) ** 2 / (rows(E) + eps**2)).mean(1))
+    got = signals.surprise([t.square() for t in g], E, eps, runs=True)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
+
+
+def test_without_runs_a_signal_is_one_number_over_everything():
+    """With a run axis taken for granted a plain model's first layer would be read as its runs."""
+    g, E = tensors(0), [t.square() + 0.1 for t in tensors(1)]
+    got = signals.surprise([t.square() for t in g], E, 0.2, runs=False)
+    assert got.shape == ()
+    expected = np.log((rows(g) ** 2 / (rows(E) + 0.04)).mean())
+    np.testing.assert_allclose(got.item(), expected, rtol=1e-12)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.floats(1e-6, 1e6))
+def test_surprise_has_no_scale(seed, scale):
+    """Rewards a hundred times larger would otherwise need thresholds of their own."""
+    g, E = tensors(seed), [t.square() + 0.1 for t in tensors(seed + 1)]
+    plain = signals.surprise([t.square() for t in g], E, 0.0, runs=True)
+    scaled = signals.surprise([(scale * t).square() for t in g], [scale**2 * t for t in E], 0.0, runs=True)
+    torch.testing.assert_close(scaled, plain, rtol=0, atol=1e-9)
+
+
+def test_surprise_is_about_zero_when_E_is_right():
+    """A signal with an offset turns every detector of level shifts into an alarm clock."""
+    generator = torch.Generator().manual_seed(0)
+    g = 3 * torch.randn(100_000, generator=generator)
+    got = signals.surprise([g.square()], [torch.full_like(g, 9.0)], 1e-8, runs=False)
+    assert abs(got.item()) < 4 * math.sqrt(2 / 100_000)  # four standard errors of the mean of χ²₁
+
+
+def test_squared_norm_is_that_of_all_tensors_together():
+    """A norm per tensor would miss a shift that only the whole gradient shows."""
+    g = tensors(0)
+    got = signals.squared_norm([t.square() for t in g], runs=True)
+    np.testing.assert_allclose(got.numpy(), np.linalg.norm(rows(g), axis=1) ** 2, rtol=1e-12)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.integers(-12, 12), st.integers(-12, 12))
+def test_cosine_is_the_cosine_whatever_the_lengths(seed, power, previous_power):
+    """Products of two squared lengths leave float32's range long before the gradients do, and 1e14 is no cosine."""
+    g, previous = tensors(seed, 10.0**power), tensors(seed + 1, 10.0**previous_power)
+    a, b = rows(g), rows(previous)
+    expected = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    got = signals.cosine([t.float() for t in g], [t.float() for t in previous], runs=True)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_cosine_with_a_zero_gradient_is_zero():
+    """0/0 would put a NaN into the detector for ever; the first update has no previous gradient."""
+    g = tensors(0)
+    assert signals.cosine(g, [torch.zeros_like(t) for t in g], runs=True).tolist() == [0.0] * R
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_signals_stay_finite_when_nothing_moves(dtype):
+    """A dead network gives zero gradients: ln 0 = −∞ would end the detector's running means."""
+    zero = [torch.zeros(R, 4, dtype=dtype)]
+    assert signals.surprise(zero, zero, 1e-8, runs=True).isfinite().all()
+    assert signals.log(signals.squared_norm(zero, runs=True)).isfinite().all()
+    assert signals.cosine(zero, zero, runs=True).isfinite().all()
+
+
+def test_one_runs_signal_knows_nothing_of_the_others():
+    """A NaN or a burst in one seed would raise alarms in all seeds of a batch."""
+    g, E = tensors(0), [t.square() + 0.1 for t in tensors(1)]
+    poisoned = [t.clone() for t in g]
+    for t in poisoned:
+        t[1] = math.nan
+    plain = signals.surprise([t.square() for t in g], E, 1e-8, runs=True)
+    broken = signals.surprise([t.square() for t in poisoned], E, 1e-8, runs=True)
+    assert broken[1].isnan()
+    assert torch.equal(broken[[0, 2]], plain[[0, 2]])
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 12, 33])
+def test_a_total_over_many_tensors_is_the_same_alone_or_in_a_batch(count):
+    """A sum whose order depends on the number of runs makes a run alone differ from the same run inside a batch."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(8, 5, generator=generator) for _ in range(count)]
+    together = signals.total(parts, runs=True)
+    alone = torch.cat([signals.total([t[r : r + 1] for t in parts], runs=True) for r in range(8)])
+    assert torch.equal(together, alone)
+
+
+def test_a_parameter_of_one_number_per_run_counts_like_any_other():
+    """A learned temperature of shape [R] has no axis after the run and must not break the sums."""
+    got = signals.total([torch.tensor([1.0, 2.0, 3.0]), torch.ones(3, 4)], runs=True)
+    assert got.tolist() == [5.0, 6.0, 7.0]
+
+
+def test_every_signal_has_a_sentence():
+    """`rl-rmsprop rules` prints this table; a signal without a sentence is not found."""
+    assert set(signals.SIGNALS) == {"surprise", "grad_norm", "cosine"}
+    assert all(signals.SIGNALS.values())
