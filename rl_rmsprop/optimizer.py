@@ -4,7 +4,7 @@
     θ ← θ − lr · g / (√Ê + ε)       Ê = E,  or E/w with bias_correction,  or √(Ê + ε) with eps_in_sqrt
 
 While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β did. With a number for `alpha` and torch's options the
-update *is* torch's own function, bit for bit. Everything else goes through `_update_group` below, where β is a tensor: a
+update *is* torch's own function, bit for bit. Everything else goes through rl_rmsprop/update.py, where β is a tensor: a
 scalar, one per run [R], or one per parameter.
 
 The way of one update: gradients → (signal → rule.advance → β) → E, w → step. All of it stays on the parameters' device;
@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 from torch.optim.rmsprop import RMSprop, rmsprop
 
-from rl_rmsprop import rules, signals
-from rl_rmsprop.detectors import Never
+from rl_rmsprop import inspection, rules, signals, update
 from rl_rmsprop.rules import Adaptive, Asymmetric, Constant, Rule
 from rl_rmsprop.schedules import Schedule, check_beta
+from rl_rmsprop.update import Slot, column, real
 
-SAMPLE = 256  # entries of each parameter (and run) that stats() takes quantiles over
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
-OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "_rules", "_observed", "_surprise")
+OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed")
 
 
 class AdaptiveRMSprop(RMSprop):
@@ -48,8 +47,11 @@ class AdaptiveRMSprop(RMSprop):
         eps: ε ≥ 0, added to √Ê.
         weight_decay: coupled L2 penalty, ≥ 0.
         momentum: of the normalised gradient, ≥ 0, as torch's.
-        centered: divide by the standard deviation of the gradient, E − (mean of g)², instead of its root mean square.
-        capturable, foreach, maximize, differentiable: as torch's; `differentiable` needs a number for `alpha`.
+        centered: divide by the standard deviation of the gradient, √(E − m²) with m its running mean, instead of its root
+            mean square. Where β is not just a number, or with the options below, the variance counts as at least (1 − β)E,
+            the sampling error of such a mean; a law has no one β and cannot be centered.
+        capturable, foreach, maximize, differentiable: as torch's; `differentiable` is for torch's own update only, a number
+            for `alpha` and none of the options below.
         eps_in_sqrt: √(Ê + ε) instead of √Ê + ε, as TensorFlow and Stable-Baselines3's RMSpropTFLike.
         initial_accumulator_value: E₀ ≥ 0; TensorFlow has 1.
         bias_correction: divide E by the weight w it has received. Without it the first step is lr/√(1 − β) long, so that
@@ -98,16 +100,24 @@ class AdaptiveRMSprop(RMSprop):
         nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
         runs: int | Sequence[int] | None = None,
     ) -> None:
-        self.run_keys = None if runs is None else torch.tensor(range(runs) if isinstance(runs, int) else list(runs))
-        self.runs = None if self.run_keys is None else len(self.run_keys)
+        keys = None if runs is None else list(range(runs)) if isinstance(runs, int) else list(runs)
+        if keys is not None and not keys:
+            raise ValueError(f"runs must be at least 1, got {runs}: give the number of runs, or the integers that name them")
+        if nonfinite not in ("propagate", "skip", "raise"):
+            raise ValueError(f"nonfinite must be propagate, skip or raise, got {nonfinite!r}")
+        self.run_keys = None if keys is None else torch.tensor(keys)
+        self.runs = None if keys is None else len(keys)
         self.nonfinite = nonfinite
         self.measure_surprise = False
         """Whether `step` computes the surprise even when no rule listens to it (for `stats`)."""
-        self._rules: list[Rule] = []
+        self.rules: list[Rule] = []
+        """The β rule of each parameter group."""
+        self.last_surprise: dict[int, Tensor] = {}
+        """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
-        self._surprise: dict[int, Tensor] = {}  # of the last update, by group
         listed: list[Any] = list(params)  # a generator may be read only once
-        check_options(listed, lr, eps, weight_decay, momentum, initial_accumulator_value, bias_correction, nonfinite, self.runs)
+        if not listed:
+            raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -130,17 +140,22 @@ class AdaptiveRMSprop(RMSprop):
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
         group = dict(param_group)
         rule = rules.as_rule(group.get("alpha", self.defaults["alpha"]))
-        options = {**self.defaults, **group}
-        check_rule(rule, options)
+        check_options({**self.defaults, **group}, rule, self.runs)
         group["alpha"] = rule.beta if isinstance(rule, Constant) else 0.0
         super().add_param_group(group)
         group = self.param_groups[-1]
-        check_runs(group, self.runs)
-        self._rules.append(rule)
+        misfits = [p for p in group["params"] if self.runs is not None and (p.dim() == 0 or len(p) != self.runs)]
+        if misfits:
+            self.param_groups.pop()
+            rule_of_runs = f"with runs={self.runs} the first axis of every parameter must be {self.runs}"
+            raise ValueError(f"{rule_of_runs}, got shape {tuple(misfits[0].shape)}: stack the runs' parameters")
+        self.rules.append(rule)
         if not isinstance(rule, Constant):
             group["rule"] = rules.text_or_none(rule)
         if isinstance(rule, Adaptive):
-            group["rule_state"] = rules.init(rule, self._keys(group["params"][0].device))
+            device = group["params"][0].device if group["params"] else torch.device("cpu")
+            keys = torch.zeros((), dtype=torch.int64) if self.run_keys is None else self.run_keys
+            group["rule_state"] = rules.init(rule, keys.to(device))
 
     # The update ---------------------------------------------------------------------------------------------------------
 
@@ -184,123 +199,103 @@ class AdaptiveRMSprop(RMSprop):
             has_complex = self._init_group(group, *lists)
             if not lists[0]:
                 continue
-            if self.measure_surprise or not self._is_torchs(index, group):
-                self._update_group(index, group, lists[0])
-                continue
-            options = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize")
-            params, grads, square_avgs, buffers, grad_avgs, steps = lists
-            rmsprop(
-                params,
-                grads,
-                square_avgs,
-                grad_avgs,
-                buffers,
-                steps,
-                differentiable=group["differentiable"],
-                capturable=group["capturable"],
-                has_complex=has_complex,
-                **{name: group[name] for name in options},
-            )
+            slots = [self._slot(p, group) for p in lists[0]] if self._needs_slots(index, group) else []
+            if self._listens(index):
+                squares, means = [s.g.square() for s in slots], [update.mean_square(s, group) for s in slots]
+                self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
+            if self._is_torchs(index, group):
+                before = [update.snapshot(s) for s in slots] if group["centered"] else []
+                torchs_update(group, lists, has_complex)
+                for old, p in zip(before, lists[0], strict=False):
+                    update.mend_centered(old, self._slot(p, group), group)
+            else:
+                self._update_slots(index, group, slots)
+
+    def _needs_slots(self, index: int, group: dict[str, Any]) -> bool:
+        """Whether more than torch's function looks at the group's parameters."""
+        return self._listens(index) or group["centered"] or not self._is_torchs(index, group)
+
+    def _listens(self, index: int) -> bool:
+        """Whether somebody wants to know the group's surprise."""
+        rule = self.rules[index]
+        return self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise")
 
     def _is_torchs(self, index: int, group: dict[str, Any]) -> bool:
         """Whether torch's own function does what the group's options ask for."""
-        own = group["centered"] or group["eps_in_sqrt"] or group["bias_correction"]
-        per_run = isinstance(group["lr"], Tensor) and group["lr"].numel() > 1
-        return isinstance(self._rules[index], Constant) and not own and not per_run
+        own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
+        return isinstance(self.rules[index], Constant) and not own
+
+    def _has_lr_per_run(self, group: dict[str, Any]) -> bool:
+        return self.runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
 
     def _init_group(self, group, params_with_grad, *lists):  # type: ignore[no-untyped-def]  # torch leaves it untyped
-        """Torch's state of each parameter, with E₀, and with the weight w where it is not just 1 − βᵗ or not needed."""
-        index = next(i for i, g in enumerate(self.param_groups) if g is group)
+        """Torch's state of each parameter, and what the group's rule needs beside it."""
+        rule = self.rules[next(i for i, g in enumerate(self.param_groups) if g is group)]
         fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
         has_complex = super()._init_group(group, params_with_grad, *lists)
         for p in fresh:
             if group["initial_accumulator_value"]:
                 real(self.state[p]["square_avg"]).fill_(group["initial_accumulator_value"])
-        if group["bias_correction"] or not isinstance(self._rules[index], Constant):
-            for p in params_with_grad:
-                if "weight" not in self.state[p]:
-                    self.state[p]["weight"] = self._initial_weight(index, group, p)
+        for p in params_with_grad:
+            self._complete(self.state[p], p, rule, group)
         return has_complex
 
-    def _initial_weight(self, index: int, group: dict[str, Any], p: Tensor) -> Tensor:
-        """W before the first update: 0, or what a checkpoint of torch's RMSprop implies, 1 − βᵗ."""
-        received = 1 - float(group["alpha"]) ** float(self.state[p]["step"]) if self.state[p]["step"] > 0 else 0.0
-        if isinstance(self._rules[index], Asymmetric):
-            return torch.full_like(real(p), received)
-        return torch.full((self.runs,) if self.runs else (), received, dtype=torch.float64, device=p.device)
+    def _complete(self, state: dict[str, Tensor], p: Tensor, rule: Rule, group: dict[str, Any]) -> None:
+        """Add the weight w where it is not just 1 − βᵗ, and the last gradient where a detector listens to it.
 
-    def _update_group(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> None:
-        """The update where β is not just a number: equations at the top of this file."""
-        rule = self._rules[index]
-        slots = [self._slot(p, group) for p in params]
-        means = [self._mean(slot, group) for slot in slots]
+        A state that torch's RMSprop has left behind has received the weight of its number β so far.
+        """
+        if "weight" not in state and (group["bias_correction"] or not isinstance(rule, Constant)):
+            w = float(update.received(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
+            if isinstance(rule, Asymmetric):  # at least float32: 0.9995 is 1 in bfloat16
+                state["weight"] = torch.full_like(real(p), w, dtype=torch.promote_types(real(p).dtype, torch.float32))
+            else:
+                state["weight"] = torch.full((self.runs,) if self.runs else (), w, dtype=torch.float64, device=p.device)
+        if "previous_grad" not in state and isinstance(rule, Adaptive) and rule.listens_to == "cosine":
+            state["previous_grad"] = torch.zeros_like(real(p))
+
+    def _slot(self, p: Tensor, group: dict[str, Any]) -> Slot:
+        return update.slot(p, self.state[p], group, self.runs)
+
+    def _update_slots(self, index: int, group: dict[str, Any], slots: Sequence[Slot]) -> None:
+        """The update where β is not just a number, or an option is not torch's."""
+        rule = self.rules[index]
         squares = [slot.g.square() for slot in slots]
-        if self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise"):
-            self._surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
-        beta: list[float | Tensor]
+        beta: Sequence[float | Tensor]
         if isinstance(rule, Constant):
             check_beta("alpha", group["alpha"])
             beta = [group["alpha"]] * len(slots)
         elif isinstance(rule, Asymmetric):
-            beta = [rule.beta(g2, mean) for g2, mean in zip(squares, means, strict=True)]
-            group["alpha"] = self._average(beta)  # type: ignore[arg-type]  # a law's β are tensors
+            laws = [rule.beta(g2, update.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
+            count = sum(b.numel() for b in laws) / (self.runs or 1)
+            beta, group["alpha"] = laws, signals.total(laws, self.runs is not None).double() / count
         else:
-            decision = rules.advance(rule, group["rule_state"], self._signal(index, rule, slots, squares))
+            decision = rules.advance(rule, group["rule_state"], self._signal(index, rule, group, slots, squares))
             group["rule_state"], group["alpha"] = decision.state, decision.beta
             beta = [decision.beta] * len(slots)
             if rule.reaction.clears_E:
                 for slot in slots:
-                    slot.E.mul_(column(~decision.alarm, slot.E))
-                    slot.w.mul_(~decision.alarm)
+                    update.clear(slot, decision.alarm)
         for slot, g2, b in zip(slots, squares, beta, strict=True):
-            step_parameter(slot, g2, b, group)
+            update.step(slot, g2, b, group, self._has_lr_per_run(group))
 
-    def _slot(self, p: Tensor, group: dict[str, Any]) -> Slot:
-        """The tensors of one parameter, complex ones seen as real."""
-        state = self.state[p]
-        assert p.grad is not None  # parameters without a gradient are left out before
-        g = -p.grad if group["maximize"] else p.grad
-        g = real(g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"]))
-        buffer, mean = state.get("momentum_buffer"), state.get("grad_avg")
-        w = state.get("weight")
-        if w is None:  # torch's update with a number for β: w is known without being kept
-            w = (1 - group["alpha"] ** state["step"].double()).to(p.device)
-            w = w.expand(self.runs) if self.runs else w
-        return Slot(
-            real(p), g, real(state["square_avg"]), w, state["step"],
-            None if buffer is None else real(buffer), None if mean is None else real(mean), state,
-        )  # fmt: skip
-
-    def _mean(self, slot: Slot, group: dict[str, Any]) -> Tensor:
-        """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
-        if group["initial_accumulator_value"]:
-            return slot.E
-        w = column(slot.w, slot.E)
-        return torch.where(w > 0, slot.E / w, slot.g.square())
-
-    def _signal(self, index: int, rule: Adaptive, slots: Sequence[Slot], squares: Sequence[Tensor]) -> Tensor:
+    def _signal(
+        self, index: int, rule: Adaptive, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor]
+    ) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
-            return self._surprise[index]
+            return self.last_surprise[index]
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
             return signals.log(signals.total(squares, per_run) if norm is None else norm.square())
         if rule.listens_to == "cosine":
-            grads = [slot.g for slot in slots]
-            previous = [slot.state.get("previous_grad", torch.zeros_like(slot.g)) for slot in slots]
-            for slot in slots:
-                slot.state["previous_grad"] = slot.g.clone()
-            return signals.cosine(grads, previous, per_run).double()
-        return self.param_groups[index]["rule_state"]["clock"] * 0.0
-
-    def _average(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Mean over all entries of all tensors, a scalar or [R]."""
-        count = sum(t.numel() for t in tensors) / (self.runs or 1)
-        return signals.total(tensors, self.runs is not None).double() / count
-
-    def _keys(self, device: torch.device) -> Tensor:
-        return torch.zeros((), dtype=torch.int64, device=device) if self.run_keys is None else self.run_keys.to(device)
+            previous = [self.state[p]["previous_grad"] for p in group["params"] if p.grad is not None]
+            x = signals.cosine([slot.g for slot in slots], previous, per_run)
+            for last, slot in zip(previous, slots, strict=True):
+                last.copy_(slot.g)
+            return x
+        return torch.zeros_like(group["rule_state"]["clock"])
 
     # Gradients that are not finite ---------------------------------------------------------------------------------------
 
@@ -320,33 +315,34 @@ class AdaptiveRMSprop(RMSprop):
                     "lower lr, clip the gradient, or use nonfinite='skip'"
                 )
 
+    def finite(self) -> Tensor:
+        """Whether all gradients present and their squares are finite: [] bool, or [R]."""
+        return update.all_finite([p.grad for _, _, p in self._with_grad() if p.grad is not None], self.runs)
+
     def _update_where_finite(self) -> None:
         """The update, undone for every run whose gradient is not finite, as if it had not been asked for."""
-        flags = []
-        for _, _, p in self._with_grad():
-            flag = torch.isfinite(real(p.grad).square())  # type: ignore[arg-type]
-            flags.append(flag.flatten(1).all(1) if self.runs else flag.all())
-        if not flags:
+        if not any(True for _ in self._with_grad()):
             return
-        finite = torch.stack(flags).all(0)  # [R]
+        finite = self.finite()
         for group in self.param_groups:
             self._init_group(group, *[[] for _ in range(6)])  # so that there is a state to return to
         tensors = [t for _, _, p in self._with_grad() for t in (p, *self.state[p].values())]
         before = [t.clone() for t in tensors]
-        groups_before = [(g.get("rule_state"), g["alpha"]) for g in self.param_groups]
+        groups_before = [(group.get("rule_state"), group["alpha"]) for group in self.param_groups]
+        surprise_before = dict(self.last_surprise)
         self._update()
         for t, old in zip(tensors, before, strict=True):
-            t.copy_(torch.where(column(finite, t) if self._has_runs(t) else finite.any(), t, old))
+            per_run = self.runs is not None and t.dim() > 0
+            t.copy_(torch.where(column(finite, t) if per_run else finite.any(), t, old))
         for group, (state, alpha) in zip(self.param_groups, groups_before, strict=True):
             if state is not None:
                 new = group["rule_state"]
                 group["rule_state"] = {k: torch.where(finite, new[k], state[k]) for k in new}
             if isinstance(group["alpha"], Tensor):
-                group["alpha"] = torch.where(finite, group["alpha"], torch.as_tensor(alpha, dtype=torch.float64))
+                group["alpha"] = torch.where(finite, group["alpha"], alpha)
             group["skipped"] = group.get("skipped", torch.zeros_like(finite, dtype=torch.float64)) + ~finite
-
-    def _has_runs(self, t: Tensor) -> bool:
-        return self.runs is not None and t.dim() > 0
+        for index, x in self.last_surprise.items():
+            self.last_surprise[index] = torch.where(finite, x, surprise_before.get(index, math.nan))
 
     # Statistics ----------------------------------------------------------------------------------------------------------
 
@@ -357,73 +353,19 @@ class AdaptiveRMSprop(RMSprop):
         beta, window (1/(1 − β), in updates); E_q05, E_q50, E_q95 (quantiles of Ê over parameters), effective_lr_q05, …_q50,
         …_q95 (of lr/(√Ê + ε)), from at most 256 evenly spaced entries of each parameter; share_below_eps (share of those
         with √Ê < ε, where β hardly matters); update_rms (root mean square of the last update, all entries, from the gradients
-        still there); surprise (of the last update, NaN unless a rule listens to it or `measure_surprise` is set);
-        clock (updates since the start or restart), statistic, threshold, alarms (so far) of the detector, NaN without one;
-        skipped (updates undone by nonfinite="skip"). With several groups β, clock and surprise are means, statistic and
-        threshold those of the group nearest its threshold, alarms and skipped sums.
+        still there, NaN if they are not); surprise (of the last update, NaN unless a rule listens to it or
+        `measure_surprise` is set); clock (updates since the start or restart), statistic, threshold, alarms (so far) of the
+        detector, NaN without one; skipped (updates undone by nonfinite="skip"). With several groups β, clock and surprise are
+        means, statistic and threshold those of the group nearest its threshold, alarms and skipped sums.
         """
-        parts = [self._group_stats(i, g) for i, g in enumerate(self.param_groups) if any(p in self.state for p in g["params"])]
-        if not parts:
-            raise RuntimeError("stats() needs at least one step before it")
-        E, rates, below, squares, counts, scalars = zip(*parts, strict=True)
-        result = {key: torch.stack([s[key] for s in scalars]).mean(0) for key in ("beta", "surprise", "clock")}
-        result["window"] = 1 / (1 - result["beta"])
-        for name, values in (("E", torch.cat(E, -1)), ("effective_lr", torch.cat(rates, -1))):
-            for q, value in zip((5, 50, 95), quantiles(values), strict=True):
-                result[f"{name}_q{q:02d}"] = value.double()
-        result["share_below_eps"] = torch.cat(below, -1).double().mean(-1)
-        result["update_rms"] = (torch.stack(squares).sum(0) / sum(counts)).sqrt()
-        statistics, thresholds = (torch.stack([s[key] for s in scalars]) for key in ("statistic", "threshold"))
-        nearest = (statistics / thresholds).nan_to_num(-1.0).argmax(0, keepdim=True)
-        result["statistic"] = statistics.gather(0, nearest)[0]
-        result["threshold"] = thresholds.gather(0, nearest)[0]
-        for key in ("alarms", "skipped"):
-            result[key] = torch.stack([s[key] for s in scalars]).sum(0)
-        order = (*STATS, "skipped")
-        return {key: result[key].cpu() if self.runs else float(result[key]) for key in order}
+        values = inspection.stats(self)
+        return values if self.runs else {key: float(value) for key, value in values.items()}
 
     @torch.no_grad()
     def samples(self) -> tuple[Tensor, Tensor]:
         """Ê and lr/(√Ê + ε) of at most 256 evenly spaced entries of each parameter: two tensors [K], or [R, K] with `runs`."""
-        parts = [self._group_stats(i, g) for i, g in enumerate(self.param_groups)]
-        return torch.cat([part[0] for part in parts], -1).cpu(), torch.cat([part[1] for part in parts], -1).cpu()
-
-    def _group_stats(self, index: int, group: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor, int, dict[str, Tensor]]:
-        """Sampled Ê and effective lr [R, K], which are below ε, sum of squared updates [R], their number, scalars [R]."""
-        E, rates, below, total, count = [], [], [], torch.zeros(()), 0
-        for p in (p for p in group["params"] if "square_avg" in self.state[p]):
-            if p.grad is None:
-                continue
-            slot = self._slot(p, group)
-            mean, root = variance(slot, group), denominator(slot, group)
-            lr = column(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
-            update = lr * (slot.g / root if slot.buffer is None else slot.buffer)
-            total = total.to(p.device) + signals.total([update.square()], self.runs is not None).double()
-            count += p.numel() // (self.runs or 1)
-            rows = [x.reshape(self.runs or 1, -1) for x in (mean, lr / root)]
-            pick = torch.linspace(0, rows[0].shape[1] - 1, min(SAMPLE, rows[0].shape[1]), device=p.device).long()
-            E.append(rows[0][:, pick])
-            rates.append(rows[1][:, pick])
-            below.append(E[-1] < (group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2))
-        columns = [torch.cat(x, -1) if self.runs else torch.cat(x, -1)[0] for x in (E, rates, below)]
-        return columns[0], columns[1], columns[2], total, count, self._rule_stats(index, group)
-
-    def _rule_stats(self, index: int, group: dict[str, Any]) -> dict[str, Tensor]:
-        """β, surprise, and the detector's numbers of one group, each [R]."""
-        rule, state = self._rules[index], group.get("rule_state", {})
-        like = self._keys(group["params"][0].device).double()
-        nan = torch.full_like(like, math.nan)
-        listens = isinstance(rule, Adaptive) and rule.detector.listens
-        first = next(self.state[p]["step"] for p in group["params"] if "step" in self.state[p])
-        return {
-            "beta": torch.as_tensor(group["alpha"], dtype=torch.float64).to(like) + torch.zeros_like(like),
-            "surprise": self._surprise.get(index, nan),
-            "clock": state.get("clock", first.to(like) + torch.zeros_like(like)),
-            "statistic": state["statistic"] if listens else nan,
-            "threshold": torch.full_like(like, rule.detector.threshold if isinstance(rule, Adaptive) else math.nan),
-            "alarms": state["alarms"] if isinstance(rule, Adaptive) and not isinstance(rule.detector, Never) else nan,
-            "skipped": group.get("skipped", torch.zeros_like(like)),
-        }
+        E, effective_lr, _ = inspection.sample(self)
+        return (E.cpu(), effective_lr.cpu()) if self.runs else (E[0].cpu(), effective_lr[0].cpu())
 
     # Checkpoints ---------------------------------------------------------------------------------------------------------
 
@@ -435,177 +377,90 @@ class AdaptiveRMSprop(RMSprop):
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)
-            if group.get("rule") is not None:  # like torch, a loaded group brings its own settings
-                self._rules[index] = rules.parse(group["rule"])
-            elif isinstance(self._rules[index], Constant):
-                self._rules[index] = Constant(float(group["alpha"]))
+            self.rules[index] = rule_of(group, self.rules[index])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore parameters' state, β rules, clocks and detectors, from a checkpoint of this class or of torch's RMSprop.
 
-        As in torch the saved groups bring their settings along, the rule included; a checkpoint of `torch.optim.RMSprop`
-        has no rule, and this optimizer's own starts its clock there.
+        As in torch the saved groups bring their settings along, the rule included. A checkpoint of `torch.optim.RMSprop` has
+        no rule and none of this class's options: this optimizer's own stay, and its rule starts its clock there. A rule
+        without a text form cannot be saved; load it into an optimizer made with the same rule.
         """
-        own = [(g.get("rule"), g.get("rule_state"), g["alpha"]) for g in self.param_groups]
-        saved = [group.get("rule") for group in state_dict["param_groups"]]
-        super().load_state_dict(state_dict)
-        for group, was, (rule, rule_state, alpha) in zip(self.param_groups, saved, own, strict=True):
-            device = group["params"][0].device
-            if was is None and rule is not None:
-                group["rule"], group["alpha"] = rule, alpha
-                if rule_state is not None:
-                    group["rule_state"] = rule_state
+        saved = state_dict["param_groups"]
+        groups = [
+            group if "bias_correction" in group else {**group, **inherited(mine)}
+            for group, mine in zip(saved, self.param_groups, strict=False)  # torch refuses other numbers of groups
+        ]
+        super().load_state_dict({**state_dict, "param_groups": groups if len(groups) == len(saved) else saved})
+        for group, rule, was in zip(self.param_groups, self.rules, saved, strict=True):
             for key in ("rule_state", "skipped"):
-                if isinstance(group.get(key), dict):
-                    group[key] = {k: v.to(device) for k, v in group[key].items()}
-                elif isinstance(group.get(key), Tensor):
-                    group[key] = group[key].to(device)
-        # torch casts floating state to the parameter's dtype; w is float64 for a reason: 0.9995 is 1 in bfloat16.
-        ids = [i for group in state_dict["param_groups"] for i in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for i, p in zip(ids, params, strict=True):
-            if "weight" in state_dict["state"].get(i, {}):
-                self.state[p]["weight"] = state_dict["state"][i]["weight"].to(p.device, copy=True)
+                if key in group and group["params"]:
+                    group[key] = moved(group[key], group["params"][0].device)
+            for i, p in zip(was["params"], group["params"], strict=True):
+                if i in state_dict["state"]:
+                    # torch casts floating state to the parameter's dtype; w is float64 for a reason: 0.9995 is 1 in bfloat16.
+                    if "weight" in state_dict["state"][i]:
+                        self.state[p]["weight"] = state_dict["state"][i]["weight"].to(p.device, copy=True)
+                    self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
 
 
-STATS = (
-    "beta", "window", "E_q05", "E_q50", "E_q95", "effective_lr_q05", "effective_lr_q50", "effective_lr_q95", "update_rms",
-    "surprise", "share_below_eps", "clock", "statistic", "threshold", "alarms",
-)  # fmt: skip
-"""Keys of `AdaptiveRMSprop.stats()`, in order."""
+def torchs_update(group: dict[str, Any], lists: Sequence[list[Tensor]], has_complex: bool) -> None:
+    """Torch's own update of a group; `lists` is what its `_init_group` fills."""
+    params, grads, square_avgs, buffers, grad_avgs, steps = lists
+    names = ("lr", "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize", "differentiable", "capturable")
+    options = {name: group[name] for name in names}
+    rmsprop(params, grads, square_avgs, grad_avgs, buffers, steps, has_complex=has_complex, **options)
 
 
-# The mathematics of one parameter ------------------------------------------------------------------------------------------
+# Checkpoints ---------------------------------------------------------------------------------------------------------------
 
 
-class Slot(NamedTuple):
-    """The tensors of one parameter, all real; shapes are the parameter's unless said otherwise."""
-
-    p: Tensor
-    g: Tensor  # gradient, with weight decay and sign
-    E: Tensor
-    w: Tensor  # weight received by E: [], [R], or the parameter's shape
-    step: Tensor  # []  updates made
-    buffer: Tensor | None  # momentum
-    mean: Tensor | None  # running mean of g, for centered
-    state: dict[str, Tensor]
-
-
-def step_parameter(slot: Slot, g2: Tensor, beta: float | Tensor, group: dict[str, Any]) -> None:
-    """E, w, and the parameter itself, in place."""
-    slot.step.add_(1)
-    if isinstance(beta, float):
-        slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
-        forget: float | Tensor = 1 - beta
-    else:
-        forget = column(1 - beta, slot.E).to(slot.E.dtype)
-        slot.E.lerp_(g2, forget)
-    if slot.mean is not None:
-        slot.mean.lerp_(slot.g, forget)
-    if "weight" in slot.state:
-        slot.w.add_((1 - slot.w) * (1 - beta))
-    root = denominator(slot, group)
-    lr = group["lr"]
-    per_run = isinstance(lr, Tensor) and (lr.numel() > 1 or group["capturable"])
-    if isinstance(lr, Tensor) and not per_run:
-        lr = lr.item()  # as torch does where the step is not captured
-    if slot.buffer is not None:
-        slot.buffer.mul_(group["momentum"]).addcdiv_(slot.g, root)
-        slot.p.sub_(slot.buffer * column(lr, root)) if per_run else slot.p.add_(slot.buffer, alpha=-lr)
-    elif per_run:
-        slot.p.sub_(slot.g / root * column(lr, root))
-    else:
-        slot.p.addcdiv_(slot.g, root, value=-lr)
+def rule_of(group: dict[str, Any], rule: Rule) -> Rule:
+    """The rule that a loaded group stands for; `rule` is the optimizer's own."""
+    if "rule" not in group:
+        return Constant(float(group["alpha"]))
+    if group["rule"] is not None:
+        return rules.parse(group["rule"])
+    if rules.text_or_none(rule) is not None:
+        raise ValueError(
+            f"the checkpoint's β rule has no text form, got {rules.text(rule)}: make the optimizer with the same rule"
+        )
+    return rule
 
 
-def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
-    """Ê, or with `centered` Ê less the square of the mean gradient."""
-    E = slot.E
-    if slot.mean is not None:
-        E = E.addcmul(slot.mean, slot.mean, value=-1) if not group["bias_correction"] else E
-    if group["bias_correction"]:
-        w = column(slot.w, E).to(E.dtype)
-        E = E / w
-        if slot.mean is not None:
-            E = E.addcmul(slot.mean / w, slot.mean / w, value=-1)
-    if slot.mean is not None:
-        # Rounding can make it negative where the gradient hardly varies; then it is known only up to that rounding.
-        E = torch.where(E < 0, slot.E * torch.finfo(E.dtype).eps, E)
-    return E
+def moved(x: Any, device: torch.device) -> Any:
+    """A tensor, or a dict of tensors, on this device."""
+    return {key: value.to(device) for key, value in x.items()} if isinstance(x, dict) else x.to(device)
 
 
-def denominator(slot: Slot, group: dict[str, Any]) -> Tensor:
-    """√Ê + ε, or √(Ê + ε)."""
-    E = variance(slot, group)
-    return E.add(group["eps"]).sqrt_() if group["eps_in_sqrt"] else E.sqrt().add_(group["eps"])
-
-
-def real(x: Tensor) -> Tensor:
-    """A complex tensor as real numbers with a last axis of 2; a real one as it is."""
-    return torch.view_as_real(x) if torch.is_complex(x) else x
-
-
-def column(x: Tensor, like: Tensor) -> Tensor:
-    """A number per run [R] with as many axes as `like` [R, …]; scalars and full shapes as they are."""
-    return x.view(-1, *[1] * (like.dim() - 1)) if 0 < x.dim() < like.dim() else x
-
-
-def quantiles(x: Tensor) -> Tensor:
-    """The 5, 50 and 95 % quantiles over the last axis: [3, …]."""
-    x = x.float()  # torch has no quantile of half precision
-    return torch.quantile(x, torch.tensor([0.05, 0.5, 0.95], device=x.device), dim=-1)
+def inherited(group: dict[str, Any]) -> dict[str, Any]:
+    """What a group keeps of its own when it loads one of torch's."""
+    kept = [*OWN_OPTIONS, "rule", "rule_state", *(["alpha"] if "rule" in group else [])]
+    return {name: group[name] for name in kept if name in group}
 
 
 # What is allowed -----------------------------------------------------------------------------------------------------------
 
 
-def check_options(
-    params: Sequence[Any],
-    lr: float | Tensor,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    initial: float,
-    bias_correction: bool,
-    nonfinite: str,
-    runs: int | None,
-) -> None:
-    """ValueError for the first argument that is out of its range."""
-    if not params:
-        raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
+def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None:
+    """ValueError for the first option of a group that is out of its range or does not fit its rule."""
+    lr = options["lr"]
     if isinstance(lr, Tensor) and lr.numel() != 1 and tuple(lr.shape) != (runs,):
         raise ValueError(f"lr must be a number, one element, or one per run, got shape {tuple(lr.shape)} with runs={runs}")
-    smallest = float(lr.min()) if isinstance(lr, Tensor) else lr
-    values = {
-        "lr": smallest,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "momentum": momentum,
-        "initial_accumulator_value": initial,
-    }
-    for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be at least 0 and finite, got {value}: give 0 or a positive number")
-    if nonfinite not in ("propagate", "skip", "raise"):
-        raise ValueError(f"nonfinite must be propagate, skip or raise, got {nonfinite!r}")
-    if initial and bias_correction:
-        raise ValueError(
-            f"initial_accumulator_value must be 0 with bias_correction, got {initial}: a corrected mean has no start"
-        )
-    if runs is not None and runs < 1:
-        raise ValueError(f"runs must be at least 1, got {runs}")
-
-
-def check_rule(rule: Rule, options: dict[str, Any]) -> None:
-    """ValueError if the rule cannot run with these options."""
+    for name in ("lr", "eps", "weight_decay", "momentum", "initial_accumulator_value"):
+        values = options[name].tolist() if isinstance(options[name], Tensor) else options[name]
+        for value in values if isinstance(values, list) else [values]:
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, got {value}: give 0 or a positive number")
+    if options["initial_accumulator_value"] and options["bias_correction"]:
+        value = options["initial_accumulator_value"]
+        raise ValueError(f"initial_accumulator_value must be 0 with bias_correction, got {value}: a corrected mean has no start")
     if isinstance(rule, Adaptive) and rule.schedule.unresolved:
         raise ValueError(f"{rules.text(rule)!r} needs steps=… in updates: the length of the training is not known here")
-    if options["differentiable"] and not isinstance(rule, Constant):
-        raise ValueError(f"differentiable=True needs a number for alpha, got {rules.text(rule)!r}")
-
-
-def check_runs(group: dict[str, Any], runs: int | None) -> None:
-    """ValueError unless the first axis of every parameter is the run."""
-    for p in group["params"]:
-        if runs is not None and (p.dim() == 0 or len(p) != runs):
-            raise ValueError(f"with runs={runs} the first axis of every parameter must be {runs}, got shape {tuple(p.shape)}")
+    if isinstance(rule, Asymmetric) and options["centered"]:
+        raise ValueError(f"centered needs one β for all entries of a parameter, got {rules.text(rule)!r}: use a schedule")
+    if options["differentiable"] and (not isinstance(rule, Constant) or options["eps_in_sqrt"] or options["bias_correction"]):
+        raise ValueError(
+            f"differentiable=True needs a number for alpha and torch's options, got {rules.text_or_none(rule)!r}: "
+            "leave out eps_in_sqrt and bias_correction"
+        )

@@ -35,7 +35,8 @@ def rmsprop(
 ) -> list[Update]:
     """RMSProp of one parameter with a β of its own at every update; `resets` (from 1) forget everything before the update.
 
-    E ← βE + (1 − β)g²,  w ← βw + (1 − β),  θ ← θ − lr · g/(√Ê + ε),  Ê = E or E/w,  less the squared mean of g if centered.
+    E ← βE + (1 − β)g²,  w ← βw + (1 − β),  θ ← θ − lr · g/(√Ê + ε),  Ê = E or E/w;  centered: E less the squared mean of g,
+    but at least (1 − β)E.
     """
     E, w, mean, velocity, updates = E0, 0.0, 0.0, 0.0, []
     for n, (gradient, beta) in enumerate(zip(gradients, betas, strict=True), start=1):
@@ -45,8 +46,7 @@ def rmsprop(
         E = beta * E + (1 - beta) * g * g
         w = beta * w + (1 - beta)
         mean = beta * mean + (1 - beta) * g
-        by = w if bias_correction else 1.0
-        variance = E / by - (mean / by) ** 2 if centered else E / by
+        variance = (max(E - mean**2, (1 - beta) * E) if centered else E) / (w if bias_correction else 1.0)
         step = g / (math.sqrt(variance + eps) if eps_in_sqrt else math.sqrt(variance) + eps)
         velocity = momentum * velocity + step
         theta -= lr * (velocity if momentum else step)

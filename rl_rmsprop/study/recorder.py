@@ -19,7 +19,8 @@ from torch import Tensor
 
 from agents.training import Update
 from rl_rmsprop import telemetry
-from rl_rmsprop.optimizer import STATS, AdaptiveRMSprop
+from rl_rmsprop.inspection import STATS
+from rl_rmsprop.optimizer import AdaptiveRMSprop
 from rl_rmsprop.telemetry import EventFile, Table
 
 WINDOW = 100  # episodes that rollout/ep_rew_mean averages over
@@ -132,7 +133,9 @@ class Recorder:
             columns[name] = np.array([np.mean(v) if v else math.nan for v in values])
         if isinstance(self._optimizer, AdaptiveRMSprop):
             stats = self._optimizer.stats()
-            columns |= {f"{'detector' if k in DETECTOR else 'optim'}/{k}": stats[k] for k in STATS if k != "clock"}
+            columns |= {
+                f"{'detector' if k in DETECTOR else 'optim'}/{k}": stats[k] for k in STATS if k not in ("clock", "skipped")
+            }
             low, high = self._range or (stats["beta"], stats["beta"])
             columns |= {"optim/beta_min": low, "optim/beta_max": high}
             self._range = None
