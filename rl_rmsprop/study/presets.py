@@ -23,6 +23,14 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_advantage": True,
         "reward_scale": 0.05,
     },
+    ("a2c", "LunarLander-v3"): {
+        "lr": 8e-4,
+        "lr_schedule": "linear",
+        "n_envs": 16,
+        "ent_coef": 0.001,
+        "normalize_advantage": True,
+        "reward_scale": 0.1,
+    },
     ("reinforce", "CartPole-v1"): {
         "lr": 1.7e-3,
         "lr_schedule": "linear",
