@@ -7,24 +7,25 @@ training with and without files and curves. Peak memory is that of a fresh proce
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 import envs
-from agents import A2C, train
-from rl_rmsprop.study.batch import BatchSpec, generators, make_policy, train_batch
+from agents import A2C, Update, train
+from rl_rmsprop.study.batch import BatchSpec, generators, hparams, make_policy, train_batch
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.recorder import Recorder
 
 REPEATS = 5
 AGENT = A2C(n_envs=8, n_steps=16)
@@ -36,18 +37,33 @@ def spec(env_id: str, runs: int, steps: int, folder: str = "", rule: str = "0.99
     return BatchSpec(folder, env_id, "a2c", AGENT, Arm(rule), tuple(range(runs)), steps, eval_episodes=1)
 
 
-def ours(env_id: str, runs: int, steps: int) -> float:
-    """Environment steps per second of training without files."""
-    batch = spec(env_id, runs, steps)
+def ours(env_id: str, runs: int, steps: int, folder: str = "") -> float:
+    """Environment steps per second of training, with all files and curves if there is a folder for them."""
+    batch = spec(env_id, runs, steps, folder)
     env = envs.make(env_id, batch.seeds, AGENT.n_envs)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), AGENT.lr, batch.updates, batch.seeds)
+    updates = train(AGENT, env, policy, optimizer, batch.updates, generators(batch.seeds, "policy"))
     start = time.perf_counter()
-    for update in train(AGENT, env, policy, optimizer, batch.updates, generators(batch.seeds, "policy")):
-        made = update.steps.sum()
+    made = recorded(batch, optimizer, updates) if folder else sum(update.steps.sum() for update in updates)
     elapsed = time.perf_counter() - start
     env.close()
     return float(made / elapsed)
+
+
+def recorded(batch: BatchSpec, optimizer: torch.optim.Optimizer, updates: Iterable[Update]) -> float:
+    """Environment steps of these updates, all of them written down as a study writes them."""
+    folders = [batch.run_folder(seed) for seed in batch.seeds]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    made = 0
+    with Recorder(folders, optimizer, batch.updates, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+        for update in updates:
+            made += update.steps.sum()
+            if recorder.take(update):
+                recorder.progress()
+        recorder.finish(np.zeros(len(batch.seeds)))
+    return made
 
 
 def theirs(env_id: str, steps: int) -> float:
@@ -65,14 +81,11 @@ def theirs(env_id: str, steps: int) -> float:
     return steps / elapsed
 
 
-def logging_cost(runs: int, steps: int) -> tuple[float, float]:
-    """Seconds of training with all files and curves, and without, for the same batch."""
+def logging_cost(runs: int, steps: int) -> float:
+    """Extra time of training with all files and curves, as a share of the time without."""
+    plain = ours("CartPole-v1", runs, steps)
     with tempfile.TemporaryDirectory() as folder:
-        batch = spec("CartPole-v1", runs, steps, folder)
-        start = time.perf_counter()
-        train_batch(batch, lambda progress: None)
-        logged = time.perf_counter() - start
-    return logged, steps * runs / ours("CartPole-v1", runs, steps)
+        return plain / ours("CartPole-v1", runs, steps, folder) - 1
 
 
 def peak_memory(runs: int) -> float:
@@ -82,11 +95,12 @@ def peak_memory(runs: int) -> float:
 
 
 def memory_of(runs: int) -> float:
-    """Train here and return the peak resident size in MiB."""
+    """Train here and return the peak resident size in MiB (getrusage would include the process that forked this one)."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         train_batch(spec("CartPole-v1", runs, 20_000, folder), lambda progress: None)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def import_seconds(code: str) -> float:
@@ -128,8 +142,7 @@ def main() -> None:
         ratio = statistics.median(mine) / statistics.median(peer)
         table.add_row(name, spread(mine), spread(peer), f"{ratio:.1f} ×", f"≥ {BAR[name]} ×" if name in BAR else "–")
         result[name] = {"ours": mine, "stable_baselines3": peer, "ratio": ratio}
-    costs = [logged / plain - 1 for logged, plain in (logging_cost(32, 100_000) for _ in range(3))]
-    result["logging and final evaluation, share of training time"] = costs
+    result["logging, share of training time, 32 runs"] = measure(lambda: logging_cost(32, 100_000))
     memory = {runs: peak_memory(runs) for runs in (1, 32)}
     result["peak memory, MiB"] = memory
     torch_alone, package = import_seconds("import torch"), import_seconds("import torch; from rl_rmsprop import AdaptiveRMSprop")
