@@ -55,7 +55,7 @@ LOGARITHMIC = {"optim/E_q50", "optim/effective_lr_q50"}
 
 
 class Table:
-    """A CSV file that grows row by row; every row is on disk's way (flushed) as soon as it is written."""
+    """A CSV file that grows row by row; rows are on disk's way after `flush` or `close`."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._columns = columns
@@ -65,6 +65,8 @@ class Table:
     def write(self, row: Mapping[str, float]) -> None:
         """One row; columns that are missing in `row` stay empty."""
         self._file.write(",".join(repr(row[c]) if c in row else "" for c in self._columns) + "\n")
+
+    def flush(self) -> None:
         self._file.flush()
 
     def close(self) -> None:

@@ -103,9 +103,9 @@ class Recorder:
 
     def progress(self) -> Progress:
         """How far the batch is."""
-        returns = [np.mean(episode_returns) for episode_returns, _ in self._recent if episode_returns]
+        returns = [sum(episode_returns) / len(episode_returns) for episode_returns, _ in self._recent if episode_returns]
         beta, alarms = (self._columns.get(tag, np.array([math.nan])) for tag in ("optim/beta", "detector/alarms"))
-        mean_return = float(np.mean(returns)) if returns else math.nan
+        mean_return = sum(returns) / len(returns) if returns else math.nan
         return Progress(int(self._steps.sum()), mean_return, float(beta.mean()), float(np.nansum(alarms)))
 
     def _measure(self, index: int) -> None:
@@ -130,7 +130,7 @@ class Recorder:
         """Every scalar of this step, each [R]."""
         columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm, **update.metrics()}
         for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
-            columns[name] = np.array([np.mean(v) if v else math.nan for v in values])
+            columns[name] = np.array([sum(v) / len(v) if v else math.nan for v in values])
         if isinstance(self._optimizer, AdaptiveRMSprop):
             stats = self._optimizer.stats()
             columns |= {
@@ -152,7 +152,8 @@ class Recorder:
             timing = {"time/seconds": elapsed, "time/steps_per_second": float(self._steps.sum()) / elapsed}
             files.timing.write({"step": step, **timing})
             files.events.add(step, telemetry.scalars({**row, "time/steps_per_second": timing["time/steps_per_second"]}))
-            files.events.flush()
+            for file in files:
+                file.flush()
 
     def _write_histograms(self) -> None:
         if not isinstance(self._optimizer, AdaptiveRMSprop):

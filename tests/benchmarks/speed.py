@@ -1,7 +1,8 @@
 """How fast training is beside Stable-Baselines3, as ratios measured in one run: `python -m tests.benchmarks.speed`.
 
-One torch thread, one process. Every case is repeated; medians with the range over repetitions. The logging cost is the same
-training with and without files and curves. Peak memory is that of a fresh process which trains and writes nothing else.
+One torch thread, one process. Every case is repeated; medians with the range over repetitions. Logging has at most 250 points
+a training, however long, so that its share is of the tuned preset's 500,000 steps a run. Peak memory is that of a fresh process
+which trains and writes nothing else.
 """
 
 from __future__ import annotations
@@ -37,33 +38,52 @@ def spec(env_id: str, runs: int, steps: int, folder: str = "", rule: str = "0.99
     return BatchSpec(folder, env_id, "a2c", AGENT, Arm(rule), tuple(range(runs)), steps, eval_episodes=1)
 
 
-def ours(env_id: str, runs: int, steps: int, folder: str = "") -> float:
-    """Environment steps per second of training, with all files and curves if there is a folder for them."""
-    batch = spec(env_id, runs, steps, folder)
-    env = envs.make(env_id, batch.seeds, AGENT.n_envs)
+def ours(env_id: str, runs: int, steps: int) -> float:
+    """Environment steps per second of training."""
+    made, training, _ = trained(spec(env_id, runs, steps))
+    return made / training
+
+
+def logging_cost(runs: int, steps: int) -> float:
+    """Time that all files and curves take, as a share of the training time without; both are of the same run."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, training, writing = trained(spec("CartPole-v1", runs, steps, folder))
+    return writing / training
+
+
+def trained(batch: BatchSpec) -> tuple[float, float, float]:
+    """Environment steps, seconds of training, seconds of writing down what a study writes (0 without a folder)."""
+    env = envs.make(batch.env_id, batch.seeds, AGENT.n_envs)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), AGENT.lr, batch.updates, batch.seeds)
     updates = train(AGENT, env, policy, optimizer, batch.updates, generators(batch.seeds, "policy"))
     start = time.perf_counter()
-    made = recorded(batch, optimizer, updates) if folder else sum(update.steps.sum() for update in updates)
+    if batch.folder:
+        made, writing = recorded(batch, optimizer, updates)
+    else:
+        made, writing = max(float(update.steps.sum()) for update in updates), 0.0
     elapsed = time.perf_counter() - start
     env.close()
-    return float(made / elapsed)
+    return made, elapsed - writing, writing
 
 
-def recorded(batch: BatchSpec, optimizer: torch.optim.Optimizer, updates: Iterable[Update]) -> float:
-    """Environment steps of these updates, all of them written down as a study writes them."""
+def recorded(batch: BatchSpec, optimizer: torch.optim.Optimizer, updates: Iterable[Update]) -> tuple[float, float]:
+    """Environment steps of these updates, and the seconds it took to write them down as a study does."""
     folders = [batch.run_folder(seed) for seed in batch.seeds]
     for folder in folders:
         folder.mkdir(parents=True)
-    made = 0
+    made, writing, start = 0.0, 0.0, time.perf_counter()
     with Recorder(folders, optimizer, batch.updates, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+        writing += time.perf_counter() - start
         for update in updates:
-            made += update.steps.sum()
+            made = float(update.steps.sum())
+            start = time.perf_counter()
             if recorder.take(update):
                 recorder.progress()
+            writing += time.perf_counter() - start
+        start = time.perf_counter()
         recorder.finish(np.zeros(len(batch.seeds)))
-    return made
+    return made, writing + time.perf_counter() - start
 
 
 def theirs(env_id: str, steps: int) -> float:
@@ -81,13 +101,6 @@ def theirs(env_id: str, steps: int) -> float:
     return steps / elapsed
 
 
-def logging_cost(runs: int, steps: int) -> float:
-    """Extra time of training with all files and curves, as a share of the time without."""
-    plain = ours("CartPole-v1", runs, steps)
-    with tempfile.TemporaryDirectory() as folder:
-        return plain / ours("CartPole-v1", runs, steps, folder) - 1
-
-
 def peak_memory(runs: int) -> float:
     """MiB that a fresh process needs to train this many CartPole runs with all files."""
     code = f"from tests.benchmarks.speed import memory_of; print(memory_of({runs}))"
@@ -103,19 +116,22 @@ def memory_of(runs: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def import_seconds(code: str) -> float:
-    """Median time of a fresh interpreter running `code`."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def seconds_of(code: str) -> float:
+    """Time of a fresh interpreter running `code`."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
-def measure(function: Callable[[], float]) -> list[float]:
-    """The function's result, REPEATS times."""
-    return sorted(function() for _ in range(REPEATS))
+def import_seconds() -> float:
+    """What importing the optimizer adds to importing torch."""
+    alone = seconds_of("import torch")
+    return seconds_of("import torch; from rl_rmsprop import AdaptiveRMSprop") - alone
+
+
+def measure(function: Callable[[], float], repeats: int = REPEATS) -> list[float]:
+    """The function's results."""
+    return sorted(function() for _ in range(repeats))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -142,12 +158,11 @@ def main() -> None:
         ratio = statistics.median(mine) / statistics.median(peer)
         table.add_row(name, spread(mine), spread(peer), f"{ratio:.1f} ×", f"≥ {BAR[name]} ×" if name in BAR else "–")
         result[name] = {"ours": mine, "stable_baselines3": peer, "ratio": ratio}
-    result["logging, share of training time, 32 runs"] = measure(lambda: logging_cost(32, 100_000))
+    result["logging, share of training time, 32 runs"] = measure(lambda: logging_cost(32, 500_000), 3)
     memory = {runs: peak_memory(runs) for runs in (1, 32)}
     result["peak memory, MiB"] = memory
-    torch_alone, package = import_seconds("import torch"), import_seconds("import torch; from rl_rmsprop import AdaptiveRMSprop")
-    result["from rl_rmsprop import AdaptiveRMSprop beyond import torch, s"] = package - torch_alone
-    result["rl-rmsprop --help, s"] = import_seconds("from rl_rmsprop.cli import main; main(['--help'])")
+    result["from rl_rmsprop import AdaptiveRMSprop beyond import torch, s"] = measure(import_seconds)
+    result["rl-rmsprop --help, s"] = measure(lambda: seconds_of("from rl_rmsprop.cli import main; main(['--help'])"))
     console = Console(width=120)
     console.print(table)
     for name, value in list(result.items())[len(cases) :]:
