@@ -11,13 +11,15 @@ shares one generator, by (s, "env"). No stream depends on which other runs are i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+
+from envs.physics import Dynamics, Each, with_physics
+from envs.seeding import seed_sequence
 
 
 class Step(NamedTuple):
@@ -47,22 +49,13 @@ class EnvBatch(Protocol):
         """Apply actions [R, N] and return what happened."""
         ...
 
+    def dynamics(self) -> Dynamics:
+        """What sets the equations of motion of the R · N environments, in the order of run and environment."""
+        ...
+
     def close(self) -> None:
         """Free the environments."""
         ...
-
-
-def seed_sequence(seed: int, *purpose: str | int) -> np.random.SeedSequence:
-    """The random stream of one purpose in the run with this seed: SeedSequence keyed by (seed, purpose).
-
-    Keys are spelled out instead of spawned in order, so that adding a stream never moves another one.
-
-    >>> int(seed_sequence(7, "env", 0).generate_state(1)[0]) == int(seed_sequence(7, "env", 1).generate_state(1)[0])
-    False
-    """
-    # A hash, because SeedSequence itself pads its key with zeros: [7, 1] and [7, 1, 0] would be the same stream.
-    key = repr((int(seed), *purpose)).encode()
-    return np.random.SeedSequence(int.from_bytes(hashlib.sha256(key).digest(), "little"))
 
 
 class SerialBatch:
@@ -74,7 +67,9 @@ class SerialBatch:
 
     def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int, kwargs: dict[str, Any] | None = None) -> None:
         self.runs, self.envs_per_run = len(seeds), envs_per_run
-        self._envs = [gym.make(env_id, disable_env_checker=True, **(kwargs or {})) for _ in range(self.runs * envs_per_run)]
+        self._envs: list[gym.Env] = [
+            gym.make(env_id, disable_env_checker=True, **(kwargs or {})) for _ in range(self.runs * envs_per_run)
+        ]
         self._seeds = [int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(envs_per_run)]
         first = self._envs[0]
         self.observation_space, self.action_space = check_spaces(first)
@@ -111,6 +106,11 @@ class SerialBatch:
             truncated.reshape(shape),
             valid.reshape(shape),
         )
+
+    def dynamics(self) -> Dynamics:
+        settable = [with_physics(env) for env in self._envs]
+        self._envs = list(settable)
+        return Each(settable)
 
     def close(self) -> None:
         for env in self._envs:

@@ -14,7 +14,9 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from numpy.typing import NDArray
 
-from envs.batch import Step, seed_sequence
+from envs.batch import Step
+from envs.physics import CartPoleArrays, Dynamics
+from envs.seeding import seed_sequence
 
 
 class RunGenerators:
@@ -42,6 +44,7 @@ class CartPoleBatch:
         self.max_episode_steps: int | None = max_episode_steps
         self._poles = CartPoleVectorEnv(num_envs=self.runs * envs_per_run, max_episode_steps=max_episode_steps)
         self._poles.np_random = self._generators = RunGenerators(seeds, envs_per_run)  # type: ignore[assignment]
+        self._arrays: CartPoleArrays | None = None
         self.observation_space = cast(gym.spaces.Box, self._poles.single_observation_space)
         self.action_space = cast(gym.spaces.Discrete, self._poles.single_action_space)
 
@@ -51,10 +54,16 @@ class CartPoleBatch:
         return self._per_run(np.ascontiguousarray(observations))
 
     def step(self, actions: NDArray[np.int64]) -> Step:
+        if self._arrays is not None:
+            self._arrays.before_step(actions.ravel())
         starting = self._generators.starting = self._poles.prev_done.copy()
         observations, rewards, terminated, truncated, _ = self._poles.step(actions.ravel())
         arrays = (np.ascontiguousarray(observations), rewards, terminated, truncated, ~starting)
         return Step(*map(self._per_run, arrays))
+
+    def dynamics(self) -> Dynamics:
+        self._arrays = CartPoleArrays(self._poles)
+        return self._arrays
 
     def close(self) -> None:
         self._poles.close()

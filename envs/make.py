@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
 
 from envs.batch import EnvBatch, SerialBatch, check_spaces
 from envs.cartpole import CartPoleBatch
+from envs.parameters import parameters_of
+from envs.shifted import ShiftedBatch
+from envs.shifts import Shift, check
 
 
-def make(env_id: str, seeds: Sequence[int], envs_per_run: int) -> EnvBatch:
+def make(
+    env_id: str,
+    seeds: Sequence[int],
+    envs_per_run: int,
+    shifts: Sequence[Shift] = (),
+    *,
+    held_at: Mapping[str, NDArray[np.int64]] | None = None,
+    shift_seeds: Sequence[int] | None = None,
+) -> EnvBatch:
     """Environments for the runs with these seeds: CartPole-v1 in array operations, any other registered id one by one.
 
-    `seeds` are the runs' seeds, all different and ≥ 0; `envs_per_run` is N ≥ 1. Raises ValueError for an id that is not
-    registered (naming the nearest one) and for spaces that the agents cannot use.
+    `seeds` are the runs' seeds, all different and ≥ 0; `envs_per_run` is N ≥ 1. `shifts` change the environments over the
+    run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for evaluation), and
+    `shift_seeds` are then the seeds of the training runs whose shifts these are. Raises ValueError for an id that is not
+    registered (naming the nearest one), for spaces that the agents cannot use, and for shifts that are not possible.
     """
     if envs_per_run < 1:
         raise ValueError(f"environments per run must be at least 1, got {envs_per_run}")
-    if env_id == "CartPole-v1":
-        return CartPoleBatch(seeds, envs_per_run)
-    check_env_id(env_id)
-    return SerialBatch(env_id, seeds, envs_per_run)
+    check_env_id(env_id, shifts)
+    batch: EnvBatch
+    batch = CartPoleBatch(seeds, envs_per_run) if env_id == "CartPole-v1" else SerialBatch(env_id, seeds, envs_per_run)
+    return ShiftedBatch(batch, shifts, shift_seeds or seeds, held_at) if shifts else batch
 
 
-def check_env_id(env_id: str) -> None:
-    """Raise ValueError, with a remedy, unless `env_id` is registered, installed and has spaces the agents can use."""
+def check_env_id(env_id: str, shifts: Sequence[Shift] = ()) -> None:
+    """Raise ValueError, with a remedy, unless `env_id` is registered, installed, fit for the agents, and able to shift so."""
+    env = make_one(env_id)
     try:
-        env = gym.make(env_id, disable_env_checker=True)
+        check_spaces(env)
+        check(shifts, parameters_of(env), env, env_id)
+    finally:
+        env.close()
+
+
+def make_one(env_id: str) -> gym.Env:
+    """One environment from Gymnasium; ValueError with a remedy if there is none of that id."""
+    try:
+        return gym.make(env_id, disable_env_checker=True)
     except gym.error.DependencyNotInstalled as error:
         raise ValueError(f"environment {env_id} needs a package that is not installed: {error}") from error
     except ModuleNotFoundError as error:  # of the form module:id
@@ -37,7 +62,3 @@ def check_env_id(env_id: str) -> None:
         near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "rl-rmsprop envs lists the known ones"
         raise ValueError(f"environment must be a registered Gymnasium id, got {env_id!r}: {hint}") from error
-    try:
-        check_spaces(env)
-    finally:
-        env.close()
