@@ -3,14 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_rmsprop import detectors, rules, schedules, signals
+    from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
+    from rl_rmsprop.laws import Asymmetric, Mixture
     from rl_rmsprop.optimizer import AdaptiveRMSprop
-    from rl_rmsprop.rules import Adaptive, Asymmetric
+    from rl_rmsprop.rules import Adaptive
 
-__all__ = ["Adaptive", "AdaptiveRMSprop", "Asymmetric", "detectors", "rules", "schedules", "signals"]
+__all__ = [
+    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "detectors", "forecast", "laws", "rules", "schedules", "signals",
+]  # fmt: skip
 __version__ = "0.1.0"
 
-HOME = {"AdaptiveRMSprop": "optimizer", "Adaptive": "rules", "Asymmetric": "rules"}
+HOME = {"AdaptiveRMSprop": "optimizer", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
 
 
 def __getattr__(name: str) -> Any:

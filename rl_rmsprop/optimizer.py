@@ -7,8 +7,8 @@ While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β di
 update *is* torch's own function, bit for bit. Everything else goes through rl_rmsprop/update.py, where β is a tensor: a
 scalar, one per run [R], or one per parameter.
 
-The way of one update: gradients → (signal → rule.advance → β) → E, w → step. All of it stays on the parameters' device;
-nothing synchronises except `stats()` and `nonfinite="raise"`.
+The way of one update: gradients → signal → memory.remember (β, E, w) → update.move (θ). All of it stays on the parameters'
+device; nothing synchronises except `stats()` and `nonfinite="raise"`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 from torch.optim.rmsprop import RMSprop, rmsprop
 
-from rl_rmsprop import inspection, rules, signals, update
-from rl_rmsprop.rules import Adaptive, Asymmetric, Constant, Rule
-from rl_rmsprop.schedules import Schedule, check_beta
+from rl_rmsprop import inspection, memory, rules, signals, update
+from rl_rmsprop.laws import Law
+from rl_rmsprop.rules import Adaptive, Constant, Rule
+from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
 
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
+EXACT_STATE = {"weight", "bank", "bank_weight"}  # of a parameter, in a precision that is not the parameter's
 OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed")
 
 
@@ -42,7 +44,7 @@ class AdaptiveRMSprop(RMSprop):
     Args:
         params: parameters, named parameters or parameter groups. A group may have an `alpha` of its own.
         lr: step size ≥ 0; a number, a one-element tensor, or with `runs` a tensor [R].
-        alpha: β, in [0, 1): a number, a schedule, an `Adaptive` or `Asymmetric` rule, or the text of any of them, such as
+        alpha: β, in [0, 1): a number, a schedule, an `Adaptive` rule, a law, or the text of any of them, such as
             `"linear:start=0.5,end=0.99,steps=10000"` or `"cusum:arl=50000,max=0.99"`. Clocks count calls of `step`.
         eps: ε ≥ 0, added to √Ê.
         weight_decay: coupled L2 penalty, ≥ 0.
@@ -152,10 +154,11 @@ class AdaptiveRMSprop(RMSprop):
         self.rules.append(rule)
         if not isinstance(rule, Constant):
             group["rule"] = rules.text_or_none(rule)
-        if isinstance(rule, Adaptive):
-            device = group["params"][0].device if group["params"] else torch.device("cpu")
-            keys = torch.zeros((), dtype=torch.int64) if self.run_keys is None else self.run_keys
-            group["rule_state"] = rules.init(rule, keys.to(device))
+            group["rule_state"] = memory.start(rule, self._keys(group["params"][0] if group["params"] else torch.empty(0)))
+
+    def _keys(self, p: Tensor) -> Tensor:
+        """The integers that name the runs, [] or [R], beside `p`."""
+        return (torch.zeros((), dtype=torch.int64) if self.run_keys is None else self.run_keys).to(p.device)
 
     # The update ---------------------------------------------------------------------------------------------------------
 
@@ -178,17 +181,32 @@ class AdaptiveRMSprop(RMSprop):
         self._observed.clear()
         return loss
 
-    def observe(self, *, grad_norm: Tensor) -> None:
-        """Tell the next update the length of the gradient before clipping, a scalar or [R]; for the signal `grad_norm`."""
-        self._observed["grad_norm"] = grad_norm
+    def observe(self, *, grad_norm: Tensor | None = None, shifted: Tensor | None = None) -> None:
+        """Tell the next update what only the training loop knows, each a scalar or [R]; the update after it has to be told anew.
+
+        Args:
+            grad_norm: length of the gradient before clipping, for the signal `grad_norm`; without it, that of the gradient.
+            shifted: 1 (or true) where this update's data are the first since a true change of the environment, for
+                detectors that listen to `shift`; without it, 0.
+
+        Raises:
+            ValueError: for a tensor of another shape.
+        """
+        for name, value in (("grad_norm", grad_norm), ("shifted", shifted)):
+            if value is None:
+                continue
+            value = torch.as_tensor(value)
+            if tuple(value.shape) not in ((), (self.runs,)):
+                raise ValueError(f"{name} must be a scalar or one per run, got shape {tuple(value.shape)} with runs={self.runs}")
+            self._observed[name] = value
 
     def notify_shift(self, runs: Tensor | None = None) -> None:
         """Make the next update react as if the detector had alarmed: a schedule's clock restarts at 1.
 
-        `runs` (bool [R]) picks the runs, default all. Numbers and per-parameter laws have no clock and ignore it.
+        `runs` (bool [R]) picks the runs, default all. Numbers and laws have no clock and ignore it.
         """
-        for group in self.param_groups:
-            if "rule_state" in group:
+        for group, rule in zip(self.param_groups, self.rules, strict=True):
+            if isinstance(rule, Adaptive):
                 state = group["rule_state"]
                 told = torch.ones_like(state["notified"]) if runs is None else runs.to(state["notified"])
                 group["rule_state"] = {**state, "notified": torch.maximum(state["notified"], told)}
@@ -247,10 +265,7 @@ class AdaptiveRMSprop(RMSprop):
         """
         if "weight" not in state and (group["bias_correction"] or not isinstance(rule, Constant)):
             w = float(update.received(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
-            if isinstance(rule, Asymmetric):  # at least float32: 0.9995 is 1 in bfloat16
-                state["weight"] = torch.full_like(real(p), w, dtype=torch.promote_types(real(p).dtype, torch.float32))
-            else:
-                state["weight"] = torch.full((self.runs,) if self.runs else (), w, dtype=torch.float64, device=p.device)
+            state.update(memory.received(rule, real(state["square_avg"]), w, self._keys(p), group))
         if "previous_grad" not in state and isinstance(rule, Adaptive) and rule.listens_to == "cosine":
             state["previous_grad"] = torch.zeros_like(real(p))
 
@@ -259,25 +274,12 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update_slots(self, index: int, group: dict[str, Any], slots: Sequence[Slot]) -> None:
         """The update where β is not just a number, or an option is not torch's."""
-        rule = self.rules[index]
+        rule, per_run = self.rules[index], self.runs is not None
         squares = [slot.g.square() for slot in slots]
-        beta: Sequence[float | Tensor]
-        if isinstance(rule, Constant):
-            check_beta("alpha", group["alpha"])
-            beta = [group["alpha"]] * len(slots)
-        elif isinstance(rule, Asymmetric):
-            laws = [rule.beta(g2, update.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
-            count = sum(b.numel() for b in laws) / (self.runs or 1)
-            beta, group["alpha"] = laws, signals.total(laws, self.runs is not None).double() / count
-        else:
-            decision = rules.advance(rule, group["rule_state"], self._signal(index, rule, group, slots, squares))
-            group["rule_state"], group["alpha"] = decision.state, decision.beta
-            beta = [decision.beta] * len(slots)
-            if rule.reaction.clears_E:
-                for slot in slots:
-                    update.clear(slot, decision.alarm)
-        for slot, g2, b in zip(slots, squares, beta, strict=True):
-            update.step(slot, g2, b, group, self._has_lr_per_run(group))
+        x = self._signal(index, rule, group, slots, squares) if isinstance(rule, Adaptive) else squares[0]
+        memory.remember(rule, group, slots, squares, x, per_run)
+        for slot in slots:
+            update.move(slot, group, self._has_lr_per_run(group))
 
     def _signal(
         self, index: int, rule: Adaptive, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor]
@@ -295,7 +297,10 @@ class AdaptiveRMSprop(RMSprop):
             for last, slot in zip(previous, slots, strict=True):
                 last.copy_(slot.g)
             return x
-        return torch.zeros_like(group["rule_state"]["clock"])
+        nothing = torch.zeros_like(group["rule_state"]["clock"])
+        if rule.listens_to == "shift" and "shifted" in self._observed:
+            return nothing + self._observed["shifted"].to(nothing)
+        return nothing
 
     # Gradients that are not finite ---------------------------------------------------------------------------------------
 
@@ -337,7 +342,7 @@ class AdaptiveRMSprop(RMSprop):
         for group, (state, alpha) in zip(self.param_groups, groups_before, strict=True):
             if state is not None:
                 new = group["rule_state"]
-                group["rule_state"] = {k: torch.where(finite, new[k], state[k]) for k in new}
+                group["rule_state"] = {k: torch.where(column(finite, new[k]), new[k], state[k]) for k in new}
             if isinstance(group["alpha"], Tensor):
                 group["alpha"] = torch.where(finite, group["alpha"], alpha)
             group["skipped"] = group.get("skipped", torch.zeros_like(finite, dtype=torch.float64)) + ~finite
@@ -399,8 +404,8 @@ class AdaptiveRMSprop(RMSprop):
             for i, p in zip(was["params"], group["params"], strict=True):
                 if i in state_dict["state"]:
                     # torch casts floating state to the parameter's dtype; w is float64 for a reason: 0.9995 is 1 in bfloat16.
-                    if "weight" in state_dict["state"][i]:
-                        self.state[p]["weight"] = state_dict["state"][i]["weight"].to(p.device, copy=True)
+                    for name in EXACT_STATE & state_dict["state"][i].keys():
+                        self.state[p][name] = state_dict["state"][i][name].to(p.device, copy=True)
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
 
 
@@ -457,7 +462,7 @@ def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None
         raise ValueError(f"initial_accumulator_value must be 0 with bias_correction, got {value}: a corrected mean has no start")
     if isinstance(rule, Adaptive) and rule.schedule.unresolved:
         raise ValueError(f"{rules.text(rule)!r} needs steps=… in updates: the length of the training is not known here")
-    if isinstance(rule, Asymmetric) and options["centered"]:
+    if isinstance(rule, Law) and options["centered"]:
         raise ValueError(f"centered needs one β for all entries of a parameter, got {rules.text(rule)!r}: use a schedule")
     if options["differentiable"] and (not isinstance(rule, Constant) or options["eps_in_sqrt"] or options["bias_correction"]):
         raise ValueError(

@@ -3,7 +3,7 @@
     number                                0.99
     schedule of the clock                 linear:start=0.5,end=0.99
     detector that restarts a schedule     cusum:arl=50000,max=0.99
-    law of each parameter                 asymmetric:rise=0.9,fall=0.999
+    law, by which E decides itself        asymmetric:rise=0.9,fall=0.999
 
 An `Adaptive` rule is a chain of four parts, each of which knows nothing of the others:
 
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from rl_rmsprop import grammar
 from rl_rmsprop.detectors import DETECTORS, Control, Cusum, Detector, Never, State
+from rl_rmsprop.laws import LAWS, Law
 from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule, check_beta, check_positive, interpolate
 from rl_rmsprop.signals import SIGNALS
 
@@ -111,43 +112,15 @@ class Adaptive:
         return self.signal if self.detector.listens else None
 
 
-@dataclass(frozen=True)
-class Asymmetric:
-    """A β for every parameter: `rise` where g² > Ê, else `fall`.
-
-    rise < fall remembers large gradients at once and forgets them slowly: E follows an upper envelope of g², and the step is
-    smaller than RMSProp's at the same lr. rise = 0 is a decaying maximum (kin of Adamax and AMSGrad), rise > fall the
-    reverse. Compare it with other rules over the whole range of lr, not at one.
-    """
-
-    rise: float = 0.9
-    """β where the squared gradient exceeds Ê, in [0, 1)."""
-    fall: float = 0.999
-    """β where it does not, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        check_beta("rise", self.rise)
-        check_beta("fall", self.fall)
-
-    def beta(self, square: Tensor, mean: Tensor) -> Tensor:
-        """β of each parameter from g² and Ê before it takes g²."""
-        dtype = torch.promote_types(square.dtype, torch.float32)  # in half precision 0.999 is 1
-        rise, fall = (torch.full((), value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
-        return torch.where(square > mean, rise, fall)
-
-
-Rule = Constant | Adaptive | Asymmetric
+Rule = Constant | Adaptive | Law
 """What an optimizer runs on; `as_rule` makes one of whatever a user gave."""
-
-LAWS: dict[str, type[Asymmetric]] = {"asymmetric": Asymmetric}
-"""Name in texts → law."""
 
 
 def as_rule(alpha: float | str | Schedule | Rule) -> Rule:
     """The one place that asks what kind of β was given: a number, a text, a schedule, or a rule."""
     if isinstance(alpha, str):
         return parse(alpha)
-    if isinstance(alpha, (Constant, Adaptive, Asymmetric)):
+    if isinstance(alpha, (Constant, Adaptive, Law)):
         return alpha
     if isinstance(alpha, Schedule):
         return Adaptive(Never(), alpha)
@@ -295,8 +268,8 @@ def text(rule: Rule | Schedule) -> str:
         return "+".join(text(part) for part in rule.parts)
     if isinstance(rule, Schedule):
         return grammar.text(name_of(SCHEDULES, rule), grammar.changed(rule))
-    if isinstance(rule, Asymmetric):
-        return grammar.text("asymmetric", grammar.changed(rule))
+    if isinstance(rule, Law):
+        return grammar.text(name_of(LAWS, rule), grammar.changed(rule))
     if rule == Adaptive(Never(), rule.schedule) and not isinstance(rule.schedule, Constant):
         return text(rule.schedule)
     parts = (rule.detector, rule.reaction, rule.schedule)

@@ -6,6 +6,8 @@
 
 β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
+
+An update has two halves: `remember` moves E and w (a law of its own may take its place), `move` the parameter.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Slot(NamedTuple):
     step: Tensor  # []  updates made
     buffer: Tensor | None  # momentum
     mean: Tensor | None  # running mean of g, for centered
+    kept: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
 
 
 def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any], runs: int | None) -> Slot:
@@ -41,7 +44,7 @@ def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any], runs: int |
     buffer, mean = (state.get(name) for name in ("momentum_buffer", "grad_avg"))
     return Slot(
         real(p), real(g), real(state["square_avg"]), w, "weight" in state, state["step"],
-        None if buffer is None else real(buffer), None if mean is None else real(mean),
+        None if buffer is None else real(buffer), None if mean is None else real(mean), state,
     )  # fmt: skip
 
 
@@ -66,9 +69,8 @@ def clear(slot: Slot, alarm: Tensor) -> None:
     slot.w.mul_(~alarm)
 
 
-def step(slot: Slot, g2: Tensor, beta: float | Tensor, group: dict[str, Any], lr_per_run: bool) -> None:
-    """E, w, and the parameter itself, in place; `g2` is g²."""
-    slot.step.add_(1)
+def remember(slot: Slot, g2: Tensor, beta: float | Tensor) -> None:
+    """E takes `g2`, which is g², and w its weight, in place."""
     if isinstance(beta, float):
         slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
         forget: float | Tensor = 1 - beta
@@ -79,6 +81,11 @@ def step(slot: Slot, g2: Tensor, beta: float | Tensor, group: dict[str, Any], lr
         slot.mean.lerp_(slot.g, forget)
     if slot.keeps_w:
         slot.w.add_((1 - slot.w) * (1 - beta))
+
+
+def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
+    """The parameter takes its step, in place; E has taken g²."""
+    slot.step.add_(1)
     root = denominator(slot, group)
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
@@ -142,8 +149,8 @@ def real(x: Tensor) -> Tensor:
 
 
 def column(x: Tensor, like: Tensor) -> Tensor:
-    """A number per run [R] with as many axes as `like` [R, …]; scalars and full shapes as they are."""
-    return x.view(-1, *[1] * (like.dim() - 1)) if 0 < x.dim() < like.dim() else x
+    """Numbers for the first axes of `like`, such as one per run [R], with as many axes; scalars and full shapes as they are."""
+    return x.view(*x.shape, *[1] * (like.dim() - x.dim())) if 0 < x.dim() < like.dim() else x
 
 
 def all_finite(tensors: Sequence[Tensor], runs: int | None) -> Tensor:

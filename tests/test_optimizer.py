@@ -18,7 +18,8 @@ from torch.nn import Parameter
 
 from rl_rmsprop import AdaptiveRMSprop, rules
 from rl_rmsprop.detectors import Never, Oracle
-from rl_rmsprop.rules import Adaptive, Asymmetric, Drop, Reset, Restart
+from rl_rmsprop.laws import Asymmetric
+from rl_rmsprop.rules import Adaptive, Drop, Reset, Restart
 from rl_rmsprop.schedules import Constant, Harmonic, Linear, Schedule
 from tests import references
 
@@ -43,6 +44,9 @@ RULES = {
     "periodic reset": {"alpha": "periodic:every=9,reaction=reset,schedule=constant,beta=0.9"},
     "asymmetric": {"alpha": "asymmetric:rise=0.5,fall=0.95"},
     "asymmetric, corrected": {"alpha": "asymmetric:rise=0.5,fall=0.95", "bias_correction": True},
+    "mixture": {"alpha": "mixture"},
+    "mixture, corrected": {"alpha": "mixture:betas=0.5/0.9/0.99,share=0.1", "bias_correction": True, "momentum": 0.5},
+    "mixture from one": {"alpha": "mixture:betas=0/0.9", "initial_accumulator_value": 1.0, "eps_in_sqrt": True},
 }
 """One table of rules × the contracts below: name → arguments."""
 
@@ -644,14 +648,14 @@ def test_a_run_alone_equals_the_same_run_in_a_batch_with_an_lr_of_its_own(argume
 
 
 @pytest.mark.parametrize("count", [7, 12, 33])
-@pytest.mark.parametrize("name", ["cusum", "cusum of the norm", "cusum of the cosine", "asymmetric"])
+@pytest.mark.parametrize("name", ["cusum", "cusum of the norm", "cusum of the cosine", "asymmetric", "mixture"])
 def test_a_run_alone_equals_the_same_run_in_a_batch_of_many_tensors(name, count):
     """Actor and critic of three layers are twelve tensors: their sums must not change order with the number of runs."""
     check_alone_as_in_a_batch([(3,)] * count, RULES[name], R=5, steps=30)
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (17,), (64, 64)], ids=str)
-@pytest.mark.parametrize("name", ["cusum", "cusum of the cosine", "asymmetric"])
+@pytest.mark.parametrize("name", ["cusum", "cusum of the cosine", "asymmetric", "mixture"])
 def test_a_run_alone_equals_the_same_run_in_a_batch_of_any_size(name, shape):
     """Vectorised sums take other paths for short and long rows."""
     check_alone_as_in_a_batch([shape], RULES[name], steps=12)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rl_rmsprop import rules
 from rl_rmsprop.detectors import DETECTORS, Cusum, Never, Oracle, PageHinkley, Periodic, Random
-from rl_rmsprop.rules import REACTIONS, Adaptive, Asymmetric, Drop, Reset, Restart, parse, text
+from rl_rmsprop.laws import Asymmetric, Mixture
+from rl_rmsprop.rules import REACTIONS, Adaptive, Drop, Reset, Restart, parse, text
 from rl_rmsprop.schedules import Constant, Cosine, Harmonic, Join, Linear, Piecewise, Power, Schedule
 from rl_rmsprop.signals import SIGNALS
 from tests import references
@@ -35,6 +36,7 @@ any_reaction = st.one_of(st.builds(Restart), st.builds(Drop, low=decays, recover
 any_rule = st.one_of(
     st.builds(Constant, decays),
     st.builds(Asymmetric, decays, decays),
+    st.builds(Mixture, st.lists(decays, min_size=2, max_size=5).map(tuple), st.floats(0, 0.99), st.floats(0.01, 100)),
     any_schedule.filter(lambda s: not isinstance(s, Constant)).map(lambda s: Adaptive(Never(), s)),
     st.builds(Adaptive, any_detector, single, any_reaction, st.sampled_from(sorted(SIGNALS))),
 )
@@ -80,6 +82,8 @@ def test_text_of_a_rule_with_a_part_of_its_own_is_read_back_too(rule):
         ("random", Adaptive(Random())),
         ("asymmetric", Asymmetric()),
         ("asymmetric:rise=0,fall=0.99", Asymmetric(0.0, 0.99)),
+        ("mixture", Mixture()),
+        ("mixture:betas=0.5/0.9/0.99,share=0.02,rate=0.5", Mixture((0.5, 0.9, 0.99), 0.02, 0.5)),
         (
             "linear:start=0,end=0.9,steps=1000+cosine:start=0.9,end=0.999",
             Adaptive(Never(), Join((Linear(0.0, 0.9, 1000), Cosine(0.9, 0.999)))),
@@ -126,6 +130,12 @@ def test_a_plus_in_a_number_does_not_join():
         ("cusum:reaction=drop,recover=0", ["recover", "greater than 0", "0"]),
         ("asymmetric:rise=1", ["rise", "[0, 1)", "1"]),
         ("asymmetric:up=0.5", ["'up'", "known are rise, fall"]),
+        ("mixture:betas=0.9", ["betas", "at least two", "0.9"]),
+        ("mixture:betas=0.9/1", ["betas", "[0, 1)", "1"]),
+        ("mixture:share=1", ["share", "[0, 1)", "1", "use 0.01"]),
+        ("mixture:share=-0.1", ["share", "[0, 1)", "-0.1"]),
+        ("mixture:rate=0", ["rate", "greater than 0", "0"]),
+        ("mixture:beta=0.5/0.9", ["'beta'", "did you mean betas?"]),
         ("0.9+0.99", ["before a +", "steps=…", "0.9"]),
         ("linear:start=0,end=0.9+0.99", ["before a +", "steps=…"]),
     ],

@@ -42,6 +42,7 @@ EXAMPLES = {
     "oracle": "oracle:at=500",
     "random": "random:every=250",
     "asymmetric": "asymmetric:rise=0.9,fall=0.999",
+    "mixture": "mixture",
 }
 """An example of every rule; a test holds this to the tables of rules."""
 

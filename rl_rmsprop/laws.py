@@ -1,0 +1,200 @@
+"""Laws: E itself decides how fast it forgets, from the squared gradients it is given.
+
+    asymmetric    β_i = rise where g_i² > Ê_i, else fall                                one β per parameter
+    mixture       Ê = Π_k v_k^{W_k},  W_k ∝ how well the mean v_k with decay β_k has predicted g²       one W per run
+
+A law needs no signal, detector or clock. It is a frozen dataclass; what it keeps is a dict of tensors per parameter (beside E
+and w, made by `memory`) and one per parameter group (made by `start`). `remember` is its half of the update, in place of
+`update.remember`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import signals, update
+from rl_rmsprop.detectors import State
+from rl_rmsprop.schedules import check_beta, check_positive
+from rl_rmsprop.update import Slot, column
+
+CAP = 20.0
+"""Largest g²/v that counts against a forecast v: one outlier must not decide between memories."""
+
+
+class Law:
+    """Base of all laws. Subclasses are frozen dataclasses."""
+
+    def start(self, keys: Tensor) -> State:
+        """What is kept per parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
+        return {}
+
+    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+        """What is kept per parameter, its `weight` included, beside an E that has received the weight `w` so far."""
+        raise TypeError(f"{type(self).__name__} must define memory(E, w, keys, group)")
+
+    def remember(
+        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
+    ) -> tuple[State, Tensor]:
+        """One update of E and w of all parameters of a group, in place; `squares` is g².
+
+        Returns the group's new state (the one given stays as it is) and the mean β, [] or [R] float64.
+        """
+        raise TypeError(f"{type(self).__name__} must define remember(state, slots, squares, group, per_run)")
+
+
+@dataclass(frozen=True)
+class Asymmetric(Law):
+    """A β for every parameter: `rise` where g² > Ê, else `fall`.
+
+    rise < fall remembers large gradients at once and forgets them slowly: E follows an upper envelope of g², and the step is
+    smaller than RMSProp's at the same lr. rise = 0 is a decaying maximum (kin of Adamax and AMSGrad), rise > fall the
+    reverse. Compare it with other rules over the whole range of lr, not at one.
+    """
+
+    rise: float = 0.9
+    """β where the squared gradient exceeds Ê, in [0, 1)."""
+    fall: float = 0.999
+    """β where it does not, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        check_beta("rise", self.rise)
+        check_beta("fall", self.fall)
+
+    def beta(self, square: Tensor, mean: Tensor) -> Tensor:
+        """β of each parameter from g² and Ê before it takes g²."""
+        dtype = torch.promote_types(square.dtype, torch.float32)  # in half precision 0.999 is 1
+        rise, fall = (torch.full((), value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
+        return torch.where(square > mean, rise, fall)
+
+    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+        return {"weight": torch.full_like(E, w, dtype=torch.promote_types(E.dtype, torch.float32))}
+
+    def remember(
+        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
+    ) -> tuple[State, Tensor]:
+        betas = [self.beta(g2, update.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
+        for slot, g2, beta in zip(slots, squares, betas, strict=True):
+            update.remember(slot, g2, beta)
+        total = signals.total(betas, per_run)
+        return state, total.double() / (sum(beta.numel() for beta in betas) / total.numel())
+
+
+@dataclass(frozen=True)
+class Mixture(Law):
+    """A bank of memories, weighted as they go by how well each has predicted the next g².
+
+    Every parameter keeps K means of its g², v_k with decay β_k, each with its bias corrected exactly. One set of weights W per
+    parameter group (and run) says how much to trust each of them, by fixed share (Herbster & Warmuth 1998, Machine Learning
+    32:151) on the capped QLIKE loss of variance forecasts (Patton 2011, Journal of Econometrics 160:246):
+
+        ℓ_k = mean_i[ ln v_k,i + min(g_i²/v_k,i, 20) ]                  before v_k takes g², over all entries of the group
+        W_k ← W_k exp(−rate · ℓ_k) / Σ_j W_j exp(−rate · ℓ_j)           those that predicted well gain
+        W_k ← (1 − share) W_k + share/K                                 and none is ever out of the race
+        Ê = Π_k v_k^{W_k}        w = Π_k w_k^{W_k}        E = w Ê       with w_k = 1 − Π β_k the weight that v_k has received
+
+    so that E = Π E_k^{W_k} of the uncorrected E_k = w_k v_k: with `bias_correction` the step is divided by Ê, without by E,
+    which starts as small as that of any RMSProp. With `initial_accumulator_value` every v_k starts there as if E₀ were its
+    whole past, w_k = 1. `group["alpha"]` is Σ W_k β_k.
+
+    The combination is geometric because the loss is one of ln v: it is convex in ln v below the cap, so that by Jensen's
+    inequality the geometric mean is never worse than the weighted loss of the bank, which the arithmetic mean can be (one
+    memory that has not yet forgotten a large gradient is enough). On g² recorded in A2C trainings the geometric mean also
+    scored better on every CartPole-v1 stream. ε² is added to v wherever its logarithm is taken (and taken off again): a
+    difference far below ε has no effect on the step and must have none on the weights. Gradients that are not finite do not
+    touch the weights.
+
+    Costs K times the memory of E, and about K times the time of an update.
+    """
+
+    betas: tuple[float, ...] = (0.5, 0.8, 0.9, 0.97, 0.99, 0.997)
+    """Decays of the bank, at least two, each in [0, 1)."""
+    share: float = 0.01
+    """Share of the weights that is dealt out evenly at each update, in [0, 1): about one change of the best memory in
+    1/share updates is expected."""
+    rate: float = 1.0
+    """How fast evidence moves the weights, > 0; 0.5 counts all entries of a gradient as one Gaussian observation."""
+
+    def __post_init__(self) -> None:
+        if len(self.betas) < 2:
+            raise ValueError(f"betas must be at least two decays, got {self.betas}: a single one is a number, such as 0.99")
+        for beta in self.betas:
+            check_beta("betas", beta)
+        if not 0 <= self.share < 1:
+            raise ValueError(f"share must be in [0, 1), got {self.share}: at 1 nothing is ever learned; use 0.01 or so")
+        check_positive("rate", self.rate, "1 per unit of loss")
+
+    def start(self, keys: Tensor) -> State:
+        return {"mixture": self._filled(keys, 1 / len(self.betas))}
+
+    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+        has_start = group["initial_accumulator_value"] > 0
+        v = E if has_start or w == 0 else E / w
+        v = v.to(torch.promote_types(E.dtype, torch.float32)).unsqueeze(keys.dim())  # 0.997 is 1 in bfloat16
+        received = 1.0 if has_start else w
+        return {
+            "weight": torch.full(keys.shape, received, dtype=torch.float64, device=E.device),
+            "bank": v.repeat_interleave(len(self.betas), keys.dim()),  # [K, …] or [R, K, …]
+            "bank_weight": self._filled(keys, received),
+        }
+
+    def remember(
+        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
+    ) -> tuple[State, Tensor]:
+        axis, floor = int(per_run), group["eps"] ** 2 + signals.TINY
+        observed = [g2.unsqueeze(axis) for g2 in squares]
+        W = self.weighed(state["mixture"], losses([slot.kept["bank"] for slot in slots], observed, axis, floor))
+        betas = decays(self.betas, W.device)
+        for slot, g2 in zip(slots, observed, strict=True):
+            v, w = slot.kept["bank"], slot.kept["bank_weight"]
+            w.add_((1 - w) * (1 - betas))
+            v.add_((g2 - v).mul_(column(((1 - betas) / w).to(v.dtype), v)))
+            slot.w.copy_((W * w.log()).sum(-1).exp())
+            slot.E.copy_(geometric(v, W, axis, floor).mul_(column(slot.w, slot.E)))
+        return {"mixture": W}, (W * betas).sum(-1)
+
+    def weighed(self, W: Tensor, losses: Tensor) -> Tensor:
+        """The weights after one update of fixed share: [K] or [R, K]."""
+        return (1 - self.share) * (W.log() - self.rate * losses).softmax(-1) + self.share / len(self.betas)
+
+    def _filled(self, keys: Tensor, value: float) -> Tensor:
+        """The same number for every memory, [K] or [R, K] float64."""
+        return torch.full((*keys.shape, len(self.betas)), value, dtype=torch.float64, device=keys.device)
+
+
+@lru_cache
+def decays(betas: tuple[float, ...], device: torch.device) -> Tensor:
+    """The decays of a bank, [K] float64, kept so that no update waits for a copy to the device."""
+    return torch.tensor(betas, dtype=torch.float64, device=device)
+
+
+def losses(banks: Sequence[Tensor], observed: Sequence[Tensor], axis: int, floor: float) -> Tensor:
+    """ℓ_k, the mean over all entries of the capped QLIKE loss of v_k, [K] or [R, K] float64.
+
+    `banks` are [K, …] or [R, K, …] with K at `axis`, `observed` g² with 1 in its place.
+    """
+    shape = banks[0].shape[: axis + 1]
+    rows = []
+    for v, g2 in zip(banks, observed, strict=True):
+        v = v + floor
+        ratio = (g2 / v).clamp_(max=CAP)
+        loss = v.log_().add_(ratio).nan_to_num_(0.0, 0.0, 0.0)  # an entry that is not finite says nothing about any memory
+        rows.append(loss.reshape(shape.numel(), -1))
+    return (signals.total(rows, runs=True).double() / sum(row.shape[1] for row in rows)).reshape(shape)
+
+
+def geometric(v: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
+    """Π_k (v_k + floor)^{W_k} − floor, over the bank's axis."""
+    logs = (v + floor).log_().unbind(axis)
+    # Not a sum over an axis: its order would depend on the number of runs.
+    mean = reduce(torch.add, [log * column(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)])
+    return mean.exp_().sub_(floor).clamp_(min=0.0)
+
+
+LAWS: dict[str, type[Law]] = {"asymmetric": Asymmetric, "mixture": Mixture}
+"""Name in texts → law."""

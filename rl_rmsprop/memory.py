@@ -1,0 +1,61 @@
+"""How a parameter group remembers its squared gradients: β, E and w of one update, under any rule.
+
+    number      β is group["alpha"]
+    adaptive    signal x → rules.advance → β [R], and an alarm may clear E
+    law         E itself decides, see rl_rmsprop/laws.py
+
+The optimizer moves its parameters by the E that comes out, `rl_rmsprop.forecast` asks how well E predicts; both call this.
+A group is a dict with `alpha` (the live β), `eps`, `initial_accumulator_value`, and, if its rule keeps anything over time,
+`rule_state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import rules, update
+from rl_rmsprop.detectors import State
+from rl_rmsprop.laws import Law
+from rl_rmsprop.rules import Adaptive, Rule
+from rl_rmsprop.schedules import Constant, check_beta
+from rl_rmsprop.update import Slot
+
+
+def start(rule: Rule, keys: Tensor) -> State:
+    """What the rule keeps per group before the first update; `keys` (int64, [] or [R]) names the runs."""
+    if isinstance(rule, Law):
+        return rule.start(keys)
+    return rules.init(rule, keys) if isinstance(rule, Adaptive) else {}
+
+
+def received(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+    """What the rule keeps per parameter, `weight` included, where E has received the weight `w` in every run."""
+    if isinstance(rule, Law):
+        return rule.memory(E, w, keys, group)
+    return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
+
+
+def remember(
+    rule: Rule, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor], x: Tensor, per_run: bool
+) -> None:
+    """One update of E, w, `alpha` and `rule_state`; `squares` is g², `x` [R] the signal (of an adaptive rule)."""
+    if isinstance(rule, Law):
+        group["rule_state"], group["alpha"] = rule.remember(group["rule_state"], slots, squares, group, per_run)
+        return
+    beta: float | Tensor
+    if isinstance(rule, Constant):
+        beta = group["alpha"]
+        check_beta("alpha", group["alpha"])
+    else:
+        decision = rules.advance(rule, group["rule_state"], x)
+        group["rule_state"], beta = decision.state, decision.beta
+        group["alpha"] = beta
+        if rule.reaction.clears_E:
+            for slot in slots:
+                update.clear(slot, decision.alarm)
+    for slot, g2 in zip(slots, squares, strict=True):
+        update.remember(slot, g2, beta)
