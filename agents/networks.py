@@ -32,23 +32,42 @@ class MLP:
     def __init__(self, widths: Sequence[int], gains: Sequence[float], generators: Sequence[np.random.Generator]) -> None:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run."""
         shapes = list(pairwise(widths))
-        size = sum((i + 1) * h for i, h in shapes)
-        self.theta = nn.Parameter(torch.zeros(len(generators), size))  # [R, P]
-        self.theta.grad = torch.zeros_like(self.theta)
-        self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(self.theta.detach(), shapes)]
-        self.gradients = [v for layer in views(self.theta.grad, shapes) for v in layer]
+        size, self._runs = sum((i + 1) * h for i, h in shapes), len(generators)
+        weights, gradients = (aligned_zeros(max(self._runs, 2), size) for _ in range(2))  # a single run has a ghost beside it
+        self.theta = nn.Parameter(weights[: self._runs])  # [R, P]
+        self.theta.grad = gradients[: self._runs]
+        self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(weights, shapes)]
+        self.gradients = [v for layer in views(gradients, shapes) for v in layer]
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
                 layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
 
     def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
+        """The outputs of every run, rounded alike whatever batch the run is in.
+
+        A single product is another routine than a batch of them and may round differently: a single run is computed beside
+        a ghost of zeros. Rows are filled up to a multiple of four, for the same reason as in `aligned_zeros`.
+        """
+        rows = x.shape[1]
+        ghosts, fill = len(self.layers[0].weight) - len(x), -rows % 4
+        if ghosts or fill:
+            x = torch.nn.functional.pad(x, (0, 0, 0, fill, 0, ghosts))
         for layer in self.layers[:-1]:
             x = torch.tanh(affine(x, layer))
-        return affine(x, self.layers[-1])
+        return affine(x, self.layers[-1])[: self._runs, :rows]
 
     def leaves(self) -> list[Tensor]:
         """Weights and biases in the order in which they lie in `theta`."""
         return [leaf for layer in self.layers for leaf in layer]
+
+
+def aligned_zeros(runs: int, size: int) -> Tensor:
+    """Zeros [R, P] in which every run begins at a multiple of 64 bytes.
+
+    How a product rounds may depend on where in memory its factors begin (Intel MKL on processors with AVX2): a run must
+    find its weights at the same alignment whichever place in a batch it has.
+    """
+    return torch.zeros(runs, -(-size // 16) * 16)[:, :size]
 
 
 def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
@@ -62,14 +81,9 @@ def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
 
 
 def affine(x: Tensor, layer: Layer) -> Tensor:
-    """The map x W + b of every run: [R, B, I] → [R, B, H].
-
-    Where an axis has length one, the product of a single run is a matrix-vector product, which rounds differently from the
-    batched product that more runs take; computed beside a copy of itself the run is rounded as in any batch.
-    """
-    if len(x) == 1 and 1 in (*x.shape[1:], layer.weight.shape[2]):
-        bias, x, weight = (t.expand(2, -1, -1) for t in (layer.bias, x, layer.weight))
-        return torch.baddbmm(bias, x, weight)[:1]
+    """The map x W + b of every run: [R, B, I] → [R, B, H]."""
+    if layer.weight.shape[1] == 1:  # as a product, its gradient would round by where in memory the result happens to lie
+        return torch.addcmul(layer.bias, x, layer.weight)
     return torch.baddbmm(layer.bias, x, layer.weight)
 
 
@@ -94,7 +108,15 @@ class ActorCritic:
         actions: int,
         hidden: Sequence[int],
         generators: Sequence[np.random.Generator],  # one a run
+        observation_scale: Sequence[float] = (),
     ) -> None:
+        """`observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length."""
+        if observation_scale and len(observation_scale) != observation_size:
+            raise ValueError(
+                f"observation_scale must have one number a sensor, {observation_size}, got {len(observation_scale)}: "
+                "give all of them, or none"
+            )
+        self._gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
         gains = [2**0.5] * len(hidden)
         self.actor = MLP([observation_size, *hidden, actions], [*gains, 0.01], generators)
         self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators)
@@ -115,8 +137,11 @@ class ActorCritic:
 
     def logits(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
         """Unnormalised log-probabilities of the actions."""
-        return self.actor(observations)
+        return self.actor(self._scaled(observations))
 
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
         """Expected discounted return from each state."""
-        return self.critic(observations).squeeze(-1)
+        return self.critic(self._scaled(observations)).squeeze(-1)
+
+    def _scaled(self, observations: Tensor) -> Tensor:
+        return observations if self._gain is None else observations * self._gain

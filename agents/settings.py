@@ -28,6 +28,9 @@ class Settings:
     reward_scale: float = 1.0
     """Rewards are multiplied by this for learning, > 0; reported returns are not. Brings values near 1, where a critic of
     small initial weights can reach them and its gradient does not drown the policy's when both are clipped together."""
+    observation_scale: tuple[float, ...] = ()
+    """Observations are divided by these typical sizes, one a sensor, each > 0, before the networks see them; empty: by 1.
+    Small differences that matter (a lander's speed close to the ground) are then seen by units with weights of usual size."""
     normalize_advantage: bool = False
     """Scale advantages to mean 0, standard deviation 1 within each run's window."""
     hidden: tuple[int, ...] = (64, 64)
@@ -46,6 +49,8 @@ class Settings:
         for name in ("vf_coef", "ent_coef"):
             require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
+        sizes = self.observation_scale
+        require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
         require(all(w >= 1 for w in self.hidden), "hidden", "layer widths of at least 1", self.hidden)
 
 

@@ -67,29 +67,41 @@ def train(
 ) -> Iterator[Update]:
     """Alternate acting and learning `updates` times; every run makes the same number of updates.
 
-    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told each run's gradient norm before clipping, which
-    it cannot see by itself.
+    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient
+    norm before clipping, and whether these data are the first since a change of the environment, where the environments know
+    (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of every update.
     """
     actor = Actor(env, policy, generators)
     initial_lr = [group["lr"] for group in optimizer.param_groups]
     observe = getattr(optimizer, "observe", None)
+    count_update = getattr(env, "count_update", lambda: None)
     norms: list[Tensor] = []
+    shifted = torch.zeros(env.runs, dtype=torch.bool)  # [R] until the first update after the change has been made
 
     def descend(loss: Tensor) -> None:
         policy.backward(loss)
         norms.append(clip(policy.parameters(), agent.max_grad_norm))
         if observe is not None:
-            observe(grad_norm=norms[-1])
+            observe(grad_norm=norms[-1], shifted=shifted)
         optimizer.step()
+        shifted.zero_()
+        count_update()
 
     for index in range(1, updates + 1):
         if agent.lr_schedule == "linear":
             for group, lr in zip(optimizer.param_groups, initial_lr, strict=True):
                 group["lr"] = lr * (1 - (index - 1) / updates)
+        before = onsets_of(env)
         rollout, episodes = actor.collect(agent.n_steps)
+        shifted.copy_(torch.from_numpy(onsets_of(env) > before))
         seen = agent.learn(policy, rollout, descend)
         yield Update(index, actor.steps.copy(), episodes, norms[-1], partial(metrics, seen))
         norms.clear()
+
+
+def onsets_of(env: Environments) -> NDArray[np.int64]:
+    """How often a change has begun in each run [R]; 0 where the environments do not change."""
+    return np.array(getattr(env, "onsets", np.zeros(env.runs, np.int64)))
 
 
 def clip(parameters: Sequence[Tensor], max_norm: float) -> Tensor:

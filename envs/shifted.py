@@ -46,6 +46,11 @@ class ShiftedBatch:
         """How often a change has begun in every run [R] so far."""
         return self._shifter.onsets
 
+    @property
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """The value of every shifting parameter in the last step, [R, N] each."""
+        return self._shifter.values
+
     def truth(self) -> dict[str, NDArray]:
         """What was in force in the last step, by the names of Gymnasium's infos, [R, N] each."""
         return self._shifter.truth()

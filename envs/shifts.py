@@ -154,7 +154,7 @@ class Shifter:
             for shift in self.shifts
         ]
         self._noise = [np.random.default_rng(seed_sequence(s, "shift noise")) for s in seeds]
-        self._values = {shift.parameter: self._initial(shift) for shift in self.shifts}  # [R, N] in force
+        self.values = {shift.parameter: self._initial(shift) for shift in self.shifts}  # [R, N] in force
         self._due = np.full((len(self.shifts), len(seeds)), np.nan)  # [shifts, R] what the profiles say
         self._fresh = np.ones(self._shape, bool)  # [R, N] whose next call begins an episode
         self.regime = np.zeros(len(seeds), np.int64)  # [R]
@@ -180,20 +180,20 @@ class Shifter:
             self._due[i] = due
             regime, radix = regime + radix * own_regime, radix * shift.profile.regimes
             takes = np.ones(self._shape, bool) if shift.apply == "now" else self._fresh
-            self._put(shift.parameter, np.where(takes, due[:, None], self._values[shift.parameter]))
+            self._put(shift.parameter, np.where(takes, due[:, None], self.values[shift.parameter]))
         self.onsets = self.onsets + (self.changed & ~was_changing)
         self.regime = regime
 
     def _put(self, name: str, values: NDArray[np.float64]) -> None:
-        if (values != self._values[name]).any():
-            self._values[name] = values
+        if (values != self.values[name]).any():
+            self.values[name] = values
             if is_dynamics(name):
                 self._dynamics.set(name, values.ravel())
 
     def before(self, actions: NDArray) -> NDArray:
         """To be called before a step: puts values into force; returns the actions [R, N, …] that the environments are to get."""
         self._advance()
-        return change_actions(actions, self._values, self._action_space, self._noise)
+        return change_actions(actions, self.values, self._action_space, self._noise)
 
     def after(
         self, observations: NDArray, rewards: NDArray, over: NDArray[np.bool_], valid: NDArray[np.bool_]
@@ -205,15 +205,15 @@ class Shifter:
         self.counts["steps"] = self.counts["steps"] + valid.sum(1) * self._per_call
         self.counts["episodes"] = self.counts["episodes"] + over.sum(1)
         self._fresh = over.copy()
-        if any(name.startswith("reward_") for name in self._values):
-            paid = change_rewards(rewards, self._values, self._noise)
+        if any(name.startswith("reward_") for name in self.values):
+            paid = change_rewards(rewards, self.values, self._noise)
             rewards = np.where(valid, paid, rewards).astype(rewards.dtype)
-        return change_observations(observations, self._values, self._noise), rewards
+        return change_observations(observations, self.values, self._noise), rewards
 
     def begin(self, observations: NDArray) -> NDArray:
         """What the agent is to see of first observations [R, N, …] after a reset that it asked for."""
         self._fresh[:] = False
-        return change_observations(observations, self._values, self._noise)
+        return change_observations(observations, self.values, self._noise)
 
     def renew(self) -> None:
         """To be called before a reset of all environments: every one takes the values of now."""
@@ -232,7 +232,7 @@ class Shifter:
         """What is in force, [R, N] each: shift/t (steps made so far), shift/regime, shift/changed, shift/<parameter>."""
         per_run = {"shift/t": self.counts["steps"], "shift/regime": self.regime, "shift/changed": self.changed}
         wide = {key: np.broadcast_to(value[:, None], self._shape) for key, value in per_run.items()}
-        return wide | {f"shift/{name}": values for name, values in self._values.items()}
+        return wide | {f"shift/{name}": values for name, values in self.values.items()}
 
 
 USUAL = {"reward_scale": 1.0, "reward_sign": 1.0, "obs_gain": 1.0, "action_sign": 1.0}

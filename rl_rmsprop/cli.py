@@ -42,6 +42,10 @@ class AgentOptions:
     """Worker processes (default: one per core)."""
     eval_episodes: int = 100
     """Episodes of the final evaluation, with the greedy policy."""
+    shift: tuple[str, ...] = ()
+    """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
+    record_signals: bool = False
+    """Keep the signals of every update for `rl-rmsprop replay`."""
     bias_correction: bool = True
     """Divide E by the weight it has received."""
     eps: float = 1e-5
@@ -66,6 +70,8 @@ class AgentOptions:
     """Longest gradient of a run."""
     reward_scale: float | None = None
     """Factor on rewards for learning; reported returns are unscaled."""
+    observation_scale: tuple[float, ...] | None = None
+    """Typical size of each sensor, by which observations are divided."""
     normalize_advantage: bool | None = None
     """Scale advantages to mean 0 and standard deviation 1."""
     hidden: tuple[int, ...] | None = None
@@ -74,7 +80,7 @@ class AgentOptions:
 
 SETTINGS = (
     "lr", "lr_schedule", "n_envs", "n_steps", "gamma", "gae_lambda", "vf_coef", "ent_coef", "max_grad_norm", "reward_scale",
-    "normalize_advantage", "hidden",
+    "observation_scale", "normalize_advantage", "hidden",
 )  # fmt: skip
 
 
@@ -189,13 +195,46 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Run detectors and β rules over the signals that a study recorded (--record-signals), without training."""
+
+    dir: Annotated[Path, tyro.conf.Positional]
+    """The study's folder."""
+    twins: Path | None = None
+    """The same study without --shift; default: the updates before the first change."""
+    detectors: tuple[str, ...] = ()
+    """Detectors, such as cusum ewma adwin (default: each of this package's)."""
+    betas: tuple[str, ...] = ()
+    """β rules whose forecasts of g² are scored (default: one of each kind)."""
+    signal: str = "surprise"
+    """What the detectors listen to: surprise, grad_norm or cosine, of all parameters or with _actor, _critic; episode_return."""
+    rate: float = 1.0
+    """Alarms per 1000 updates on the twins that every detector is tuned to."""
+
+    def __call__(self) -> int:
+        from rl_rmsprop.study import replay, spec
+
+        if not 0 < self.rate < 1000:
+            raise ValueError(f"rate must be between 0 and 1000 alarms per 1000 updates, got {self.rate}")
+        twins = spec.load(self.twins) if self.twins is not None else None
+        replay.replay(spec.load(self.dir), twins, self.detectors, self.betas, self.signal, self.rate, console())
+        return 0
+
+
+@dataclass(frozen=True)
 class Envs:
-    """List the environments: which have tuned settings, and which the agents can use."""
+    """List the environments, or what can shift in one: parameters with their usual value and tested range, and profiles."""
+
+    env: Annotated[str, tyro.conf.Positional] = ""
+    """Gymnasium id."""
 
     def __call__(self) -> int:
         from rl_rmsprop.study import environments
 
-        environments.show(console())
+        if self.env:
+            environments.show_shifts(self.env, console())
+        else:
+            environments.show(console())
         return 0
 
 
@@ -208,6 +247,7 @@ VERBS: dict[str, type[Any]] = {
     "walkthrough": Walkthrough,
     "rules": Rules,
     "envs": Envs,
+    "replay": Replay,
 }
 
 OVERVIEW = """rl-rmsprop: an RMSProp whose forgetting rate β is a number, a schedule, or set by a detector of shifts.
@@ -346,9 +386,11 @@ def make_study(options: AgentOptions, env_ids: list[str], arms: list[tuple[str, 
     seeds = spec.parse_seeds(options.seeds)
     overrides = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
     agents = tuple(presets.make_agent(options.agent, env_id, overrides) for env_id in env_ids)
-    folder = options.out or spec.default_folder(env_ids, options.agent, made, seeds, options.steps)
-    command = shlex.join(["rl-rmsprop", *sys.argv[1:]])
-    return spec.Study(folder, tuple(env_ids), options.agent, agents, made, seeds, options.steps, options.eval_episodes, command)
+    folder = options.out or spec.default_folder(env_ids, options.agent, made, seeds, options.steps, options.shift)
+    return spec.Study(
+        folder, tuple(env_ids), options.agent, agents, made, seeds, options.steps, options.eval_episodes,
+        command=shlex.join(["rl-rmsprop", *sys.argv[1:]]), shifts=options.shift, record_signals=options.record_signals,
+    )  # fmt: skip
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:

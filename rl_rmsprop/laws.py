@@ -104,12 +104,12 @@ class Mixture(Law):
 
     The combination is geometric because the loss is one of ln v: it is convex in ln v below the cap, so that by Jensen's
     inequality the geometric mean is never worse than the weighted loss of the bank, which the arithmetic mean can be (one
-    memory that has not yet forgotten a large gradient is enough). On g² recorded in A2C trainings the geometric mean also
-    scored better on every CartPole-v1 stream. ε² is added to v wherever its logarithm is taken (and taken off again): a
-    difference far below ε has no effect on the step and must have none on the weights. Gradients that are not finite do not
-    touch the weights.
+    memory that has not yet forgotten a large gradient is enough). On g² recorded in A2C trainings (rate 0.5) the geometric mean
+    scored lower on all of 14 streams, by 0.056 on CartPole-v1 and 0.003 on LunarLander-v3. ε² is added to v wherever its
+    logarithm is taken (and taken off again): a difference far below ε has no effect on the step and must have none on the
+    weights. Gradients that are not finite do not touch the weights.
 
-    Costs K times the memory of E, and about K times the time of an update.
+    Costs K times the memory of E; with the default bank an update takes about eight times as long as with a scheduled β.
     """
 
     betas: tuple[float, ...] = (0.5, 0.8, 0.9, 0.97, 0.99, 0.997)
@@ -153,7 +153,8 @@ class Mixture(Law):
         for slot, g2 in zip(slots, observed, strict=True):
             v, w = slot.kept["bank"], slot.kept["bank_weight"]
             w.add_((1 - w) * (1 - betas))
-            v.add_((g2 - v).mul_(column(((1 - betas) / w).to(v.dtype), v)))
+            gain = (1 - betas) / w  # at the first update v becomes g² itself
+            v.mul_(column((1 - gain).to(v.dtype), v)).add_(g2 * column(gain.to(v.dtype), v))
             slot.w.copy_((W * w.log()).sum(-1).exp())
             slot.E.copy_(geometric(v, W, axis, floor).mul_(column(slot.w, slot.E)))
         return {"mixture": W}, (W * betas).sum(-1)
@@ -189,11 +190,11 @@ def losses(banks: Sequence[Tensor], observed: Sequence[Tensor], axis: int, floor
 
 
 def geometric(v: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
-    """Π_k (v_k + floor)^{W_k} − floor, over the bank's axis."""
+    """Π_k (v_k + floor)^{W_k} − floor, over the bank's axis; never quite 0, so that g = 0 takes no step where ε = 0 too."""
     logs = (v + floor).log_().unbind(axis)
     # Not a sum over an axis: its order would depend on the number of runs.
     mean = reduce(torch.add, [log * column(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)])
-    return mean.exp_().sub_(floor).clamp_(min=0.0)
+    return mean.exp_().sub_(floor).clamp_(min=signals.TINY)
 
 
 LAWS: dict[str, type[Law]] = {"asymmetric": Asymmetric, "mixture": Mixture}

@@ -37,7 +37,8 @@ AGENT_TAGS = (
     "rollout/ep_rew_mean", "rollout/ep_len_mean", "eval/mean_reward", "train/policy_loss", "train/value_loss",
     "train/entropy", "train/explained_variance",
 )  # fmt: skip
-TAGS = (*AGENT_TAGS, *OPTIMIZER_TAGS, *DETECTOR_TAGS)
+ENVIRONMENT_TAGS = ("env/regime",)
+TAGS = (*AGENT_TAGS, *OPTIMIZER_TAGS, *DETECTOR_TAGS, *ENVIRONMENT_TAGS)
 """Every scalar of a run, in the order of the columns of metrics.csv; x is the run's environment steps."""
 
 CHARTS = {
@@ -47,6 +48,7 @@ CHARTS = {
     "Effective lr (median)": "optim/effective_lr_q50",
     "Detector": "detector/(statistic|threshold)",
     "Alarms so far": "detector/alarms",
+    "True regime": "env/regime",
 }
 """Title → tags (a regular expression) of the charts on TensorBoard's Custom Scalars tab."""
 
@@ -126,16 +128,20 @@ def histogram(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64])
     )
 
 
-def layout(aggregates: bool) -> Summary:
-    """The Custom Scalars tab: with `aggregates` first the arms with their intervals over seeds, then single runs."""
-    runs = {title: ["Multiline", [f"^{tags}$"]] for title, tags in CHARTS.items()}
+def layout(aggregates: bool, shifting: bool = False) -> Summary:
+    """The Custom Scalars tab: with `aggregates` first the arms with their intervals over seeds, then single runs.
+
+    The chart of the true regime is there only if the environment is `shifting`.
+    """
+    charts = {title: tags for title, tags in CHARTS.items() if shifting or tags not in ENVIRONMENT_TAGS}
+    runs = {title: ["Multiline", [f"^{tags}$"]] for title, tags in charts.items()}
     # TensorBoard shows margin charts of a category last to first.
     arms = {
         f"log₁₀ {title}" if tag in LOGARITHMIC else title: [
             "Margin",
             [aggregate_tag(tag, part) for part in ("iqm", "low", "high")],
         ]
-        for title, tag in reversed(CHARTS.items())
+        for title, tag in reversed(charts.items())
         if tag in TAGS
     }
     return torch_summary.custom_scalars(

@@ -121,3 +121,67 @@ def dropped(alarms: Sequence[bool], schedule: Callable[[int], float], low: float
         window, lowest = 1 / (1 - beta), 1 / (1 - min(beta, low))
         betas.append(1 - 1 / (lowest ** (1 - share) * window**share))
     return betas
+
+
+class Mixed(NamedTuple):
+    """A mixture of memories of N parameters after one update."""
+
+    predicted: list[float]  # [N]  Ê before the update; g² at the first
+    E: list[float]  # [N]
+    w: float
+    weights: list[float]  # [K]  of the memories
+    beta: float  # Σ W β
+
+
+def mixture(
+    squares: Sequence[Sequence[float]], betas: Sequence[float], share: float, rate: float, floor: float = 0.0, E0: float = 0.0
+) -> list[Mixed]:
+    """The law `mixture` on g² [T][N], written with uncorrected means E_k and Herbster and Warmuth's two steps.
+
+    E_k ← β_k E_k + (1 − β_k)g², v_k = E_k/w_k (with E0 > 0: E_k from E0, v_k = E_k).
+    """
+    K, N = len(betas), len(squares[0])
+    means, weights = [[E0] * N for _ in range(K)], [1 / K] * K
+    received = [1.0 if E0 else 0.0] * K
+    updates: list[Mixed] = []
+    for t, row in enumerate(squares):
+        if t or E0:
+            v = [[E / w for E in mean] for mean, w in zip(means, received, strict=True)]
+            predicted = [geometric([v_k[i] for v_k in v], weights, floor) for i in range(N)]
+            losses = [
+                sum(math.log(x + floor) + min(g2 / (x + floor), 20) for x, g2 in zip(v_k, row, strict=True)) / N for v_k in v
+            ]
+            won = [W * math.exp(-rate * (loss - min(losses))) for W, loss in zip(weights, losses, strict=True)]
+            weights = [(1 - share) * W / sum(won) + share / K for W in won]
+        else:
+            predicted = list(row)
+        means = [[b * E + (1 - b) * g2 for E, g2 in zip(mean, row, strict=True)] for b, mean in zip(betas, means, strict=True)]
+        received = [b * w + (1 - b) for b, w in zip(betas, received, strict=True)]
+        v = [[E / w for E in mean] for mean, w in zip(means, received, strict=True)]
+        w = geometric(received, weights, 0.0)
+        E = [w * geometric([v_k[i] for v_k in v], weights, floor) for i in range(N)]
+        updates.append(Mixed(predicted, E, w, weights, sum(W * b for W, b in zip(weights, betas, strict=True))))
+    return updates
+
+
+def geometric(values: Sequence[float], weights: Sequence[float], floor: float) -> float:
+    """Π (x + floor)^W − floor."""
+    return math.exp(sum(W * math.log(x + floor) for W, x in zip(weights, values, strict=True))) - floor
+
+
+def predicted(squares: Sequence[Sequence[float]], betas: Sequence[Sequence[float]] | Callable[..., float]) -> list[list[float]]:
+    """Ê = E/w before each update, [T][N] (g² at the first); β [T][N] is given, or a function of g² and Ê."""
+    E, w = [0.0] * len(squares[0]), [0.0] * len(squares[0])
+    forecasts = []
+    for t, row in enumerate(squares):
+        before = [E[i] / w[i] if t else g2 for i, g2 in enumerate(row)]
+        for i, g2 in enumerate(row):
+            beta = betas(g2, before[i]) if callable(betas) else betas[t][i]
+            E[i], w[i] = beta * E[i] + (1 - beta) * g2, beta * w[i] + (1 - beta)
+        forecasts.append(before)
+    return forecasts
+
+
+def qlike(forecast: Sequence[float], squares: Sequence[float]) -> float:
+    """The mean of ln Ê + min(g²/Ê, 20)."""
+    return sum(math.log(E) + min(g2 / E, 20.0) for E, g2 in zip(forecast, squares, strict=True)) / len(squares)

@@ -482,7 +482,7 @@ class Recording(torch.optim.SGD):
         self.told: list[torch.Tensor] = []
         self.lengths: list[torch.Tensor] = []
 
-    def observe(self, *, grad_norm):
+    def observe(self, *, grad_norm, shifted):
         self.told.append(grad_norm.clone())
 
     def step(self, closure=None):

@@ -7,6 +7,7 @@ import io
 import math
 import pickle
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from rl_rmsprop import AdaptiveRMSprop, rules
-from rl_rmsprop.detectors import Never, Oracle
+from rl_rmsprop.detectors import Detector, Never, Oracle, State, Verdict
 from rl_rmsprop.laws import Asymmetric
 from rl_rmsprop.rules import Adaptive, Drop, Reset, Restart
 from rl_rmsprop.schedules import Constant, Harmonic, Linear, Schedule
@@ -509,6 +510,50 @@ def test_observe_takes_a_norm_for_each_run():
     optimizer.observe(grad_norm=torch.tensor([2.0, 5.0]))
     train(optimizer, params, gradients(1, [(2, 3)]))
     assert optimizer.param_groups[0]["rule_state"]["detector.m"].tolist() == pytest.approx([math.log(4), math.log(25)])
+
+
+@dataclass(frozen=True)
+class Told(Detector):
+    """Alarms as soon as its signal exceeds one half."""
+
+    def update(self, state: State, x: Tensor) -> Verdict:
+        return Verdict({"seen": state["seen"] + 1}, x > 0.5, x)
+
+
+@dataclass(frozen=True)
+class AdaptiveToShifts(Adaptive):
+    """A rule that listens to what the training loop knows of the environment."""
+
+    @property
+    def listens_to(self) -> str:
+        return "shift"
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, lambda x: torch.tensor(x, dtype=torch.bool)], ids=["float", "bool"])
+def test_observe_tells_a_true_shift_to_one_update_and_to_the_runs_it_names(kind):
+    """An oracle that hears a shift twice, in every run, or not at all, is no bound on what a detector can reach."""
+    params = parameters([(3, 2)])
+    optimizer = AdaptiveRMSprop(params, alpha=AdaptiveToShifts(Told(), Harmonic()), runs=3)
+    train(optimizer, params, gradients(10, [(3, 2)]))
+    optimizer.observe(shifted=kind([0, 1, 0]))
+    optimizer.observe(grad_norm=torch.ones(3))  # told apart: the second call must not silence the first
+    train(optimizer, params, gradients(1, [(3, 2)]))
+    assert optimizer.stats()["clock"].tolist() == [11, 1, 11]
+    train(optimizer, params, gradients(1, [(3, 2)]))
+    assert optimizer.stats()["clock"].tolist() == [12, 2, 12]
+    assert optimizer.stats()["alarms"].tolist() == [0, 1, 0]
+    assert optimizer.param_groups[0]["rule_state"]["statistic"].dtype == torch.float64
+    optimizer.observe(shifted=kind(1))
+    train(optimizer, params, gradients(1, [(3, 2)]))
+    assert optimizer.stats()["clock"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "shifted"])
+def test_observe_refuses_other_shapes(name):
+    """Norms [R, 1] would broadcast to a signal [R, R], and every run would hear its neighbours."""
+    optimizer = AdaptiveRMSprop(parameters([(3, 2)]), runs=3)
+    with pytest.raises(ValueError, match=rf"{name} must be a scalar or one per run, got shape \(3, 1\) with runs=3"):
+        optimizer.observe(**{name: torch.ones(3, 1)})
 
 
 # Gradients that are not finite ----------------------------------------------------------------------------------------

@@ -25,11 +25,15 @@ import envs
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
 from agents.training import train
+from envs.shifts import parse_all
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.presets import Agent
 from rl_rmsprop.study.recorder import Progress, Recorder
+from rl_rmsprop.study.signal_log import NoLog, SignalLog
 
 EVALUATION_ENVS = 10
+CLOCKS_FILE = "clocks.json"
+"""In a shifted run's checkpoint: what the shifts' clocks showed at the end."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class BatchSpec:
     """Episodes of the final evaluation with the greedy policy."""
     aggregated: bool = False
     """Whether the study will aggregate over seeds, so that TensorBoard shows arms before single runs."""
+    shifts: tuple[str, ...] = ()
+    """What changes in the environment, and when, as text (see envs/shifts.py)."""
+    record_signals: bool = False
+    """Keep the signals of every update in signals.npz."""
 
     @property
     def updates(self) -> int:
@@ -67,26 +75,38 @@ class BatchSpec:
 
 def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
     """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step."""
-    env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs)
+    env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
     policy = make_policy(spec, env)
     optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
+    log = SignalLog(optimizer, policy, env, spec.updates) if spec.record_signals else NoLog()
     folders = [spec.run_folder(seed) for seed in spec.seeds]
     for folder, seed in zip(folders, spec.seeds, strict=True):
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
-    with Recorder(folders, optimizer, spec.updates, spec.arm.name, hparams(spec), spec.aggregated) as recorder:
+    with Recorder(folders, optimizer, env, spec.updates, spec.arm.name, hparams(spec), spec.aggregated) as recorder:
         for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
+            log.take(update)
             if recorder.take(update):
                 report(recorder.progress())
         env.close()
-        recorder.finish(evaluate_batch(spec, policy, spec.eval_episodes).mean(1))
+        clocks = env.counts if isinstance(env, envs.ShiftedBatch) else {}
+        recorder.finish(evaluate_batch(spec, policy, spec.eval_episodes, clocks).mean(1))
+    log.save(folders)
     for r, folder in enumerate(folders):
+        if clocks:
+            write_json(folder / "checkpoint" / CLOCKS_FILE, {name: int(count[r]) for name, count in clocks.items()})
         save_weights(folder / "checkpoint" / "weights.npz", policy, r)
 
 
-def evaluate_batch(spec: BatchSpec, policy: ActorCritic, episodes: int, stochastic: bool = False) -> NDArray[np.float64]:
-    """Returns [R, episodes] in fresh environments whose seeds differ from those of training."""
-    env = envs.make(spec.env_id, [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes))
+def evaluate_batch(
+    spec: BatchSpec, policy: ActorCritic, episodes: int, clocks: dict[str, NDArray[np.int64]], stochastic: bool = False
+) -> NDArray[np.float64]:
+    """Returns [R, episodes] in fresh environments whose seeds differ from those of training.
+
+    If the environment shifts, it stands still where `clocks`, counts [R] of every clock, say: at the training's end.
+    """
+    seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
+    env = envs.make(spec.env_id, seeds, count, parse_all(spec.shifts), held_at=clocks, shift_seeds=spec.seeds)
     noise = generators(spec.seeds, "evaluation") if stochastic else None
     try:
         return episode_returns(env, policy, episodes, noise)
@@ -97,7 +117,7 @@ def evaluate_batch(spec: BatchSpec, policy: ActorCritic, episodes: int, stochast
 def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
     """Freshly initialised networks of all runs."""
     sizes = (env.observation_space.shape[0], int(env.action_space.n))
-    return ActorCritic(*sizes, spec.agent.hidden, generators(spec.seeds, "init"))
+    return ActorCritic(*sizes, spec.agent.hidden, generators(spec.seeds, "init"), spec.agent.observation_scale)
 
 
 def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
@@ -123,6 +143,7 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
         "seed": seed,
         "steps": spec.steps,
         "updates": spec.updates,
+        "shifts": list(spec.shifts),
         "eval_episodes": spec.eval_episodes,
         "versions": versions(),
         "commit": commit(),
@@ -153,7 +174,8 @@ def commit() -> str | None:
 def hparams(spec: BatchSpec) -> dict[str, str | float]:
     """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
     settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
-    return {"arm": spec.arm.rule, "env": spec.env_id, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
+    shift = " ".join(spec.shifts) or "none"
+    return {"arm": spec.arm.rule, "env": spec.env_id, "shift": shift, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
 
 
 def write_json(path: Path, content: object) -> None:

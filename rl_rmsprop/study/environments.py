@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from envs.make import make_one
+from envs.parameters import parameters_of
+from envs.profiles import PROFILES
+from rl_rmsprop import grammar
 from rl_rmsprop.study.presets import PRESETS
 
 
@@ -27,6 +32,34 @@ def show(console: Console) -> None:
         table.add_row(*cells)
     console.print(table)
     console.print("Any other registered id with a flat Box observation and Discrete actions works too.", soft_wrap=True)
+    console.print("What can shift in one: rl-rmsprop envs CartPole-v1", soft_wrap=True)
+
+
+def show_shifts(env_id: str, console: Console) -> None:
+    """What can shift in one environment, and how it is written."""
+    env = make_one(env_id)
+    parameters = parameters_of(env)
+    env.close()
+    table = Table(
+        "parameter", "what it is", "usually", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
+    )
+    for parameter in parameters.values():
+        numbers = [f"{x:g}" for x in (parameter.default, *parameter.tested)]
+        table.add_row(parameter.name, parameter.meaning, *numbers)
+    console.print(table)
+    profiles = Table("profile", "keys", "what it does", title="How it shifts over time", title_justify="left")
+    for name, kind in PROFILES.items():
+        keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.written(f.default)}" for f in fields(kind))
+        profiles.add_row(name, keys, (kind.__doc__ or "").split(". ")[0].rstrip("."))
+    console.print(profiles)
+    console.print(SYNTAX, soft_wrap=True)
+
+
+SYNTAX = (
+    "Written PARAMETER:profile=…,KEY=…; abrupt where no profile is named. clock=steps|episodes|updates is what `at`, `every` and "
+    "`period` count, of the whole run; apply=now|reset says whether a change waits for the next episode. "
+    "Example: --shift gravity:values=9.8/25,at=100000"
+)
 
 
 def usable() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from rl_rmsprop.study.batch import BatchSpec, evaluate_batch, load_weights, make_policy
+from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import bootstrap
 
@@ -49,5 +50,8 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
     env = envs.make(some.env_id, seeds, 1)
     policy = make_policy(some, env)
     env.close()
-    load_weights([some.run_folder(s) / "checkpoint" / "weights.npz" for s in seeds], policy)
-    return evaluate_batch(some, policy, episodes, stochastic)
+    checkpoints = [some.run_folder(s) / "checkpoint" for s in seeds]
+    load_weights([folder / "weights.npz" for folder in checkpoints], policy)
+    shown = [json.loads((f / CLOCKS_FILE).read_text(encoding="utf-8")) for f in checkpoints] if some.shifts else []
+    clocks = {name: np.array([clock[name] for clock in shown]) for name in (shown[0] if shown else {})}
+    return evaluate_batch(some, policy, episodes, clocks, stochastic)

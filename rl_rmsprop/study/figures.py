@@ -12,8 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.streams import Streams
 
 PANELS = (
     ("optim/beta", "β (spaced by the logarithm of the window)", "window"),
@@ -28,6 +30,7 @@ def learning_curves(results: Sequence[ArmResults]) -> Figure:
     """Return over training of all arms in one environment: IQM over seeds with its 95 % interval."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     draw(axes, results, "rollout/ep_rew_mean")
+    mark_shifts(axes, results)
     axes.set(title=f"{results[0].env_id}: return of the last 100 episodes", ylabel="return")
     return figure
 
@@ -37,6 +40,7 @@ def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
     figure, grid = plt.subplots(2, 2, figsize=(12, 7), layout="constrained", sharex=True)
     for axes, (tag, title, scale) in zip(grid.flat, PANELS, strict=True):
         draw(axes, results, tag)
+        mark_shifts(axes, results)
         axes.set_title(title)
         if scale == "window":
             window_scale(axes)
@@ -69,6 +73,51 @@ def draw(axes: Axes, results: Sequence[ArmResults], tag: str) -> None:
         axes.legend(fontsize="small")
     else:
         axes.text(0.5, 0.5, "no arm of this study logs this", ha="center", va="center", transform=axes.transAxes)
+
+
+MOST_LINES = 40
+
+
+def mark_shifts(axes: Axes, results: Sequence[ArmResults]) -> None:
+    """A vertical line where the environment changed for the first seed; none if that is all the time."""
+    first = next((result.runs[0] for result in results if result.runs), None)
+    if first is not None and 0 < len(first.shifts["step"]) <= MOST_LINES:
+        for step in first.shifts["step"]:
+            axes.axvline(step, color="k", lw=1, ls="--", alpha=0.6, zorder=0)
+
+
+def signal_curves(streams: Streams, signal: str, detector: str, alarms: NDArray[np.bool_], runs: int = 3) -> Figure:
+    """A recorded signal of the first runs with true changes and a detector's alarms, and E: two rows, a column a run."""
+    shown = min(runs, len(streams.seeds))
+    figure, grid = plt.subplots(2, shown, figsize=(5 * shown, 6), layout="constrained", sharex="col", squeeze=False)
+    x = streams.signal(signal).numpy()
+    for r in range(shown):
+        steps = streams.arrays["step"][:, r]
+        top, bottom = grid[:, r]
+        top.plot(steps, x[:, r], lw=0.6, color="C0")
+        top.plot(steps[alarms[:, r]], x[alarms[:, r], r], "v", color="C3", ms=6, label=f"alarm of {detector}")
+        top.set(title=f"seed {streams.seeds[r]}", ylabel=signal if r == 0 else None)
+        squares = streams.arrays["squares"][:, r]
+        bottom.plot(steps, np.median(squares, 1), lw=0.5, color="0.7", label="g², median of a sample")
+        bottom.plot(steps, smoothed(np.median(squares, 1)), lw=1.5, color="C1", label="E of it, β = 0.99")
+        bottom.set(yscale="log", xlabel="environment steps")
+        for axes in (top, bottom):
+            for i, step in enumerate(steps[streams.shifted[:, r]]):
+                axes.axvline(step, color="k", ls="--", lw=1, label="true change" if i == 0 else None)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize="small", loc="lower left")
+    figure.suptitle(f"{streams.env_id}, trained with {streams.arm}")
+    return figure
+
+
+def smoothed(x: NDArray[np.float64], beta: float = 0.99) -> NDArray[np.float64]:
+    """E/w of a stream of squares [T]."""
+    E = w = 0.0
+    result = np.empty(len(x))
+    for t, value in enumerate(x.tolist()):
+        E, w = beta * E + (1 - beta) * value, beta * w + (1 - beta)
+        result[t] = E / w
+    return result
 
 
 def scores(results: Sequence[ArmResults]) -> Figure:

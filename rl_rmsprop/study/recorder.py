@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.training import Update
+from envs import EnvBatch, ShiftedBatch
 from rl_rmsprop import telemetry
 from rl_rmsprop.inspection import STATS
 from rl_rmsprop.optimizer import AdaptiveRMSprop
@@ -44,6 +45,7 @@ class RunFiles(NamedTuple):
     metrics: Table
     timing: Table
     episodes: Table
+    shifts: Table
     events: EventFile
 
 
@@ -54,15 +56,19 @@ class Recorder:
         self,
         folders: Sequence[Path],
         optimizer: torch.optim.Optimizer,
+        env: EnvBatch,
         updates: int,
         arm: str,
         hparams: Mapping[str, str | float],
         aggregates: bool,
     ) -> None:
         self._optimizer, self._updates = optimizer, updates
+        self._shifting = env if isinstance(env, ShiftedBatch) else None
+        self._onsets = np.zeros(len(folders), np.int64)  # [R] changes of the environment written down
         self._every = telemetry.logging_steps(updates)
         self._every_histogram = max(self._every, updates // HISTOGRAMS // self._every * self._every)
-        self._files = [open_files(folder) for folder in folders]
+        shifting = tuple(self._shifting.values) if self._shifting is not None else ()
+        self._files = [open_files(folder, shifting) for folder in folders]
         self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
         self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
         self._steps = np.zeros(len(folders), np.int64)
@@ -71,13 +77,14 @@ class Recorder:
         for files in self._files:
             for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), arm):
                 files.events.add(0, summary)
-            files.events.add(0, telemetry.layout(aggregates))
+            files.events.add(0, telemetry.layout(aggregates, self._shifting is not None))
         self._measure(1)
 
     def take(self, update: Update) -> bool:
         """One record; returns whether this was a logging step."""
         self._keep_episodes(update)
         self._keep_range()
+        self._keep_shifts(update)
         self._steps = update.steps
         logging = update.number % self._every == 0 or update.number == self._updates
         if logging and update.number < self._updates:
@@ -120,6 +127,16 @@ class Recorder:
             lengths.append(length)
             self._files[run].episodes.write({"step": step, "return": episode_return, "length": length})
 
+    def _keep_shifts(self, update: Update) -> None:
+        """Write down the changes that have begun since the last update."""
+        if self._shifting is None:
+            return
+        for run in np.flatnonzero(self._shifting.onsets > self._onsets).tolist():
+            values = {name: float(value[run].mean()) for name, value in self._shifting.values.items()}
+            row = {"update": update.number, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
+            self._files[run].shifts.write(row | values)
+        self._onsets = self._shifting.onsets.copy()
+
     def _keep_range(self) -> None:
         beta = self._optimizer.param_groups[0].get("alpha")
         if isinstance(beta, Tensor):
@@ -131,6 +148,8 @@ class Recorder:
         columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm, **update.metrics()}
         for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
             columns[name] = np.array([sum(v) / len(v) if v else math.nan for v in values])
+        if self._shifting is not None:
+            columns["env/regime"] = self._shifting.regime
         if isinstance(self._optimizer, AdaptiveRMSprop):
             stats = self._optimizer.stats()
             columns |= {
@@ -165,13 +184,14 @@ class Recorder:
                 files.events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
 
 
-def open_files(folder: Path) -> RunFiles:
-    """Start the files of one run, replacing what an earlier attempt left."""
+def open_files(folder: Path, shifting: Sequence[str]) -> RunFiles:
+    """Start the files of one run, replacing what an earlier attempt left; `shifting` names the parameters that shift."""
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
     return RunFiles(
         Table(folder / "metrics.csv", ("step", *telemetry.TAGS)),
         Table(folder / "timing.csv", ("step", "time/seconds", "time/steps_per_second")),
         Table(folder / "episodes.csv", ("step", "return", "length")),
+        Table(folder / "shifts.csv", ("update", "step", "regime", *shifting)),
         EventFile(folder),
     )

@@ -61,6 +61,12 @@ def by_environment(results: Sequence[ArmResults]) -> list[tuple[str, list[ArmRes
     return [(env_id, list(group)) for env_id, group in groupby(shown, key=lambda result: result.env_id)]
 
 
+SHIFTED_NOTE = (
+    "returns are what the changed environment pays, the final evaluation is in the environment as it is at the end, and vertical "
+    "lines in the figures mark the changes of the first seed."
+)
+
+
 def row(result: ArmResults) -> list[str | int | float]:
     """One line of results.csv; empty where there is nothing to say."""
     if not result.runs:
@@ -144,6 +150,7 @@ def notes(study: Study) -> list[str]:
         f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root.",
         f"All arms share every setting of the agent, lr = {', '.join(str(a.lr) for a in study.agents)} included: "
         "an arm that prefers another lr is not seen at its best.",
+        *(["The environment changes: " + " and ".join(study.shifts) + f"; {SHIFTED_NOTE}"] if study.shifts else []),
         *few,
     ]
 
@@ -202,7 +209,7 @@ def write_aggregates(study: Study, results: Sequence[ArmResults]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         events = EventFile(folder)
-        events.add(0, telemetry.layout(aggregates=True))
+        events.add(0, telemetry.layout(aggregates=True, shifting=bool(study.shifts)))
         for tag in telemetry.CHARTS.values():
             curve = result.curve(tag) if tag in telemetry.TAGS else None
             if curve is None:

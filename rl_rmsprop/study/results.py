@@ -25,6 +25,8 @@ class Run:
 
     seed: int
     metrics: dict[str, NDArray[np.float64]]
+    shifts: dict[str, NDArray[np.float64]]
+    """Changes of the environment: update, step and regime, and the values of the parameters that shift."""
 
     @property
     def score(self) -> float:
@@ -100,7 +102,7 @@ def load_run(folder: Path, seed: int) -> Run | None:
         return None
     metrics = telemetry.read_table(folder / "metrics.csv")
     finished = len(metrics["step"]) > 0 and np.isfinite(metrics["eval/mean_reward"][-1])
-    return Run(seed, metrics) if finished else None
+    return Run(seed, metrics, telemetry.read_table(folder / "shifts.csv")) if finished else None
 
 
 def provenance(study: Study) -> dict[str, Any]:

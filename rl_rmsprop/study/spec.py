@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import envs
+from envs.shifts import parse_all
 from rl_rmsprop.study.batch import BatchSpec, write_json
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
@@ -33,6 +34,10 @@ class Study:
     eval_episodes: int = 100
     command: str = ""
     """The command line that made it."""
+    shifts: tuple[str, ...] = ()
+    """What changes in the environments, and when, as text (see envs/shifts.py)."""
+    record_signals: bool = False
+    """Keep the signals of every update of every run, for `replay`."""
 
     def __post_init__(self) -> None:
         for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", [a.canonical for a in self.arms])):
@@ -48,7 +53,7 @@ class Study:
             if not 1 <= getattr(self, name) <= 10**12:
                 raise ValueError(f"{name} must be from 1 to 10¹², got {getattr(self, name)}")
         for env_id in self.env_ids:
-            envs.check_env_id(env_id)
+            envs.check_env_id(env_id, parse_all(self.shifts))
 
     def batches(self, workers: int) -> list[BatchSpec]:
         """The study cut into batches: an arm's seeds together, cut up further if that keeps more workers busy."""
@@ -56,10 +61,15 @@ class Study:
         pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // arms), len(self.seeds)))
         size = -(-len(self.seeds) // pieces)
         chunks = [self.seeds[i : i + size] for i in range(0, len(self.seeds), size)]
+        common = {
+            "steps": self.steps,
+            "eval_episodes": self.eval_episodes,
+            "aggregated": len(self.seeds) > 1,
+            "shifts": self.shifts,
+            "record_signals": self.record_signals,
+        }
         return [
-            BatchSpec(
-                str(self.folder), env_id, self.agent_name, agent, arm, chunk, self.steps, self.eval_episodes, len(self.seeds) > 1
-            )
+            BatchSpec(str(self.folder), env_id, self.agent_name, agent, arm, chunk, **common)  # type: ignore[arg-type]
             for env_id, agent in zip(self.env_ids, self.agents, strict=True)
             for arm in self.arms
             for chunk in chunks
@@ -81,9 +91,9 @@ def load(folder: Path) -> Study:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kind = AGENTS[content["agent_name"]]
         arms = tuple(Arm(**arm) for arm in content.pop("arms"))
-        settings = tuple(kind(**{**a, "hidden": tuple(a["hidden"])}) for a in content.pop("agents"))
-        env_ids, seeds = tuple(content.pop("env_ids")), tuple(content.pop("seeds"))
-        return Study(folder, env_ids, agents=settings, arms=arms, seeds=seeds, **content)
+        settings = tuple(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}) for a in content.pop("agents"))
+        content |= {name: tuple(content[name]) for name in ("env_ids", "seeds", "shifts")}
+        return Study(folder, agents=settings, arms=arms, **content)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error
 
@@ -110,7 +120,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def default_folder(env_ids: Sequence[str], agent: str, arms: Sequence[Arm], seeds: Sequence[int], steps: int) -> Path:
-    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`."""
+def default_folder(
+    env_ids: Sequence[str], agent: str, arms: Sequence[Arm], seeds: Sequence[int], steps: int, shifts: Sequence[str] = ()
+) -> Path:
+    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`, with what shifts before the numbers."""
     what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
-    return Path("runs") / "_".join(["-".join(env_ids).lower().replace("/", "-"), agent, what, f"{steps}x{len(seeds)}"])
+    shifting = [shift.parameter for shift in parse_all(shifts)]
+    environments = "-".join(env_ids).lower().replace("/", "-")
+    return Path("runs") / "_".join([environments, agent, what, *shifting, f"{steps}x{len(seeds)}"])

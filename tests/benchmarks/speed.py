@@ -59,7 +59,7 @@ def trained(batch: BatchSpec) -> tuple[float, float, float]:
     updates = train(AGENT, env, policy, optimizer, batch.updates, generators(batch.seeds, "policy"))
     start = time.perf_counter()
     if batch.folder:
-        made, writing = recorded(batch, optimizer, updates)
+        made, writing = recorded(batch, env, optimizer, updates)
     else:
         made, writing = max(float(update.steps.sum()) for update in updates), 0.0
     elapsed = time.perf_counter() - start
@@ -67,13 +67,15 @@ def trained(batch: BatchSpec) -> tuple[float, float, float]:
     return made, elapsed - writing, writing
 
 
-def recorded(batch: BatchSpec, optimizer: torch.optim.Optimizer, updates: Iterable[Update]) -> tuple[float, float]:
+def recorded(
+    batch: BatchSpec, env: envs.EnvBatch, optimizer: torch.optim.Optimizer, updates: Iterable[Update]
+) -> tuple[float, float]:
     """Environment steps of these updates, and the seconds it took to write them down as a study does."""
     folders = [batch.run_folder(seed) for seed in batch.seeds]
     for folder in folders:
         folder.mkdir(parents=True)
     made, writing, start = 0.0, 0.0, time.perf_counter()
-    with Recorder(folders, optimizer, batch.updates, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+    with Recorder(folders, optimizer, env, batch.updates, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
         writing += time.perf_counter() - start
         for update in updates:
             made = float(update.steps.sum())

@@ -1,0 +1,126 @@
+"""Keeps every update's signals of R runs: what a detector could have listened to, and what a rule had to predict.
+
+    before each step of the optimizer: gradients, E → surprise, ln ‖g‖², cosine, a sample of g²
+    after it: β, alarm, return of the episodes that ended, what truly changed in the environment
+    at the end: signals.npz in every run's folder, a row an update
+
+`replay` (see rl_rmsprop/study/replay.py) runs detectors and rules over these files without training again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.networks import ActorCritic
+from agents.training import Update, onsets_of
+from envs import EnvBatch
+from rl_rmsprop import signals, update
+from rl_rmsprop.optimizer import AdaptiveRMSprop
+
+FILE = "signals.npz"
+SAMPLE = 32
+"""Parameters of each network whose g² is kept, evenly spaced."""
+NETWORKS = ("actor", "critic")
+PARTS = {"": NETWORKS, **{f"_{name}": (name,) for name in NETWORKS}}
+"""Ending of a signal's name → the networks it is computed over."""
+SERIES = tuple(f"{signal}{part}" for signal in ("surprise", "grad_norm", "cosine") for part in PARTS)
+"""Signals kept, of all parameters and of each network: surprise (NaN for baselines), ln ‖g‖² before clipping, cosine."""
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def take(self, update: Update) -> None:
+        """One update."""
+
+    def save(self, folders: Sequence[Path]) -> None:
+        """The end of the training."""
+
+
+class SignalLog:
+    """Keeps the signals of R runs in memory until `save`: about 400 bytes a run and update."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, policy: ActorCritic, env: EnvBatch, updates: int) -> None:
+        self._optimizer, self._env = optimizer, env
+        self._thetas = dict(policy.named_parameters())  # [R, P] each
+        runs = env.runs
+        self._rows = {name: np.full((updates, runs), np.nan, np.float32) for name in (*SERIES, "beta", "episode_return")}
+        self._rows["alarm"] = np.zeros((updates, runs), bool)
+        self._rows["shifted"] = np.zeros((updates, runs), bool)
+        self._rows["regime"] = np.zeros((updates, runs), np.int32)
+        self._rows["step"] = np.zeros((updates, runs), np.int64)
+        self._squares = np.zeros((updates, runs, len(NETWORKS) * SAMPLE), np.float32)
+        self._previous: dict[str, Tensor] = {}
+        self._before: dict[str, Tensor] = {}
+        self._alarms, self._onsets = np.zeros(runs), np.zeros(runs, np.int64)
+        optimizer.register_step_pre_hook(self._look)
+
+    @torch.no_grad()
+    def _look(self, *_: Any) -> None:
+        """Called before each step: what the gradient says while E does not know it yet."""
+        grads = {name: theta.grad for name, theta in self._thetas.items() if theta.grad is not None}
+        squares = {name: g.square() for name, g in grads.items()}
+        means = {name: self._expected(name) for name in grads}
+        eps = self._optimizer.param_groups[0].get("eps", 0.0)
+        for part, names in PARTS.items():
+            g2, E = [squares[name] for name in names], [mean for name in names if (mean := means[name]) is not None]
+            if E:
+                self._before[f"surprise{part}"] = signals.surprise(g2, E, eps, runs=True)
+            if self._previous:
+                now, last = ([table[name] for name in names] for table in (grads, self._previous))
+                self._before[f"cosine{part}"] = signals.cosine(now, last, runs=True)
+            self._before[f"grad_norm{part}"] = signals.squared_norm(g2, runs=True)  # clipped; `take` knows by how much
+        self._previous = {name: g.clone() for name, g in grads.items()}
+        self._sample = torch.cat([thinned(squares[name]) for name in NETWORKS], 1)
+
+    def _expected(self, name: str) -> Tensor | None:
+        """Ê of a network before this update [R, P]; None before the first update and of other optimizers."""
+        theta = self._thetas[name]
+        if not isinstance(self._optimizer, AdaptiveRMSprop) or not self._optimizer.state.get(theta):
+            return None
+        group = self._optimizer.param_groups[0]
+        return update.mean_square(update.slot(theta, self._optimizer.state[theta], group, self._optimizer.runs), group)
+
+    def take(self, made: Update) -> None:
+        """One update that has been made."""
+        t, rows = made.number - 1, self._rows
+        for name, value in self._before.items():
+            rows[name][t] = value.numpy()
+        clipped_by = made.grad_norm.double().square() / self._before["grad_norm"].clamp(min=signals.TINY)
+        for part in PARTS:
+            rows[f"grad_norm{part}"][t] = signals.log(self._before[f"grad_norm{part}"] * clipped_by).numpy()
+        self._squares[t] = self._sample.numpy()
+        group: dict[str, Any] = self._optimizer.param_groups[0]
+        rows["beta"][t] = group.get("alpha", np.nan)
+        alarms = group["rule_state"]["alarms"].numpy() if "alarms" in group.get("rule_state", {}) else self._alarms
+        onsets = onsets_of(self._env)
+        rows["alarm"][t], self._alarms = alarms > self._alarms, alarms.copy()
+        rows["shifted"][t], self._onsets = onsets > self._onsets, onsets
+        rows["regime"][t] = getattr(self._env, "regime", 0)
+        rows["step"][t] = made.steps
+        rows["episode_return"][t] = mean_by_run(made.episodes.run, made.episodes.episode_return, len(onsets))
+
+    def save(self, folders: Sequence[Path]) -> None:
+        """Write a file a run."""
+        for r, folder in enumerate(folders):
+            arrays: dict[str, NDArray] = {name: rows[:, r] for name, rows in self._rows.items()}
+            np.savez(folder / FILE, squares=self._squares[:, r], **arrays)  # type: ignore[arg-type]  # numpy's stub has no **arrays
+
+
+def thinned(x: Tensor) -> Tensor:
+    """SAMPLE evenly spaced columns of x [R, P]; some of them twice where there are fewer."""
+    columns = torch.linspace(0, x.shape[1] - 1, SAMPLE).round().long()
+    return x[:, columns]
+
+
+def mean_by_run(run: NDArray[np.int64], values: NDArray[np.float64], runs: int) -> NDArray[np.float64]:
+    """Mean of the values of each run [R], NaN for runs without any."""
+    count = np.bincount(run, minlength=runs)
+    return np.where(count > 0, np.bincount(run, values, runs) / np.maximum(count, 1), np.nan)
