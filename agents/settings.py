@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
+MOST_STEPS = 10_000_000
+WIDEST = 16_384
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,8 +38,10 @@ class Settings:
     """Widths of the hidden layers, of the actor and of the critic."""
 
     def __post_init__(self) -> None:
-        for name, low in (("n_envs", 1), ("n_steps", 1)):
-            require(getattr(self, name) >= low, name, f"at least {low}", getattr(self, name))
+        for name in ("n_envs", "n_steps"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        window = self.n_envs * self.n_steps
+        require(window <= MOST_STEPS, "n_envs · n_steps", f"at most {MOST_STEPS}, the steps of one update", window)
         for name in ("gamma", "gae_lambda"):
             if hasattr(self, name):
                 require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
@@ -46,7 +52,7 @@ class Settings:
         for name in ("vf_coef", "ent_coef"):
             require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
-        require(all(w >= 1 for w in self.hidden), "hidden", "layer widths of at least 1", self.hidden)
+        require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
 
 
 def require(condition: bool, name: str, rule: str, value: object) -> None:
