@@ -298,7 +298,7 @@ def complaint(verb: type[Any], rest: Sequence[str], said: str) -> str:
     return re.sub(r"^(?:Value error|Invalid choice|Missing argument|Unrecognized options) (?=\S)", "", text).rstrip(".")
 
 
-KINDS = {"tuple[int": "whole numbers such as 64 64", "int": "a whole number such as 200000", "float": "a number such as 0.001"}
+KINDS = {"tuple[int": "whole numbers such as 64 64", "int": "a whole number written in digits", "float": "a number such as 0.001"}
 """Part of an option's type → what its value must be."""
 
 
