@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
+MOST_STEPS = 10_000_000
+WIDEST = 16_384
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -37,8 +41,10 @@ class Settings:
     """Widths of the hidden layers, of the actor and of the critic."""
 
     def __post_init__(self) -> None:
-        for name, low in (("n_envs", 1), ("n_steps", 1)):
-            require(getattr(self, name) >= low, name, f"at least {low}", getattr(self, name))
+        for name in ("n_envs", "n_steps"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        window = self.n_envs * self.n_steps
+        require(window <= MOST_STEPS, "n_envs · n_steps", f"at most {MOST_STEPS}, the steps of one update", window)
         for name in ("gamma", "gae_lambda"):
             if hasattr(self, name):
                 require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
@@ -51,7 +57,7 @@ class Settings:
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
         sizes = self.observation_scale
         require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
-        require(all(w >= 1 for w in self.hidden), "hidden", "layer widths of at least 1", self.hidden)
+        require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
 
 
 def require(condition: bool, name: str, rule: str, value: object) -> None:

@@ -13,11 +13,12 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 BAD_INPUT, SOME_FAILED, IO_FAILED, INTERRUPTED = 2, 3, 74, 130
 
@@ -25,8 +26,8 @@ BAD_INPUT, SOME_FAILED, IO_FAILED, INTERRUPTED = 2, 3, 74, 130
 
 
 @dataclass(frozen=True)
-class AgentOptions:
-    """Options that `train` and `compare` share; an option left out has the value of the environment's tuned preset."""
+class RunOptions:
+    """What is run, and where its results go."""
 
     agent: Literal["a2c", "reinforce"] = "a2c"
     """Learning algorithm."""
@@ -34,92 +35,104 @@ class AgentOptions:
     """One run per seed: 0-9, or 0,2,5-7."""
     steps: int = 500_000
     """Environment steps per run."""
-    out: Path | None = None
-    """The study's folder (default: runs/ and a name made from the settings)."""
-    overwrite: bool = False
-    """Replace the study that the folder holds."""
-    workers: int | None = None
-    """Worker processes (default: one per core)."""
     eval_episodes: int = 100
     """Episodes of the final evaluation, with the greedy policy."""
-    shift: tuple[str, ...] = ()
+    shift: Annotated[tuple[str, ...], arg(metavar="SHIFT [SHIFT ...]", help_behavior_hint="")] = ()
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
     record_signals: bool = False
     """Keep the signals of every update for `rl-rmsprop replay`."""
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
+    """The study's folder."""
+    overwrite: bool = False
+    """Replace the study that the folder holds."""
+    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
+    """Worker processes."""
     bias_correction: bool = True
     """Divide E by the weight it has received."""
     eps: float = 1e-5
     """ε of the optimizer."""
-    lr: float | None = None
+
+
+def preset(metavar: str) -> Any:
+    """How --help shows an option whose default depends on agent and environment."""
+    return arg(metavar=metavar, help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The agent's settings; one left out has the value of the environment's tuned preset, or else the agent's default."""
+
+    lr: Annotated[float | None, preset("FLOAT")] = None
     """Step size."""
-    lr_schedule: Literal["constant", "linear"] | None = None
+    lr_schedule: Annotated[Literal["constant", "linear"] | None, preset("{constant,linear}")] = None
     """Constant, or falling linearly to 0."""
-    n_envs: int | None = None
+    n_envs: Annotated[int | None, preset("INT")] = None
     """Environments per run."""
-    n_steps: int | None = None
+    n_steps: Annotated[int | None, preset("INT")] = None
     """Steps of each environment per update."""
-    gamma: float | None = None
+    gamma: Annotated[float | None, preset("FLOAT")] = None
     """Discount per step."""
-    gae_lambda: float | None = None
+    gae_lambda: Annotated[float | None, preset("FLOAT")] = None
     """λ of the advantage estimate (a2c)."""
-    vf_coef: float | None = None
+    vf_coef: Annotated[float | None, preset("FLOAT")] = None
     """Weight of the value loss."""
-    ent_coef: float | None = None
+    ent_coef: Annotated[float | None, preset("FLOAT")] = None
     """Weight of the entropy bonus."""
-    max_grad_norm: float | None = None
+    max_grad_norm: Annotated[float | None, preset("FLOAT")] = None
     """Longest gradient of a run."""
-    reward_scale: float | None = None
+    reward_scale: Annotated[float | None, preset("FLOAT")] = None
     """Factor on rewards for learning; reported returns are unscaled."""
-    observation_scale: tuple[float, ...] | None = None
+    observation_scale: Annotated[tuple[float, ...] | None, preset("FLOAT [FLOAT ...]")] = None
     """Typical size of each sensor, by which observations are divided."""
-    normalize_advantage: bool | None = None
+    normalize_advantage: Annotated[bool | None, preset("{True,False}")] = None
     """Scale advantages to mean 0 and standard deviation 1."""
-    hidden: tuple[int, ...] | None = None
+    hidden: Annotated[tuple[int, ...] | None, preset("INT [INT ...]")] = None
     """Widths of the hidden layers."""
 
 
-SETTINGS = (
-    "lr", "lr_schedule", "n_envs", "n_steps", "gamma", "gae_lambda", "vf_coef", "ent_coef", "max_grad_norm", "reward_scale",
-    "observation_scale", "normalize_advantage", "hidden",
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
-class Train(AgentOptions):
+class Train:
     """Train one arm over some seeds: one β rule, or one optimizer of torch."""
 
-    env: str = ""
-    """Gymnasium id of the environment, such as CartPole-v1 (needed)."""
-    beta: str = "0.99"
+    env: Annotated[str, arg(help_behavior_hint="(needed)")] = ""
+    """Gymnasium id of the environment, such as CartPole-v1."""
+    beta: Annotated[str | None, arg(metavar="RULE", help_behavior_hint="(default: 0.99)")] = None
     """β rule: a number, or one of those that `rl-rmsprop rules` lists."""
-    optimizer: str | None = None
+    optimizer: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """Train with this optimizer of torch instead: sgd, momentum, adagrad, rmsprop, adam, amsgrad or adamax."""
+    run: OmitArgPrefixes[RunOptions] = RunOptions()
+    settings: OmitArgPrefixes[Settings] = Settings()
 
     def __call__(self) -> int:
-        arms = [(self.optimizer, True)] if self.optimizer else [(self.beta, False)]
-        return run_study(self, [self.env] if self.env else [], arms)
+        if self.beta is not None and self.optimizer is not None:
+            raise ValueError(f"train has one arm, got --beta {self.beta} and --optimizer {self.optimizer}: compare takes several")
+        arm = ("0.99" if self.beta is None else self.beta, False) if self.optimizer is None else (self.optimizer, True)
+        return run_study(self.run, self.settings, [self.env] if self.env else [], [arm])
 
 
 @dataclass(frozen=True)
-class Compare(AgentOptions):
+class Compare:
     """Compare arms over the same seeds and report: the main job."""
 
-    env: tuple[str, ...] = ()
-    """Gymnasium ids of the environments (at least one)."""
-    betas: tuple[str, ...] = ()
+    env: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="(needed)")] = ()
+    """Gymnasium ids of the environments."""
+    betas: Annotated[tuple[str, ...], arg(metavar="RULE [RULE ...]", help_behavior_hint="")] = ()
     """β rules, such as 0.9 0.99 linear:start=0.5,end=0.99 cusum:arl=50000,max=0.99."""
-    baselines: tuple[str, ...] = ()
+    baselines: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
     """Optimizers of torch to compare with: sgd, momentum, adagrad, rmsprop, adam, amsgrad, adamax."""
+    run: OmitArgPrefixes[RunOptions] = RunOptions()
+    settings: OmitArgPrefixes[Settings] = Settings()
 
     def __call__(self) -> int:
-        return run_study(self, list(self.env), [(b, False) for b in self.betas] + [(b, True) for b in self.baselines])
+        arms = [(b, False) for b in self.betas] + [(b, True) for b in self.baselines]
+        return run_study(self.run, self.settings, list(self.env), arms)
 
 
 @dataclass(frozen=True)
 class Report:
     """Make a study's report again from its files."""
 
-    dir: Annotated[Path, tyro.conf.Positional]
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder."""
 
     def __call__(self) -> int:
@@ -134,7 +147,7 @@ class Report:
 class Evaluate:
     """Evaluate the trained policies of a study in fresh episodes."""
 
-    dir: Annotated[Path, tyro.conf.Positional]
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder."""
     episodes: int = 100
     """Episodes per run."""
@@ -154,7 +167,7 @@ class Evaluate:
 class Tensorboard:
     """Start TensorBoard on a study, on this machine only."""
 
-    dir: Annotated[Path, tyro.conf.Positional]
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder, or any folder above event files."""
     port: int = 6006
     """Port on 127.0.0.1; the next free one is taken if it is in use."""
@@ -180,8 +193,10 @@ class Walkthrough:
 class Rules:
     """List the β rules and draw their curves."""
 
-    rules: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Rules to draw (default: an example of each)."""
+    rules: Annotated[
+        tuple[str, ...], Positional, arg(metavar="[RULE ...]", help_behavior_hint="(default: an example of each)")
+    ] = ()
+    """Rules to draw."""
     updates: int = 1000
     """Updates to draw."""
     out: Path = Path("runs/rules.png")
@@ -308,23 +323,61 @@ def parse(args: list[str]) -> Any:
         if stop.code in (None, 0):  # --help
             print(said.getvalue(), end="")
             raise SystemExit(0) from None
-        words = " ".join(re.sub(r"[╭╮╰╯│─]+|-{4,}", " ", said.getvalue()).split())
-        text = re.split(r" (?:Argument helptext|For full helptext)", words)[0]
-        text = re.sub(r"^(?:Parsing error|Value error|Invalid choice|Required options) ", "", text)
-        raise ValueError(f"{text}; rl-rmsprop {name} --help explains the options") from None
+        raise ValueError(f"{complaint(verb, rest, said.getvalue())}; rl-rmsprop {name} --help explains the options") from None
+
+
+def complaint(verb: type[Any], rest: Sequence[str], said: str) -> str:
+    """What the parser's message says in one line; values of the wrong type in words of our own."""
+    words = " ".join(re.sub(r"[╭╮╰╯│─]+|-{4,}", " ", said).split())
+    wrong = re.search(r"Error parsing --([\w-]+):", words)
+    if wrong:
+        kind = str(options(verb)[wrong[1]].type)
+        wanted = next(what for name, what in KINDS.items() if name in kind)
+        return f"--{wrong[1]} must be {wanted}, got {' '.join(dict(typed(rest))[wrong[1]])!r}"
+    text = re.split(r" (?:Argument helptext|For full helptext)", words)[0]
+    return re.sub(r"^(?:Value error|Invalid choice|Missing argument|Unrecognized options) (?=\S)", "", text).rstrip(".")
+
+
+KINDS = {"tuple[int": "whole numbers such as 64 64", "int": "a whole number written in digits", "float": "a number such as 0.001"}
+"""Part of an option's type → what its value must be."""
 
 
 def check_flags(name: str, verb: type[Any], rest: Sequence[str]) -> None:
-    """ValueError for an option that the verb does not have, or a folder that is missing."""
-    known = {f.name.replace("_", "-") for f in fields(verb)}
-    known |= {f"no-{f.name.replace('_', '-')}" for f in fields(verb) if "bool" in str(f.type)}
-    for word in rest:
-        flag = word[2:].split("=")[0].replace("_", "-")
-        if word.startswith("--") and flag not in known:
-            raise ValueError(f"rl-rmsprop {name} has no option --{flag}{suggest(flag, known, '--')}")
+    """ValueError for an option that the verb does not have or that is given twice, or a folder that is missing."""
+    known = options(verb)
+    negated = {f"no-{flag}": flag for flag, field in known.items() if field.type == "bool"}
+    seen: set[str] = set()
+    for flag, _ in typed(rest)[1:]:
+        if flag not in known and flag not in negated:
+            raise ValueError(f"rl-rmsprop {name} has no option --{flag}{suggest(flag, [*known, *negated], '--')}")
+        flag = negated.get(flag, flag)
+        if flag in seen:  # the parser would drop all but the last without a word
+            several = ": write its values behind one another" if "tuple" in str(known[flag].type) else ""
+            raise ValueError(f"each option may be given once, got --{flag} twice{several}")
+        seen.add(flag)
     needed = [f.name for f in fields(verb) if f.default is MISSING and f.default_factory is MISSING]
-    if needed and not [word for word in rest if not word.startswith("--")]:
+    if needed and not any(values for _, values in typed(rest)):
         raise ValueError(f"rl-rmsprop {name} needs {' and '.join(n.upper() for n in needed)}: the study's folder")
+
+
+def options(verb: type[Any]) -> dict[str, Field[Any]]:
+    """A verb's options by name, those of its groups included."""
+    found: dict[str, Field[Any]] = {}
+    for field in fields(verb):
+        found |= options(type(field.default)) if is_dataclass(field.default) else {field.name.replace("_", "-"): field}
+    return found
+
+
+def typed(rest: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The options as they were typed, each with the words behind it; those before the first one stand under ''."""
+    found: list[tuple[str, list[str]]] = [("", [])]
+    for word in rest:
+        if word.startswith("--"):
+            flag, equals, value = word[2:].partition("=")
+            found.append((flag.replace("_", "-"), [value] if equals else []))
+        else:
+            found[-1][1].append(word)
+    return found
 
 
 def suggest(name: str, known: Sequence[str] | set[str] | dict[str, Any], prefix: str = "") -> str:
@@ -348,19 +401,21 @@ def console() -> Any:
 # train and compare ---------------------------------------------------------------------------------------------------------
 
 
-def run_study(options: AgentOptions, env_ids: list[str], arms: list[tuple[str, bool]]) -> int:
+def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: list[tuple[str, bool]]) -> int:
     """Check everything, run all batches, write the report, say what came out."""
     from rl_rmsprop.study import display, report, runner
 
-    if options.workers is not None and options.workers < 1:
-        raise ValueError(f"workers must be at least 1, got {options.workers}")
-    study = make_study(options, env_ids, arms)
-    prepare_folder(study.folder, options.overwrite)
+    if run.workers is not None and run.workers < 1:
+        raise ValueError(f"workers must be at least 1, got {run.workers}")
+    study = make_study(run, settings, env_ids, arms)
+    prepare_folder(study.folder, run.overwrite)
     study.save()
-    workers = options.workers or runner.default_workers()
+    workers = run.workers or runner.default_workers()
     specs = study.batches(workers)
     out = console()
-    out.print(f"{len(study.arms)} arms × {len(study.env_ids)} environments × {len(study.seeds)} seeds → {study.folder}")
+    sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
+    what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
+    out.print(f"{what} → {study.folder}", soft_wrap=True)
     failures = display.follow(runner.run_batches(specs, min(workers, len(specs))), specs, out)
     try:
         announce(study, report.write_report(study))
@@ -371,7 +426,7 @@ def run_study(options: AgentOptions, env_ids: list[str], arms: list[tuple[str, b
     return SOME_FAILED if failures else 0
 
 
-def make_study(options: AgentOptions, env_ids: list[str], arms: list[tuple[str, bool]]) -> Any:
+def make_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: list[tuple[str, bool]]) -> Any:
     """The study that the options describe; ValueError for whatever cannot be run."""
     from rl_rmsprop.study import presets, spec
     from rl_rmsprop.study.optimizers import make_arm
@@ -380,16 +435,16 @@ def make_study(options: AgentOptions, env_ids: list[str], arms: list[tuple[str, 
         raise ValueError("an environment is needed: --env CartPole-v1; rl-rmsprop envs lists the known ones")
     if not arms:
         raise ValueError("at least one arm is needed: --betas 0.9 0.99 …; rl-rmsprop rules lists them")
-    if not 0 <= options.eps < float("inf"):
-        raise ValueError(f"eps must be at least 0 and finite, got {options.eps}")
-    made = tuple(make_arm(text, base, eps=options.eps, bias_correction=options.bias_correction) for text, base in arms)
-    seeds = spec.parse_seeds(options.seeds)
-    overrides = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
-    agents = tuple(presets.make_agent(options.agent, env_id, overrides) for env_id in env_ids)
-    folder = options.out or spec.default_folder(env_ids, options.agent, made, seeds, options.steps, options.shift)
+    if not 0 <= run.eps < float("inf"):
+        raise ValueError(f"eps must be at least 0 and finite, got {run.eps}")
+    made = tuple(make_arm(text, base, eps=run.eps, bias_correction=run.bias_correction) for text, base in arms)
+    seeds = spec.parse_seeds(run.seeds)
+    overrides = {name: value for name, value in vars(settings).items() if value is not None}
+    agents = tuple(presets.make_agent(run.agent, env_id, overrides) for env_id in env_ids)
+    folder = run.out or spec.default_folder(env_ids, run.agent, made, seeds, run.steps, run.shift)
     return spec.Study(
-        folder, tuple(env_ids), options.agent, agents, made, seeds, options.steps, options.eval_episodes,
-        command=shlex.join(["rl-rmsprop", *sys.argv[1:]]), shifts=options.shift, record_signals=options.record_signals,
+        folder, tuple(env_ids), run.agent, agents, made, seeds, run.steps, run.eval_episodes,
+        command=shlex.join(["rl-rmsprop", *sys.argv[1:]]), shifts=run.shift, record_signals=run.record_signals,
     )  # fmt: skip
 
 
@@ -397,6 +452,9 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make room for a study; ValueError if the folder holds something that must not be lost."""
     import shutil
 
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is not a folder: choose another --out")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / "study.json").is_file():

@@ -129,7 +129,7 @@ def interpolate(start: float | Tensor, end: float | Tensor, share: Tensor, space
     if space == "beta":
         return torch.lerp(start.expand_as(share), end.expand_as(share), share)
     log_forgetting = torch.lerp(torch.log1p(-start).expand_as(share), torch.log1p(-end).expand_as(share), share)
-    return -torch.expm1(log_forgetting)
+    return 0.0 - torch.expm1(log_forgetting)  # −expm1 would be −0.0 at β = 0, and its sign differ from batch to batch
 
 
 @dataclass(frozen=True)

@@ -175,3 +175,16 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
             names = ("logits", "values", "actor gradient", "critic gradient")
             different = [name for name, a, b in zip(names, *results, strict=True) if not torch.equal(a, b)]
             assert not different, f"B = {B}, A = {A}"
+
+
+@pytest.mark.parametrize("hidden", [(64, 64), (7, 7), (3, 5), (30,), (1, 7), (33, 17)], ids=str)
+@pytest.mark.parametrize("B", [5, 24, 136])
+def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
+    """Silent failure: operands of odd widths lie differently in memory from place to place, and MKL rounds them differently."""
+    twins = [np.random.default_rng(9) for _ in range(7)]
+    policy = ActorCritic(3, 3, hidden, twins)
+    x = torch.randn(1, B, 3, generator=torch.Generator().manual_seed(1)).expand(7, -1, -1).contiguous()
+    logits, values = policy.logits(x), policy.values(x)
+    policy.backward(torch.log_softmax(logits, -1).square().sum((1, 2)) + values.square().sum(1))
+    for t in (logits, values, *(p.grad for p in policy.parameters())):
+        assert [r for r in range(7) if not torch.equal(t[r], t[0])] == []

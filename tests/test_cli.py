@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rl_rmsprop.cli import VERBS, main
+from rl_rmsprop.cli import VERBS, main, parse
 
 BAD = {
     "trian": "did you mean train",
@@ -22,7 +22,20 @@ BAD = {
     "train --env CartPole-v1 --beta cusum:arl=0": "arl must be greater than 1",
     "train --env CartPole-v1 --beta cusum:arll=100": "did you mean arl",
     "train --env CartPole-v1 --optimizer adan": "did you mean adam",
-    "train --env CartPole-v1 --steps abc": "invalid literal for int() with base 10: 'abc'",
+    "train --env": "Missing value for argument '--env'",
+    "train --env CartPole-v1 Acrobot-v1": "Unrecognized options: Acrobot-v1",
+    "train --env CartPole-v1 --env Acrobot-v1": "each option may be given once, got --env twice",
+    "train --env CartPole-v1 --overwrite --no-overwrite": "got --overwrite twice",
+    "train --env CartPole-v1 --beta 0.9 --optimizer adam": "train has one arm",
+    "train --env CartPole-v1 --optimizer=": "baseline must be a known optimizer",
+    "train --env CartPole-v1 --steps abc": "--steps must be a whole number written in digits, got 'abc'",
+    "train --env CartPole-v1 --steps 1e5": "--steps must be a whole number written in digits, got '1e5'",
+    "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number written in digits, got '1.5'",
+    "train --env CartPole-v1 --lr fast": "--lr must be a number such as 0.001, got 'fast'",
+    "train --env CartPole-v1 --hidden 64 big": "--hidden must be whole numbers such as 64 64, got '64 big'",
+    "train --env CartPole-v1 --hidden 99999999999": "hidden must be layer widths from 1 to 16384",
+    "train --env CartPole-v1 --n-envs 1000000000": "at most 10000000, the steps of one update",
+    "train --env CartPole-v1 --seeds 0-9999,10000-19999": "at most 10000 seeds",
     "train --env CartPole-v1 --steps 0": "steps must be from 1",
     "train --env CartPole-v1 --seeds 9-0": "write 0-9",
     "train --env CartPole-v1 --seeds 1,1": "1 twice",
@@ -40,12 +53,15 @@ BAD = {
     "compare --betas 0.9": "an environment is needed",
     "compare --env CartPole-v1 --betas 0.9 0.90": "0.9 twice",
     "compare --env CartPole-v1 CartPole-v1 --betas 0.9": "CartPole-v1 twice",
+    "compare --env CartPole-v1 --betas 0.9 --betas 0.99": "write its values behind one another",
     "report": "needs DIR",
     "report nowhere": "holds no study",
     "evaluate nowhere": "holds no study",
     "tensorboard nowhere": "holds no TensorBoard event files",
     "rules 1.5": "beta must be in [0, 1)",
-    "rules --updates 0": "updates must be at least 2",
+    "rules 0.9 0.9": "each rule may be given once, got 0.9 twice",
+    "rules --updates 0": "updates must be from 2",
+    "rules --updates 1000000000000": "updates must be from 2 to 100000",
 }
 
 
@@ -62,6 +78,25 @@ def test_bad_input_is_one_line_exit_2_and_nothing_created(
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["note", "note/below"])
+def test_a_file_is_not_taken_for_a_folder(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The remedy is another --out, not a look at the disk."""
+    (tmp_path / "note").write_text("mine")
+    assert main(["train", "--env", "CartPole-v1", "--out", str(tmp_path / out)]) == 2
+    assert "note is not a folder: choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "note").read_text() == "mine"
+
+
+def test_options_reach_the_study_whatever_their_group() -> None:
+    """Options of three groups are one flat list to whoever types them."""
+    line = "compare --betas 0.9 0.99 --hidden 32 16 --env CartPole-v1 --no-bias-correction --lr 0.5 --seeds 3"
+    verb = parse([*line.split(), "--normalize-advantage", "False"])
+    assert (verb.env, verb.betas) == (("CartPole-v1",), ("0.9", "0.99"))
+    assert (verb.run.seeds, verb.run.bias_correction) == ("3", False)
+    assert (verb.settings.lr, verb.settings.hidden, verb.settings.normalize_advantage) == (0.5, (32, 16), False)
+    assert verb.settings.gamma is None
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -106,6 +141,11 @@ def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert all(example[:20] in out for example in EXAMPLES.values())
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_rule_that_never_changes_is_drawn_without_complaint(tmp_path: Path) -> None:
+    """A flat curve has no height, about which the plotting library warns on the terminal."""
+    assert main(["rules", "0.9", "--updates", "50", "--out", str(tmp_path / "r.png")]) == 0
 
 
 def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:

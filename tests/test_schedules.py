@@ -187,6 +187,14 @@ def test_the_last_part_of_a_join_gets_what_is_left_of_the_training():
     assert at(join.resolve(1000), 1000) == pytest.approx([0.999])
 
 
+def test_zero_has_no_sign_in_either_space():
+    """Silent failure: of 0.0 and −0.0 a minimum takes either, by place in the batch, and equal runs write unequal tables."""
+    for space in ("beta", "window"):
+        start = Linear(0.0, 0.0, 11, space)(torch.tensor([1.0], dtype=torch.float64))
+        assert start.item() == 0.0
+        assert not torch.signbit(start).item(), space
+
+
 def test_a_schedule_without_length_says_what_it_needs():
     """A guess of the length would train without a word."""
     with pytest.raises(ValueError, match=r"no length: give steps=… in updates"):

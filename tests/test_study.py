@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
 from rl_rmsprop.study import report, runner, spec
-from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.batch import BatchSpec, hparams_group, train_batch
 from rl_rmsprop.study.optimizers import BASELINES, make_arm
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.telemetry import read_table
@@ -152,6 +152,25 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
+
+
+def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> None:
+    """A failure while failing would leave nothing but `exit code 1`."""
+    good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
+    bad = BatchSpec(**{**vars(good), "env_id": "Nowhere-v0"})
+    (end,) = runner.run_batches([bad], 1)
+    assert end.error is not None
+    assert end.error.startswith("ValueError: environment must be a registered Gymnasium id, got 'Nowhere-v0'")
+    assert "Traceback" in (bad.run_folder(0) / "error.txt").read_text()
+
+
+def test_the_hparams_tab_averages_over_seeds_alone(tmp_path: Path) -> None:
+    """With the arm's name alone as group it would average an arm's returns over environments and studies."""
+    agent, arm = make_agent("a2c", "CartPole-v1", {}), make_arm("0.9")
+    places = [("a", "CartPole-v1", 0), ("a", "CartPole-v1", 1), ("a", "Acrobot-v1", 0), ("b", "CartPole-v1", 0)]
+    groups = [hparams_group(BatchSpec(str(tmp_path / f), env_id, "a2c", agent, arm, (seed,), 300)) for f, env_id, seed in places]
+    assert groups[0] == groups[1] == "a/CartPole-v1/0.9"
+    assert len(set(groups)) == 3
 
 
 @pytest.mark.parametrize("name", BASELINES)

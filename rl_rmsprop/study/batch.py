@@ -83,7 +83,7 @@ def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
     for folder, seed in zip(folders, spec.seeds, strict=True):
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
-    with Recorder(folders, optimizer, env, spec.updates, spec.arm.name, hparams(spec), spec.aggregated) as recorder:
+    with Recorder(folders, optimizer, env, spec.updates, hparams_group(spec), hparams(spec), spec.aggregated) as recorder:
         for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
             log.take(update)
             if recorder.take(update):
@@ -176,6 +176,11 @@ def hparams(spec: BatchSpec) -> dict[str, str | float]:
     settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
     shift = " ".join(spec.shifts) or "none"
     return {"arm": spec.arm.rule, "env": spec.env_id, "shift": shift, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
+
+
+def hparams_group(spec: BatchSpec) -> str:
+    """What the HParams tab averages over: the seeds of one arm in one environment of one study."""
+    return f"{Path(spec.folder).name}/{spec.env_id}/{spec.arm.name}"
 
 
 def write_json(path: Path, content: object) -> None:

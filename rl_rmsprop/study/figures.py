@@ -126,11 +126,11 @@ def scores(results: Sequence[ArmResults]) -> Figure:
     figure, axes = plt.subplots(figsize=(8, 0.6 + 0.45 * len(shown)), layout="constrained")
     for i, result in enumerate(shown):
         interval = result.score
-        axes.plot([run.score for run in result.runs], [i] * len(result.runs), ".", color="0.6", ms=5)
-        axes.plot([interval.low, interval.high], [i, i], color="C0", lw=3, alpha=0.6)
+        axes.plot([interval.low, interval.high], [i, i], color="C0", lw=6, alpha=0.35, solid_capstyle="butt")
+        axes.plot([run.score for run in result.runs], [i] * len(result.runs), "o", color="0.35", ms=4, alpha=0.6)
         axes.plot(interval.value, i, "|", color="C0", ms=14, mew=2.5)
     axes.set_yticks(range(len(shown)), [result.arm.rule for result in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(title=f"{results[0].env_id}: final evaluation, IQM and 95 % interval", xlabel="mean return")
     axes.grid(axis="x", alpha=0.3)
     return figure

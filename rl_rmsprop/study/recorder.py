@@ -58,7 +58,7 @@ class Recorder:
         optimizer: torch.optim.Optimizer,
         env: EnvBatch,
         updates: int,
-        arm: str,
+        group: str,
         hparams: Mapping[str, str | float],
         aggregates: bool,
     ) -> None:
@@ -75,7 +75,7 @@ class Recorder:
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._started = time.perf_counter()
         for files in self._files:
-            for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), arm):
+            for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), group):
                 files.events.add(0, summary)
             files.events.add(0, telemetry.layout(aggregates, self._shifting is not None))
         self._measure(1)

@@ -161,10 +161,10 @@ def markdown(study: Study, results: Sequence[ArmResults], pictures: Sequence[Pat
     for env_id, group in groupby(results, key=lambda result: result.env_id):
         lines += [f"## {env_id}", "", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
         lines += ["| " + " | ".join(cells) + " |" for cells in table(list(group))]
-        own = [p for p in pictures if p.name.startswith(env_id.replace("/", "-"))]
+        own = [p for p in pictures if p.name.startswith(f"{env_id.replace('/', '-')}_")]
         lines += ["", *(f"![{p.stem}]({p.name})" for p in own), ""]
     lines += ["## How it was made", "", *(f"- {note}" for note in notes(study)), f"- `{study.command}`"]
-    lines += [f"- {key}: {value}" for key, value in provenance(study).items()]
+    lines += [f"- {line}" for line in provenance(study)]
     return "\n".join(lines) + "\n"
 
 
@@ -173,9 +173,10 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } img { max-width: 100%; background: white; border-radius: 4px; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; min-width: 40rem; background: white; border-radius: 4px; }
 .finding { font-size: 1.15rem; border-left: 4px solid #1f77b4; padding-left: 1rem; }
-code { font-size: .9em; word-break: break-all; }
+code { font-size: .9em; } li, .finding { overflow-wrap: anywhere; } ul { padding-left: 1.5rem; }
 """
 
 
@@ -187,11 +188,12 @@ def page(study: Study, results: Sequence[ArmResults], pictures: Sequence[Path]) 
         cells += ["<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in table(list(group))]
         body += [f"<h2>{html.escape(env_id)}</h2>", '<div class="scroll"><table>', *cells, "</table></div>"]
         for p in pictures:
-            if p.name.startswith(env_id.replace("/", "-")):
+            if p.name.startswith(f"{env_id.replace('/', '-')}_"):
                 data = base64.b64encode(p.read_bytes()).decode()
-                body.append(f'<p><img alt="{p.stem}" src="data:image/png;base64,{data}"></p>')
-    made = [*notes(study), study.command, *(f"{key}: {value}" for key, value in provenance(study).items())]
-    body += ["<h2>How it was made</h2><ul>", *(f"<li>{html.escape(line)}</li>" for line in made), "</ul>"]
+                body.append(f'<p class="scroll"><img alt="{html.escape(p.stem)}" src="data:image/png;base64,{data}"></p>')
+    made = [html.escape(note) for note in notes(study)] + [f"<code>{html.escape(study.command)}</code>"]
+    made += [html.escape(line) for line in provenance(study)]
+    body += ["<h2>How it was made</h2><ul>", *(f"<li>{line}</li>" for line in made), "</ul>"]
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"{meta}<title>Comparison of β rules</title><style>{STYLE}</style>"
     return (

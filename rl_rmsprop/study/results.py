@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,12 +104,13 @@ def load_run(folder: Path, seed: int) -> Run | None:
     return Run(seed, metrics, telemetry.read_table(folder / "shifts.csv")) if finished else None
 
 
-def provenance(study: Study) -> dict[str, Any]:
-    """Versions and commit as a run's config has them; empty without runs."""
+def provenance(study: Study) -> list[str]:
+    """Versions and commit as a run's config has them, a line each; none without runs."""
     for spec in study.batches(workers=1):
         for seed in spec.seeds:
             path = spec.run_folder(seed) / "config.json"
             if path.is_file():
                 config = json.loads(path.read_text(encoding="utf-8"))
-                return {"versions": config["versions"], "commit": config["commit"]}
-    return {}
+                versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
+                return [versions, f"commit {config['commit'] or 'unknown'}"]
+    return []

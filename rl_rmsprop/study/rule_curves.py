@@ -5,6 +5,7 @@ The rules run on a made-up gradient: Gaussian noise whose length grows tenfold a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,13 +48,17 @@ EXAMPLES = {
 """An example of every rule; a test holds this to the tables of rules."""
 
 PARAMETERS = 100
+MOST_UPDATES = 100_000
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> None:
     """List the rules (or those in `texts`), draw β over `updates` updates here and into the picture `out`."""
-    if updates < 2:
-        raise ValueError(f"updates must be at least 2, got {updates}")
+    if not 2 <= updates <= MOST_UPDATES:
+        raise ValueError(f"updates must be from 2 to {MOST_UPDATES}, got {updates}")
+    twice = [text for text, count in Counter(texts).items() if count > 1]
+    if twice:
+        raise ValueError(f"each rule may be given once, got {twice[0]} twice")
     if out.suffix != ".png":
         raise ValueError(f"out must name a .png file, got {out}")
     chosen = {text: text for text in texts} if texts else EXAMPLES
@@ -107,10 +112,11 @@ def draw(curves: dict[str, NDArray[np.float64]], out: Path) -> None:
     """A small panel for each rule: the window 1/(1 − β) on a logarithmic axis, where β = 0.9 and 0.99 differ visibly."""
     rows = -(-len(curves) // 3)
     figure, grid = plt.subplots(rows, 3, figsize=(12, 2.1 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False)
+    highest = 1.5 * max(1 / (1 - curve.max()) for curve in curves.values())
     for axes, (name, curve) in zip(grid.flat, curves.items(), strict=False):
+        axes.set(title=name, yscale="log", ylim=(0.8, highest))  # given, since a constant alone has no height to scale by
         axes.plot(np.arange(1, len(curve) + 1), 1 / (1 - curve), lw=1.2)
         axes.axvline(len(curve) / 2, color="0.7", ls=":", lw=1)
-        axes.set(title=name, yscale="log")
         axes.grid(alpha=0.3)
     for axes in grid.flat[len(curves) :]:
         axes.set_visible(False)

@@ -80,8 +80,10 @@ def work(spec: BatchSpec, pipe: Connection) -> None:
         train_batch(spec, report)
         pipe.send(None)
     except Exception as error:  # the study goes on without this batch, and says why
-        (spec.run_folder(spec.seeds[0]).parent / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        pipe.send(f"{type(error).__name__}: {error}")
+        pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        folder = spec.run_folder(spec.seeds[0])
+        folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def return_freed_memory() -> None:

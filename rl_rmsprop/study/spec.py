@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
 
 LARGEST_BATCH = 32
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Study:
         for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", [a.canonical for a in self.arms])):
             if not values:
                 raise ValueError(f"a study needs at least one of its {what}, got none")
-            twice = [v for i, v in enumerate(values) if v in values[:i]]
+            twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise ValueError(f"each of the {what} may be given once, got {twice[0]} twice")
         names = [arm.name.lower() for arm in self.arms]
@@ -114,8 +116,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ValueError(f"a range of seeds must rise, got {part.strip()!r}: write {last}-{first}")
         if last > 2**32 - 1:
             raise ValueError(f"seeds must be at most 4294967295, got {last}")
-        if last - first >= 10_000:
-            raise ValueError(f"a study may have at most 10000 seeds, got {part.strip()!r}")
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got more with {part.strip()!r}")
         seeds.extend(range(first, last + 1))
     return tuple(seeds)
 
