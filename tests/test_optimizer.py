@@ -19,7 +19,8 @@ from torch.nn import Parameter
 from rl_rmsprop import AdaptiveRMSprop, rules
 from rl_rmsprop.detectors import Never, Oracle
 from rl_rmsprop.laws import Asymmetric
-from rl_rmsprop.rules import Adaptive, Drop, Reset, Restart
+from rl_rmsprop.reactions import Drop, Reset, Restart
+from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Constant, Harmonic, Linear, Schedule
 from tests import references
 
