@@ -7,7 +7,7 @@
 
 An `Adaptive` rule is a chain of four parts, each of which knows nothing of the others:
 
-    signal x [R] → detector → alarm [R] → reaction (clock n, updates since the alarm m) → schedule → β [R]
+    signal x [R] → detector → alarm, statistic [R] → reaction (clock n, bend of β) → schedule → β [R]
 
 A schedule alone is the same chain with a detector that never alarms. Rules are frozen data; what changes over time is a dict
 of tensors that `init` makes and `advance` maps to the next one.
@@ -24,67 +24,13 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop import grammar
-from rl_rmsprop.detectors import DETECTORS, Control, Cusum, Detector, Never, State
+from rl_rmsprop.detectors import DETECTORS, OFFLINE, Control, Cusum, Detector, Never, State
 from rl_rmsprop.laws import LAWS, Law
-from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule, check_beta, check_positive, interpolate
+from rl_rmsprop.reactions import REACTIONS, Reaction
+from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule
 from rl_rmsprop.signals import SIGNALS
 
-# Reactions ------------------------------------------------------------------------------------------------------------
-
-
-class Reaction:
-    """What an alarm does to the clock, to β, and to E."""
-
-    clears_E = False
-    """Whether an alarm sets E and its weight to zero."""
-
-    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
-        """The clock after this update's alarm [R]; n counts this update already."""
-        return n
-
-    def beta(self, beta: Tensor, m: Tensor) -> Tensor:
-        """β from the schedule's β and the updates m since the alarm (0 at the alarm, infinite before the first)."""
-        return beta
-
-
-@dataclass(frozen=True)
-class Restart(Reaction):
-    """The schedule's clock starts again at 1. With the harmonic schedule E becomes the mean of g² since the alarm."""
-
-    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
-        return torch.where(alarm, 1.0, n)
-
-
-@dataclass(frozen=True)
-class Drop(Reaction):
-    """β drops to `low` and recovers, linearly in the logarithm of the window, to the schedule's value."""
-
-    low: float = 0.5
-    """β at the alarm, in [0, 1)."""
-    recover: float = 100
-    """Updates until β is the schedule's again, > 0."""
-
-    def __post_init__(self) -> None:
-        check_beta("low", self.low)
-        check_positive("recover", self.recover, "updates")
-
-    def beta(self, beta: Tensor, m: Tensor) -> Tensor:
-        dropped = torch.minimum(beta, torch.full_like(beta, self.low))
-        return interpolate(dropped, beta, (m / self.recover).clamp(max=1.0), "window")
-
-
-@dataclass(frozen=True)
-class Reset(Reaction):
-    """E and its weight are set to zero; the clock goes on.
-
-    With bias correction Ê is then the g² of this update; without it the next step is lr/√(1 − β) long.
-    """
-
-    clears_E = True
-
-
-REACTIONS: dict[str, type[Reaction]] = {"restart": Restart, "drop": Drop, "reset": Reset}
-"""Name in texts → reaction."""
+REMEDY = "river's detectors only replay recorded signals; page_hinkley is river's test for training"
 
 # Rules ----------------------------------------------------------------------------------------------------------------
 
@@ -97,19 +43,23 @@ class Adaptive:
     """What raises alarms."""
     schedule: Schedule = Harmonic()
     """β as a function of the clock."""
-    reaction: Reaction = Restart()
-    """What an alarm does."""
+    reaction: Reaction = None  # type: ignore[assignment]  # filled in below
+    """What an alarm does; the detector's usual reaction where none is given."""
     signal: str = "surprise"
     """What the detector listens to: surprise, grad_norm or cosine."""
 
     def __post_init__(self) -> None:
         if self.signal not in SIGNALS:
             raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {self.signal!r}")
+        if not self.detector.online:
+            raise ValueError(f"detector must have a state of tensors, got {type(self.detector).__name__}: {REMEDY}")
+        if self.reaction is None:
+            object.__setattr__(self, "reaction", REACTIONS[self.detector.usual_reaction]())
 
     @property
     def listens_to(self) -> str | None:
-        """The signal that has to be computed, if any."""
-        return self.signal if self.detector.listens else None
+        """The signal that has to be computed, if any: the user's, or the detector's own."""
+        return self.detector.own_signal or (self.signal if self.detector.listens else None)
 
 
 Rule = Constant | Adaptive | Law
@@ -159,7 +109,8 @@ def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
     alarm = verdict.alarm | (state["notified"] > 0)
     n = rule.reaction.clock(state["clock"] + 1, alarm)
     m = torch.where(alarm, 0.0, state["since"] + 1)
-    beta = rule.reaction.beta(rule.schedule(n), m)
+    nearness = verdict.statistic / rule.detector.threshold if rule.detector.listens else verdict.statistic
+    beta = rule.reaction.beta(rule.schedule(n), m, nearness)
     new = {
         "clock": n,
         "since": m,
@@ -196,6 +147,8 @@ def parse(spec: str) -> Rule:
             return grammar.build(LAWS[name], pairs, spec)
         if name in DETECTORS:
             return parse_adaptive(name, pairs, spec)
+        if name in OFFLINE:
+            raise ValueError(f"detector must be one that can train, got {name!r}: {REMEDY}")
     schedule = parse_schedule(spec)
     return schedule if isinstance(schedule, Constant) else Adaptive(Never(), schedule)
 
@@ -225,7 +178,7 @@ def parse_one_schedule(spec: str) -> Schedule:
 def parse_adaptive(name: str, pairs: dict[str, str], spec: str) -> Adaptive:
     """A detector's text: its own keys, `signal`, `reaction` and its keys, `schedule` and its keys, in one flat list."""
     pairs = dict(pairs)
-    reaction = lookup(REACTIONS, pairs.pop("reaction", "restart"), "reaction")
+    reaction = lookup(REACTIONS, pairs.pop("reaction", DETECTORS[name].usual_reaction), "reaction")
     schedule = lookup(SCHEDULES, pairs.pop("schedule", "harmonic"), "schedule")
     signal = pairs.pop("signal", "surprise")
     owners: tuple[type[Any], ...] = (DETECTORS[name], reaction, schedule)
@@ -277,7 +230,7 @@ def text(rule: Rule | Schedule) -> str:
     places = flat_keys([type(part) for part in parts])
     pairs = {key: written[part][field] for key, (part, field) in places.items() if field in written[part]}
     choices = (
-        ("reaction", name_of(REACTIONS, rule.reaction), "restart"),
+        ("reaction", name_of(REACTIONS, rule.reaction), rule.detector.usual_reaction),
         ("schedule", name_of(SCHEDULES, rule.schedule), "harmonic"),
         ("signal", rule.signal, "surprise"),
     )

@@ -20,7 +20,8 @@ from torch.nn import Parameter
 from rl_rmsprop import AdaptiveRMSprop, rules
 from rl_rmsprop.detectors import Detector, Never, Oracle, State, Verdict
 from rl_rmsprop.laws import Asymmetric
-from rl_rmsprop.rules import Adaptive, Drop, Reset, Restart
+from rl_rmsprop.reactions import Drop, Reset, Restart
+from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Constant, Harmonic, Linear, Schedule
 from tests import references
 

@@ -2,22 +2,47 @@
 
 import copy
 import pickle
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_rmsprop import rules
-from rl_rmsprop.detectors import DETECTORS, Cusum, Never, Oracle, PageHinkley, Periodic, Random
+from rl_rmsprop.detectors import (
+    DETECTORS,
+    OFFLINE,
+    Cusum,
+    Ewma,
+    Never,
+    Oracle,
+    PageHinkley,
+    Periodic,
+    Random,
+    ShiryaevRoberts,
+    TrackingSignal,
+)
 from rl_rmsprop.laws import Asymmetric, Mixture
-from rl_rmsprop.rules import REACTIONS, Adaptive, Drop, Reset, Restart, parse, text
+from rl_rmsprop.reactions import REACTIONS, Drop, Reset, Restart, Soft
+from rl_rmsprop.rules import Adaptive, parse, text
 from rl_rmsprop.schedules import Constant, Cosine, Harmonic, Join, Linear, Piecewise, Power, Schedule
 from rl_rmsprop.signals import SIGNALS
 from tests import references
 from tests.test_schedules import any_schedule, decays, single
 
 torch.set_num_threads(1)
+
+
+def recorded(folder: Path) -> Path:
+    """An arm's folder with the recorded alarms of two runs."""
+    for seed in (0, 1):
+        (folder / f"seed_{seed:04d}").mkdir(exist_ok=True)
+        np.savez(folder / f"seed_{seed:04d}" / "signals.npz", alarm=np.arange(5) == 2 * seed)
+    return folder
+
+
 
 # Text form ------------------------------------------------------------------------------------------------------------
 
@@ -27,12 +52,20 @@ sequential = {"arl": several, "burn_in": counts, "memory": several, "standardize
 any_detector = st.one_of(
     st.builds(Cusum, **sequential, k=st.floats(0.01, 5.0)),
     st.builds(PageHinkley, **sequential, delta=several, limit=st.none() | several, alpha=st.floats(0.1, 1.0), min_samples=counts),
+    st.builds(Ewma, **{**sequential, "arl": st.floats(1.5, 1e9)}, gain=st.floats(0.02, 1.0)),
+    st.builds(ShiryaevRoberts, **sequential),
+    st.builds(TrackingSignal, **{**sequential, "arl": st.floats(300, 300_000)}, gain=st.sampled_from([0.05, 0.1, 0.2])),
     st.builds(Never),
     st.builds(Periodic, every=counts),
     st.builds(Random, every=several),
-    st.builds(Oracle, at=st.lists(counts, max_size=4).map(tuple)),
+    st.builds(Oracle, at=st.none() | st.lists(counts, min_size=1, max_size=4).map(tuple)),
 )
-any_reaction = st.one_of(st.builds(Restart), st.builds(Drop, low=decays, recover=several), st.builds(Reset))
+any_reaction = st.one_of(
+    st.builds(Restart),
+    st.builds(Drop, low=decays, recover=several),
+    st.builds(Reset),
+    st.builds(Soft, low=decays, dead=st.floats(0, 0.99), recover=several),
+)
 any_rule = st.one_of(
     st.builds(Constant, decays),
     st.builds(Asymmetric, decays, decays),
@@ -54,10 +87,10 @@ def test_text_of_a_rule_is_read_back_as_the_same_rule(rule):
     "rule",
     [
         Adaptive(Oracle((5, 9)), Piecewise((0.5, 0.9), (7,))),
-        Adaptive(Oracle(())),
+        Adaptive(Oracle()),
         Adaptive(Never(), Constant(0.9)),
     ],
-    ids=["two parts with a key at", "an oracle of no shift", "a constant that never restarts"],
+    ids=["two parts with a key at", "an oracle that is told", "a constant that never restarts"],
 )
 def test_text_of_a_rule_with_a_part_of_its_own_is_read_back_too(rule):
     """A rule that prints but does not read fails when a checkpoint is loaded, hours after it was accepted."""
@@ -80,6 +113,13 @@ def test_text_of_a_rule_with_a_part_of_its_own_is_read_back_too(rule):
         ("periodic:every=5,beta=0.9,reaction=reset,schedule=constant", Adaptive(Periodic(5), Constant(0.9), Reset())),
         ("oracle:at=100/200", Adaptive(Oracle((100, 200)))),
         ("random", Adaptive(Random())),
+        ("oracle", Adaptive(Oracle())),
+        ("ewma:gain=0.2", Adaptive(Ewma(gain=0.2))),
+        ("e_sr:arl=1000", Adaptive(ShiryaevRoberts(arl=1000))),
+        ("tracking_signal", Adaptive(TrackingSignal(), reaction=Soft())),
+        ("tracking_signal:low=0.8,recover=50", Adaptive(TrackingSignal(), reaction=Soft(0.8, recover=50))),
+        ("tracking_signal:reaction=restart", Adaptive(TrackingSignal(), reaction=Restart())),
+        ("cusum:dead=0.3,reaction=soft", Adaptive(Cusum(), reaction=Soft(dead=0.3))),
         ("asymmetric", Asymmetric()),
         ("asymmetric:rise=0,fall=0.99", Asymmetric(0.0, 0.99)),
         ("mixture", Mixture()),
@@ -122,12 +162,18 @@ def test_a_plus_in_a_number_does_not_join():
         ("cusum:arl=5,arl=6", ["once", "arl"]),
         ("cusum:max=1.0", ["max", "[0, 1)", "1.0"]),
         ("cusum:low=0.5", ["'low'"]),
-        ("cusum:reaction=jump", ["reaction", "'jump'", "known are restart, drop, reset"]),
+        ("cusum:reaction=jump", ["reaction", "'jump'", "known are restart, drop, reset, soft"]),
         ("cusum:schedule=harmonc", ["schedule", "'harmonc'", "did you mean harmonic?"]),
         ("cusum:schedule=linear", ["needs start=… and end=…"]),
         ("cusum:signal=norm", ["signal", "surprise, grad_norm, cosine", "'norm'"]),
         ("cusum:reaction=drop,low=1", ["low", "[0, 1)", "1"]),
         ("cusum:reaction=drop,recover=0", ["recover", "greater than 0", "0"]),
+        ("cusum:reaction=soft,dead=1", ["dead", "[0, 1)", "1", "drop"]),
+        ("oracle:at=/", ["at", "whole number"]),
+        ("yoked", ["needs runs=…"]),
+        ("yoked:runs=/no/such/folder", ["runs", "recorded signals", "/no/such/folder", "record the arm"]),
+        ("adwin", ["'adwin'", "replay recorded signals", "page_hinkley"]),
+        ("adwin:delta=0.1", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("asymmetric:rise=1", ["rise", "[0, 1)", "1"]),
         ("asymmetric:up=0.5", ["'up'", "known are rise, fall"]),
         ("mixture:betas=0.9", ["betas", "at least two", "0.9"]),
@@ -213,10 +259,10 @@ def test_a_missing_length_is_filled_in_inside_a_rule():
     assert rules.resolve(Asymmetric(), 700) == Asymmetric()
 
 
-def test_controls_are_told_from_detectors():
+def test_controls_are_told_from_detectors(tmp_path):
     """Reports put control arms beside detectors; a schedule is neither."""
-    control = {"random": True, "periodic": True, "oracle:at=5": True}
-    control |= {"cusum": False, "page_hinkley": False, "never": False, "0.9": False, "harmonic": False, "asymmetric": False}
+    control = {"random": True, "periodic": True, "oracle:at=5": True, "oracle": True, f"yoked:runs={recorded(tmp_path)}": True}
+    control |= {"cusum": False, "page_hinkley": False, "tracking_signal": False, "never": False, "0.9": False, "harmonic": False, "asymmetric": False}
     assert {spec: rules.is_control(parse(spec)) for spec in control} == control
 
 
@@ -279,7 +325,80 @@ def test_reset_clears_E_and_leaves_clock_and_beta():
     """Clearing E and restarting the clock are two reactions; doing both would hide which of them helps."""
     got = decisions(Adaptive(Oracle(ALARMS), Power(0.5), Reset()))
     assert [d.beta.item() for d in got] == pytest.approx([1 - n**-0.5 for n in range(1, T + 1)], abs=1e-15)
-    assert {name: reaction().clears_E for name, reaction in REACTIONS.items()} == {"restart": False, "drop": False, "reset": True}
+    assert {name: reaction().clears_E for name, reaction in REACTIONS.items()} == {
+        "restart": False,
+        "drop": False,
+        "reset": True,
+        "soft": False,
+    }
+
+
+def answered(reaction: Soft, beta: list[float], m: list[float], nearness: list[float]) -> list[float]:
+    """β of a reaction for several runs at once."""
+    return reaction.beta(*(torch.tensor(v, dtype=torch.float64) for v in (beta, m, nearness))).tolist()
+
+
+def test_soft_bends_beta_by_the_statistic_and_not_only_at_alarms():
+    """A bend in the wrong unit of the statistic is either no reaction at all or a constant β = low."""
+    never = [float("inf")] * 5
+    got = answered(Soft(low=0.5, dead=0.5), [0.99] * 5, never, [0.0, 0.5, 0.75, 1.0, 7.0])
+    assert got == pytest.approx([0.99, 0.99, 0.99 - 0.49 * 0.5**1.5, 0.5, 0.5], rel=1e-12)
+
+
+def test_soft_recovers_after_an_alarm_while_the_detector_learns_anew():
+    """The statistic is 0 all through the burn-in: following it alone β would be back the moment after the alarm."""
+    got = answered(Soft(low=0.5, recover=100), [0.9] * 4, [0.0, 50.0, 100.0, 1000.0], [1.2, 0.0, 0.0, 0.0])
+    assert got == pytest.approx([0.5, 0.9 - 0.4 * 0.5**1.5, 0.9, 0.9], rel=1e-12)
+
+
+def test_soft_never_raises_beta_and_takes_no_nan():
+    """A schedule below `low` must not be lengthened at a shift, and one NaN in a signal must not become β."""
+    assert answered(Soft(low=0.5), [0.2], [0.0], [2.0]) == [0.2]
+    assert answered(Soft(low=0.5), [0.9], [float("inf")], [float("nan")]) == [0.9]
+
+
+def test_soft_gets_the_statistic_of_its_detector_in_units_of_the_threshold():
+    """With the raw statistic of a CUSUM (threshold near 10) β would be `low` half of the time."""
+    rule = Adaptive(TrackingSignal(standardize=False), Constant(0.99), Soft(dead=0.0))
+    state = rules.init(rule, torch.tensor(0))
+    for x in (0.5, -0.2, 0.8, 1.1):
+        decision = rules.advance(rule, state, torch.tensor(x, dtype=torch.float64))
+        state = decision.state
+        s = state["statistic"].item() / rule.detector.threshold
+        assert 0 < s < 1
+        assert decision.beta.item() == pytest.approx(0.99 - 0.49 * s**1.5, rel=1e-12)
+
+
+def test_a_rule_without_a_reaction_has_the_usual_one_of_its_detector():
+    """In Python and in texts alike: a soft statistic that restarts a clock is another method."""
+    assert Adaptive(TrackingSignal()).reaction == Soft()
+    assert Adaptive(Cusum()).reaction == Restart()
+    assert Adaptive(TrackingSignal(), reaction=Restart()) == parse("tracking_signal:reaction=restart")
+
+
+@pytest.mark.parametrize("detector", [kind() for kind in OFFLINE.values()], ids=str)
+def test_rules_refuse_detectors_whose_state_is_not_tensors(detector):
+    """Accepted, it would train for hours and fail at the first checkpoint."""
+    with pytest.raises(ValueError, match=rf"state of tensors, got {type(detector).__name__}: .*page_hinkley"):
+        Adaptive(detector)
+
+
+def test_an_oracle_without_times_listens_to_the_shift():
+    """It must hear of shifts whatever signal the user chose, and no other rule may."""
+    assert Adaptive(Oracle(), signal="cosine").listens_to == "shift"
+    assert Adaptive(Oracle((5,))).listens_to is None
+    assert Adaptive(Never()).listens_to is None
+    assert Adaptive(Cusum(), signal="cosine").listens_to == "cosine"
+    with pytest.raises(ValueError, match="signal must be one of"):
+        Adaptive(signal="shift")
+    state = rules.init(Adaptive(Oracle()), torch.arange(2))
+    raised = []
+    for x in ([0.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.5, 0.0]):
+        decision = rules.advance(Adaptive(Oracle()), state, torch.tensor(x, dtype=torch.float64))
+        state = decision.state
+        raised.append(decision.alarm.tolist())
+    assert raised == [[False, False], [False, True], [False, False], [True, False]]
+    assert state["clock"].tolist() == [1, 3]
 
 
 def test_every_run_has_a_clock_of_its_own():
@@ -319,11 +438,11 @@ def test_advance_leaves_the_state_it_was_given_as_it_was():
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_the_state_of_a_rule_holds_tensors_only(name):
-    """weights_only=True refuses anything else, at the end of a long run."""
-    rule = parse(f"{name}:at=5" if name == "oracle" else name)
+def test_the_state_of_a_rule_holds_tensors_only_with_the_run_last(name, tmp_path):
+    """weights_only=True refuses anything else, at the end of a long run; skipped updates are undone along the last axis."""
+    rule = parse(f"yoked:runs={recorded(tmp_path)}" if name == "yoked" else name)
     for state in (rules.init(rule, torch.arange(3)), decisions(rule, 3, torch.arange(3))[-1].state):
-        assert all(isinstance(v, torch.Tensor) and v.shape == (3,) for v in state.values())
+        assert all(isinstance(v, torch.Tensor) and v.shape[-1] == 3 for v in state.values())
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

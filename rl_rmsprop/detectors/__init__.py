@@ -1,0 +1,66 @@
+"""Detectors: has the level of a signal shifted? One answer per run and update, in constant time and memory.
+
+    (state, x [R]) → (state, alarm [R], statistic [R])           state: a dict of float64 tensors [R] or [K, R]
+
+A detector is a frozen dataclass; its state is a dict of tensors whose last axis is the run (none for one stream), so that it
+is saved with the optimizer and runs never mix. An alarm is raised when `statistic > threshold`.
+
+Three kinds. *Sequential tests* work on standardised input, and their threshold is given as `arl`, the mean number of updates
+between false alarms on a stationary stream. *Controls* ignore the gradients. *Offline* detectors are river's.
+
+>>> detector = DETECTORS["cusum"](arl=1000)
+>>> state = detector.init(torch.arange(2))  # two runs
+>>> for t in range(300):
+...     noise = math.sin(t * t)
+...     verdict = detector.update(state, torch.tensor([noise, noise + 3.0 * (t > 280)], dtype=torch.float64))
+...     state = verdict.state
+...     if verdict.alarm.any():
+...         print(t, verdict.alarm.tolist())
+284 [False, True]
+"""
+
+import math
+
+import torch
+
+from rl_rmsprop import grammar
+from rl_rmsprop.detectors.base import Detector, State, Verdict
+from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, Random, Yoked
+from rl_rmsprop.detectors.offline import Adwin, Kswin, River, RiverPageHinkley
+from rl_rmsprop.detectors.sequential import Cusum, Ewma, PageHinkley, SequentialTest, ShiryaevRoberts, TrackingSignal
+
+__all__ = [
+    "DETECTORS", "OFFLINE", "Adwin", "Control", "Cusum", "Detector", "Ewma", "Kswin", "Never", "Oracle", "PageHinkley",
+    "Periodic", "Random", "River", "RiverPageHinkley", "SequentialTest", "ShiryaevRoberts", "State", "TrackingSignal",
+    "Verdict", "Yoked", "parse",
+]  # fmt: skip
+
+DETECTORS: dict[str, type[Detector]] = {
+    "cusum": Cusum,
+    "page_hinkley": PageHinkley,
+    "ewma": Ewma,
+    "e_sr": ShiryaevRoberts,
+    "tracking_signal": TrackingSignal,
+    "never": Never,
+    "periodic": Periodic,
+    "oracle": Oracle,
+    "random": Random,
+    "yoked": Yoked,
+}
+"""Name in texts → detector that a rule can run on."""
+
+OFFLINE: dict[str, type[Detector]] = {"adwin": Adwin, "kswin": Kswin, "river_page_hinkley": RiverPageHinkley}
+"""Name in texts → detector that can only replay recorded signals."""
+
+
+def parse(spec: str) -> Detector:
+    """The detector that a text stands for, online or offline; ValueError names what is wrong and what is allowed.
+
+    >>> parse("cusum:arl=1000").arl, parse("adwin:delta=0.01").delta
+    (1000.0, 0.01)
+    """
+    name, pairs = grammar.split(spec)
+    known = {**DETECTORS, **OFFLINE}
+    if name not in known:
+        raise ValueError(f"detector must be a known one, got {name!r}: {grammar.nearest(name, known)}")
+    return grammar.build(known[name], pairs, spec)

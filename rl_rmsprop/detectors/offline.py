@@ -1,0 +1,108 @@
+"""River's detectors, for replaying recorded signals: ADWIN, KSWIN, Page–Hinkley through one adapter.
+
+Their state is river's own Python objects, one per run, which no optimizer's checkpoint can hold. So they run offline only; an
+`Adaptive` rule refuses them. They take the stream as it is: ADWIN's bound assumes values in a range of about 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop.detectors.base import Detector, State, Verdict
+
+
+class River(Detector):
+    """A detector of the package river, one object per run. Subclasses name it and hold its settings under river's names.
+
+    The statistic is 1 at an alarm and 0 elsewhere. Not pure: `update` changes the objects in the state it is given.
+    """
+
+    online = False
+    drift: ClassVar[str]
+    """The class in river.drift."""
+
+    def settings(self, key: int = 0) -> dict[str, Any]:
+        """River's keyword arguments for the run with this key."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses
+
+    def init(self, keys: Tensor) -> State:
+        try:
+            from river import drift
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                f"{self.drift} is river's, which is not installed: pip install 'rl-rmsprop[river]'"
+            ) from None
+        make = getattr(drift, self.drift)
+        streams = [make(**self.settings(key)) for key in keys.flatten().tolist()]
+        return {**super().init(keys), "streams": streams}  # type: ignore[dict-item]  # why these detectors are offline only
+
+    def update(self, state: State, x: Tensor) -> Verdict:
+        raised = []
+        for stream, value in zip(state["streams"], x.flatten().tolist(), strict=True):
+            stream.update(value)  # type: ignore[attr-defined]
+            raised.append(stream.drift_detected)  # type: ignore[attr-defined]
+        alarm = torch.tensor(raised, device=x.device).reshape(x.shape)
+        return Verdict({**state, "seen": state["seen"] + 1.0}, alarm, alarm.double())
+
+    @property
+    def threshold(self) -> float:
+        return 0.5
+
+
+@dataclass(frozen=True)
+class Adwin(River):
+    """ADWIN (Bifet and Gavaldà 2007): cuts its window where the means of the two parts differ."""
+
+    drift = "ADWIN"
+
+    delta: float = 0.002
+    """Significance of each comparison."""
+    clock: int = 32
+    """Updates between comparisons."""
+    max_buckets: int = 5
+    """Buckets of each size."""
+    min_window_length: int = 5
+    """Observations in either part, at least."""
+    grace_period: int = 10
+    """Observations before the first comparison."""
+
+
+@dataclass(frozen=True)
+class Kswin(River):
+    """KSWIN (Raab et al. 2020): a Kolmogorov–Smirnov test of the newest observations against older ones."""
+
+    drift = "KSWIN"
+
+    alpha: float = 0.005
+    """Significance of each test."""
+    window_size: int = 100
+    """Observations kept."""
+    stat_size: int = 30
+    """The newest of them that are tested."""
+
+    def settings(self, key: int = 0) -> dict[str, Any]:
+        return {**super().settings(key), "seed": key}
+
+
+@dataclass(frozen=True)
+class RiverPageHinkley(River):
+    """River's Page–Hinkley test; `page_hinkley` with the same settings alarms at the same updates, and runs online."""
+
+    drift = "PageHinkley"
+
+    min_instances: int = 30
+    """Observations before the first alarm."""
+    delta: float = 0.005
+    """Allowance in units of the stream."""
+    limit: float = 50.0
+    """River's threshold."""
+    alpha: float = 0.9999
+    """Decay of the sums per update."""
+
+    def settings(self, key: int = 0) -> dict[str, Any]:
+        named = super().settings(key)
+        return {**named, "threshold": named.pop("limit")}

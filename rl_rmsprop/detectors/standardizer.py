@@ -1,0 +1,67 @@
+"""The standardizer: makes a stream of unknown level, scale and correlation look like independent N(0, 1) noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CLIP = 3.0
+"""Residuals are cut at this many standard deviations."""
+FIRST = 10.0
+"""Observations that are not cut, because the scale is not known before."""
+BIAS = 3.0
+"""An autocorrelation estimated from n observations is too small by about (1 + 4φ)/n (Kendall 1954): 3/n at φ = 0.5."""
+MOST = 0.97
+"""The largest autocorrelation that is removed."""
+TINY = 1e-30  # keeps quotients of a constant stream finite
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Residuals of a stream from what its past predicts, in units of their own standard deviation.
+
+        p = m + d + φz                      the prediction: level, drift, and φ times the last deviation
+        e = clip((x − p)/s, ±3)             what the tests take
+        x̃ = p + s·e,  z = x̃ − m − d         the observation as far as it is believed, and its deviation
+        m ← mean of x̃,  d ← mean of x̃ − m,  φ ← mean of z z₋₁ / mean of z² + 3/n,  s² ← mean of (x̃ − p)²
+
+    All means are over all observations at first and forget at the rate 1/`memory` later. Why each part is there:
+
+    - *Every prediction is made before the observation is learned*, so that the error of m, d, φ and s is part of e. While the
+      means are over all observations, residuals of a stream of independent Gaussian noise stay independent although its mean
+      is unknown (Hawkins 1987, the self-starting CUSUM).
+    - *Clipping* keeps one spike from moving the level, and bounds what it adds to a test. s is the scale of the clipped
+      residual, so that heavy tails leave e with unit variance.
+    - φ removes the correlation of a first-order autoregression, on which a raw test alarms constantly.
+    - d removes the lag m of a running mean behind a slow trend (as double exponential smoothing does), without which a drift
+      of one standard deviation in 2000 updates shifts every residual.
+
+    A shift is seen while it is new to the means: one much slower than `memory` is followed.
+    """
+
+    memory: float
+    """Updates over which means are taken, once so many have been seen."""
+
+    def init(self, like: Tensor) -> Tensor:
+        """The state before the first observation: six rows [6, R]."""
+        return like.new_zeros(6, *like.shape)
+
+    def __call__(self, level: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """One observation x [R], the `seen`-th (≥ 1): new state [6, R] and residual e [R]."""
+        m, d, product, square, noise, last = level.unbind(0)
+        rate = seen.clamp(max=self.memory).reciprocal_()
+        m = torch.where(seen > 1.0, m, x)  # the first observation is the first level
+        phi = (product / (square + TINY)).add_(rate, alpha=BIAS).clamp_(0.0, MOST)
+        expected = phi.mul_(last)
+        w = (x - m).sub_(d).sub_(expected)
+        s = noise.sqrt().add_(TINY)
+        e = (w / s).clamp_(-CLIP, CLIP)
+        w = torch.where(seen > FIRST, s.mul_(e), w)
+        z = expected.add_(w)
+        deviation = z + d
+        news = torch.stack((m + deviation, deviation, z * last, z * z, w * w, z))
+        new = torch.lerp(level, news, rate)
+        new[5] = z
+        return new, e
