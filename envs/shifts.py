@@ -189,7 +189,7 @@ class Shifter:
         self._waiting = False  # whether an environment waits for its reset to take what is due
         self._regimes = np.zeros((count, *self._shape), np.int64)  # in force
         self._active: dict[str, dict[str, NDArray[np.float64]]] = {kind: {} for kind in KINDS}  # not usual everywhere
-        self.changed = np.zeros(self._shape, bool)
+        self.changed = np.zeros(self._shape, bool)  # [R, N] whether values are others than in the environment's last step
         self._start()
 
     def _initial(self, shift: Shift) -> NDArray[np.float64]:
@@ -203,7 +203,7 @@ class Shifter:
         self._wake = {shift.clock: np.zeros(self._shape[0], np.int64) for shift in self._shifts}  # [R] each: earliest until
         self.advance()
         self.onsets = np.zeros(self._shape[0], np.int64)
-        self.changed = np.zeros(self._shape, bool)  # [R, N] whether values are others than in the environment's last step
+        self.changed, self._changed = np.zeros(self._shape, bool), False
 
     def advance(self) -> None:
         """Put into force what the profiles say at the clocks of now. To be called before `act`."""
@@ -237,7 +237,7 @@ class Shifter:
             self._waiting |= bool(((values[name] != due) | (self._regimes[i] != regime)).any())
             moved = values[name] != self.values[name]
             if moved.any():
-                self.changed = self.changed | moved
+                self.changed, self._changed = self.changed | moved, True
                 if is_dynamics(name):
                     self._dynamics.set(name, values[name].ravel())
         self.values = values
@@ -257,11 +257,12 @@ class Shifter:
     def after(self, over: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
         """Count a step: `over` [R, N] whether it ended an episode, `valid` [R, N] whether it was a step and not only a reset."""
         self._fresh = over
-        if self.changed.any():
+        if self._changed:
             self.changed = self.changed & ~valid
+            self._changed = bool(self.changed.any())
         if self._held:
             return
-        self.counts["steps"] = self.counts["steps"] + valid.sum(1) * self._per_call
+        self.counts["steps"] = self.counts["steps"] + np.add.reduce(valid, 1) * self._per_call
         if over.any():
             self.counts["episodes"] = self.counts["episodes"] + over.sum(1)
 
