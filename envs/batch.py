@@ -108,9 +108,8 @@ class SerialBatch:
         )
 
     def dynamics(self) -> Dynamics:
-        settable = [with_physics(env) for env in self._envs]
-        self._envs = list(settable)
-        return Each(settable)
+        self._envs = [with_physics(env) for env in self._envs]
+        return Each(self._envs)
 
     def close(self) -> None:
         for env in self._envs:

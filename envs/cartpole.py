@@ -62,7 +62,7 @@ class CartPoleBatch:
         return Step(*map(self._per_run, arrays))
 
     def dynamics(self) -> Dynamics:
-        self._arrays = CartPoleArrays(self._poles)
+        self._arrays = self._arrays or CartPoleArrays(self._poles)
         return self._arrays
 
     def close(self) -> None:

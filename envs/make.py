@@ -29,15 +29,16 @@ def make(
 
     `seeds` are the runs' seeds, all different and ≥ 0; `envs_per_run` is N ≥ 1. `shifts` change the environments over the
     run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for evaluation), and
-    `shift_seeds` are then the seeds of the training runs whose shifts these are. Raises ValueError for an id that is not
-    registered (naming the nearest one), for spaces that the agents cannot use, and for shifts that are not possible.
+    `shift_seeds` are then the seeds of the training runs, from which random times come; noise comes from `seeds`. Raises
+    ValueError for an id that is not registered (naming the nearest one), for spaces that the agents cannot use, and for
+    shifts that are not possible.
     """
     if envs_per_run < 1:
         raise ValueError(f"environments per run must be at least 1, got {envs_per_run}")
     check_env_id(env_id, shifts)
     batch: EnvBatch
     batch = CartPoleBatch(seeds, envs_per_run) if env_id == "CartPole-v1" else SerialBatch(env_id, seeds, envs_per_run)
-    return ShiftedBatch(batch, shifts, shift_seeds or seeds, held_at) if shifts else batch
+    return ShiftedBatch(batch, shifts, seeds if shift_seeds is None else shift_seeds, held_at, seeds) if shifts else batch
 
 
 def check_env_id(env_id: str, shifts: Sequence[Shift] = ()) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gymnasium as gym
+import numpy as np
 
 T = TypeVar("T")
 
@@ -119,7 +120,13 @@ ACTION = (
     ),
 )
 ANYWHERE = (*REWARD, *OBSERVATION, *ACTION)
-"""Parameters of what passes between agent and environment; every environment has them."""
+"""Parameters of what passes between agent and environment, whatever the environment."""
+NEEDS = {
+    "obs_": "observations must be a Box of floats",
+    "action_permutation": "actions must be Discrete",
+    "action_": "actions must be Discrete, or a bounded Box of floats",
+}
+"""Beginning of a parameter's name → what it needs of an environment's spaces."""
 
 DYNAMICS: dict[str, tuple[Parameter, ...]] = {
     "CartPoleEnv": CARTPOLE,
@@ -135,9 +142,18 @@ def parameters_of(env: gym.Env | gym.vector.VectorEnv) -> dict[str, Parameter]:
     """Everything that can shift in this environment, by name."""
     inner: Any = env.unwrapped
     one = inner.envs[0].unwrapped if isinstance(inner, gym.vector.SyncVectorEnv) else inner
-    discrete = isinstance(getattr(env, "single_action_space", env.action_space), gym.spaces.Discrete)
-    anywhere = ANYWHERE if discrete else tuple(p for p in ANYWHERE if p.name != "action_permutation")
-    return {p.name: p for p in (*(family_of(one, DYNAMICS) or ()), *anywhere)}
+    seen = getattr(env, "single_observation_space", env.observation_space)
+    acted: Any = getattr(env, "single_action_space", env.action_space)
+    observation = OBSERVATION if is_float_box(seen) else ()
+    choices = isinstance(acted, gym.spaces.Discrete)
+    bounded = is_float_box(acted) and bool(np.isfinite(acted.low).all() and np.isfinite(acted.high).all())
+    action = [p for p in ACTION if choices or (bounded and p.name != "action_permutation")]
+    return {p.name: p for p in (*(family_of(one, DYNAMICS) or ()), *REWARD, *observation, *action)}
+
+
+def is_float_box(space: gym.Space) -> bool:
+    """Whether a space is a Box of floats."""
+    return isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating)
 
 
 def family_of(env: object, table: Mapping[str, T]) -> T | None:
@@ -148,6 +164,8 @@ def family_of(env: object, table: Mapping[str, T]) -> T | None:
 def find(name: str, known: dict[str, Parameter], where: str) -> Parameter:
     """The parameter of this name; ValueError with the nearest one if there is none."""
     if name not in known:
+        if need := next((need for start, need in NEEDS.items() if name.startswith(start)), None):
+            raise ValueError(f"{where} cannot shift {name}: {need}")
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
         raise ValueError(f"{where} has no parameter {name!r} that can shift: {hint}")

@@ -1,14 +1,14 @@
 """How the dynamics of Gymnasium's environments take new values, at once and in the middle of an episode.
 
 Setting an attribute is not enough: CartPole keeps products of its masses, LunarLander builds its world at reset and has its
-engines' power in the module, wind must not draw from the episode's random numbers before it blows. One class a family knows
-this; each is a Gymnasium wrapper with two methods, `get(name)` and `set(name, value)`, that changes nothing by itself.
+engines' power in the module, wind must not draw from the episode's random numbers. One class a family knows this; each is a
+Gymnasium wrapper with two methods, `get(name)` and `set(name, value)`, that changes nothing by itself.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -39,7 +39,7 @@ class Physics(gym.Wrapper, gym.utils.RecordConstructorArgs):
         gym.Wrapper.__init__(self, env)
 
     def get(self, name: str) -> float:
-        """The value in force."""
+        """The value in force, or the one to come into force at the next step."""
         raise AttributeError(f"{self.env} has no dynamics called {name!r}")
 
     def set(self, name: str, value: float) -> None:
@@ -72,6 +72,7 @@ class CartPoleArrays:
     def __init__(self, poles: CartPoleVectorEnv) -> None:
         self._poles = poles
         self._set: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
+        self._pushes = False
 
     def get(self, name: str) -> NDArray[np.float64]:
         value = self._set[name] if name in self._set else getattr(self._poles, name)
@@ -79,10 +80,11 @@ class CartPoleArrays:
 
     def set(self, name: str, values: NDArray[np.float64]) -> None:
         set_cartpole(self._poles, self._set, name, values.astype(float))
+        self._pushes = bool(self._set["push"].any())
 
     def before_step(self, actions: NDArray[np.int64]) -> None:
         """To be called with the actions of every step: the push needs them."""
-        if self._set["push"].any():
+        if self._pushes:
             self._poles.force_mag = pushed(self._set, actions)
 
 
@@ -104,40 +106,55 @@ def pushed(own: dict[str, Any], actions: NDArray) -> Any:
 
 
 class LunarLanderPhysics(Physics):
-    """LunarLander, discrete or continuous. Not for several threads: an engine's power is a global of Gymnasium's module."""
+    """LunarLander, discrete or continuous. Not for several threads: an engine's power is a global of Gymnasium's module.
+
+    Gymnasium draws where in the gusts an episode begins at reset, from the episode's random numbers and only with wind on.
+    Here an environment made without wind draws as without wind, so that it meets the same terrains and engines' scatter as its
+    calm twin; the place in the gusts is a hash of its generator's state.
+    """
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
         lander: Any = env.unwrapped
-        self._module: Any = sys.modules[type(lander).__module__]
+        self._windy = bool(lander.enable_wind)  # as the environment was made
         self._own = {
-            "wind_power": float(lander.wind_power) if lander.enable_wind else 0.0,
-            "turbulence_power": float(lander.turbulence_power) if lander.enable_wind else 0.0,
-            "main_engine_power": self._module.MAIN_ENGINE_POWER,
-            "side_engine_power": self._module.SIDE_ENGINE_POWER,
+            "gravity": float(lander.gravity),
+            "wind_power": float(lander.wind_power) if self._windy else 0.0,
+            "turbulence_power": float(lander.turbulence_power) if self._windy else 0.0,
+            "main_engine_power": float(self._module.MAIN_ENGINE_POWER),
+            "side_engine_power": float(self._module.SIDE_ENGINE_POWER),
             "failed_engine": 0.0,
         }
-        self._gusts: np.random.Generator | None = None
+
+    @property
+    def _module(self) -> Any:
+        family = next(kind for kind in type(self.env.unwrapped).__mro__ if kind.__name__ == "LunarLander")
+        return sys.modules[family.__module__]
 
     def get(self, name: str) -> float:
-        return self._own[name] if name in self._own else float(getattr(self.env.unwrapped, name))
+        return self._own[name]
 
     def set(self, name: str, value: float) -> None:
-        lander: Any = self.env.unwrapped
-        if name == "gravity":
-            lander.gravity = value
-            lander.world.gravity = (0, value)
-            return
         self._own[name] = value
-        if name in ("wind_power", "turbulence_power"):
-            lander.wind_power, lander.turbulence_power = self._own["wind_power"], self._own["turbulence_power"]
-            self._let_wind_blow(lander, bool(lander.wind_power or lander.turbulence_power))
+        self._impose()
 
-    def _let_wind_blow(self, lander: Any, blows: bool) -> None:
-        # Gymnasium draws where in the gusts an episode begins at reset, and only with wind on. An episode into which the wind
-        # comes begins at a place that no random number of the environment is spent on.
+    def reset(self, **kwargs: Any) -> Any:
+        lander: Any = self.env.unwrapped
+        lander.gravity, lander.enable_wind = self._own["gravity"], self._windy
+        result = self.env.reset(**kwargs)
+        self._impose()
+        return result
+
+    def _impose(self) -> None:
+        """Give the lander the values of now; the world is there from reset to reset and has a gravity of its own."""
+        lander: Any = self.env.unwrapped
+        own = self._own
+        lander.gravity, lander.world.gravity = own["gravity"], (0, own["gravity"])
+        lander.wind_power, lander.turbulence_power = own["wind_power"], own["turbulence_power"]
+        blows = self._windy or bool(own["wind_power"] or own["turbulence_power"])
         if blows and not lander.enable_wind:
-            lander.wind_idx = lander.torque_idx = 0
+            state = lander.np_random.bit_generator.state["state"]["state"]
+            lander.wind_idx, lander.torque_idx = np.random.default_rng(state).integers(-9999, 9999, 2).tolist()
         lander.enable_wind = blows
 
     def step(self, action: Any) -> Any:
@@ -155,7 +172,7 @@ class LunarLanderPhysics(Physics):
         """The action that is left when an engine (1 left, 2 main, 3 right) does not fire."""
         if not self.env.unwrapped.continuous:  # type: ignore[attr-defined]
             return 0 if action == engine else action
-        left = np.array(action, dtype=np.float32)
+        left = np.array(action, float)
         if engine == 2:
             left[0] = min(left[0], 0.0)
         elif np.sign(left[1]) == engine - 2:
@@ -199,16 +216,26 @@ FAMILIES: dict[str, type[Physics]] = {
 """Class of Gymnasium's environment → how its dynamics are set."""
 
 
-def with_physics(env: gym.Env) -> Physics:
-    """The environment with `get` and `set` for its dynamics."""
-    return (family_of(env.unwrapped, FAMILIES) or Physics)(env)
+def with_physics(env: gym.Env) -> gym.Env:
+    """The environment with a `Physics` among its wrappers: as it is, if it has one already."""
+    return (
+        env if any(isinstance(layer, Physics) for layer in layers(env)) else (family_of(env.unwrapped, FAMILIES) or Physics)(env)
+    )
+
+
+def layers(env: gym.Env) -> Iterator[gym.Env]:
+    """The environment and what it wraps, from the outermost."""
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+    yield env
 
 
 class Each:
-    """`Dynamics` of separate environments."""
+    """`Dynamics` of separate environments, each from `with_physics`."""
 
-    def __init__(self, envs: Sequence[Physics]) -> None:
-        self._envs = envs
+    def __init__(self, envs: Sequence[gym.Env]) -> None:
+        self._envs = [next(layer for layer in layers(env) if isinstance(layer, Physics)) for env in envs]
 
     def get(self, name: str) -> NDArray[np.float64]:
         return np.array([env.get(name) for env in self._envs])

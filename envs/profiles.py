@@ -3,7 +3,8 @@
     profile: t [R] → value [R], regime [R]
 
 t counts what the shift's clock counts (environment steps, episodes or updates of the run) from 0 at the start of training;
-it never restarts at an episode's end. A regime is a number for the value in force: recurring values have the same number.
+it never restarts at an episode's end. A regime is a number for the value in force: recurring values have the same number. A
+profile that passes through values in between has regimes before, during and after instead.
 Profiles that draw random numbers draw from a generator of each run that is used for nothing else, so that the times of the
 changes depend neither on the environment's randomness nor on the policy's.
 """
@@ -20,21 +21,39 @@ from numpy.typing import NDArray
 Clock = NDArray[np.int64]  # [R]
 Values = NDArray[np.float64]  # [R]
 
+NEVER = np.iinfo(np.int64).max
+"""A clock that no run reaches."""
+LONGEST = 2**53
+"""Times and lengths are shorter than this; beyond it a float is not exact, and neither is a text."""
+
 
 class Trace:
     """A profile under way in R runs."""
 
-    def at(self, t: Clock) -> tuple[Values, Clock]:
+    def look(self, t: Clock) -> tuple[Values, Clock]:
         """Value and regime of every run at its clock t [R]; clocks never go back."""
-        raise TypeError(f"{type(self).__name__} must define at(t)")
+        raise TypeError(f"{type(self).__name__} must define look(t)")
+
+    def until(self, t: Clock) -> Clock:
+        """The next clock at which value or regime may be another, later than t, the clock of the last `look`; NEVER if none."""
+        return t + 1
+
+    def moving(self, t: Clock) -> NDArray[np.bool_]:
+        """Whether a change that began before goes on at t, so that the next value is no new change."""
+        return np.zeros(t.shape, bool)
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Base of all profiles. Subclasses are frozen dataclasses; times and lengths are in units of the shift's clock."""
+class Profile(Trace):
+    """Base of all profiles. Subclasses are frozen dataclasses; times and lengths are in units of the shift's clock.
+
+    A profile that draws nothing is its own trace: all runs follow the same function of the clock.
+    """
 
     continuous = False
     """Whether values between the given ones occur."""
+    random = False
+    """Whether it draws random numbers, so that runs differ."""
 
     def reached(self) -> tuple[float, ...]:
         """The values that can occur; of a continuous profile the extremes."""
@@ -47,7 +66,10 @@ class Profile:
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
         """The profile in R runs, with a generator each."""
-        return Deterministic(self)
+        return self
+
+    def look(self, t: Clock) -> tuple[Values, Clock]:
+        return self.value(t), self.regime(t)
 
     def value(self, t: Clock) -> Values:
         """The value at each clock, where it is a function of the clock alone."""
@@ -56,16 +78,6 @@ class Profile:
     def regime(self, t: Clock) -> Clock:
         """The regime at each clock: by the first place of the value among those given."""
         return number_of(self.value(t), self.reached())
-
-
-@dataclass(frozen=True)
-class Deterministic(Trace):
-    """A profile that draws nothing: all runs follow the same function."""
-
-    profile: Profile
-
-    def at(self, t: Clock) -> tuple[Values, Clock]:
-        return self.profile.value(t), self.profile.regime(t)
 
 
 def number_of(value: Values, values: Sequence[float]) -> Clock:
@@ -77,19 +89,25 @@ def number_of(value: Values, values: Sequence[float]) -> Clock:
 def check_count(values: Sequence[float], count: int, name: str) -> None:
     """ValueError unless there are `count` values."""
     if len(values) != count:
-        raise ValueError(f"{name} needs {count} values, from and to, got {len(values)}: write values=9.8/25")
+        raise ValueError(f"{name} needs {count} values, got {len(values)}: write values=9.8/25")
 
 
 def check_length(name: str, value: float) -> None:
     """ValueError unless `value` can be a length of time."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be greater than 0, in units of the clock, got {value}")
+    if not 0 < value < LONGEST:
+        raise ValueError(f"{name} must be greater than 0 and less than 2⁵³, in units of the clock, got {value}")
 
 
-def check_rising(at: Sequence[int]) -> None:
+def check_rising(at: Sequence[int], name: str = "at") -> None:
     """ValueError unless the times rise from 0 or later."""
-    if list(at) != sorted(set(at)) or any(a < 0 for a in at):
-        raise ValueError(f"at must rise from 0 or later, got {'/'.join(map(str, at))}")
+    if list(at) != sorted(set(at)) or any(not 0 <= a < LONGEST for a in at):
+        raise ValueError(f"{name} must rise from 0 or later, below 2⁵³, got {'/'.join(map(str, at))}")
+
+
+def check_period(period: int) -> None:
+    """ValueError unless a wave can be this long."""
+    if not 2 <= period < LONGEST:
+        raise ValueError(f"period must be at least 2 and less than 2⁵³, in units of the clock, got {period}")
 
 
 # Functions of the clock -----------------------------------------------------------------------------------------------------
@@ -116,6 +134,9 @@ class Abrupt(Profile):
 
     def value(self, t: Clock) -> Values:
         return np.array(self.values)[np.searchsorted(self.at, t, side="right")]
+
+    def until(self, t: Clock) -> Clock:
+        return np.array([*self.at, NEVER])[np.searchsorted(self.at, t, side="right")]
 
 
 @dataclass(frozen=True)
@@ -148,6 +169,12 @@ class Ramp(Profile):
     def regime(self, t: Clock) -> Clock:
         return (t > self.at[0]).astype(np.int64) + (t >= self.at[1])
 
+    def until(self, t: Clock) -> Clock:
+        return np.where(t < self.at[1], np.maximum(t, self.at[0]) + 1, NEVER)
+
+    def moving(self, t: Clock) -> NDArray[np.bool_]:
+        return (t > self.at[0]) & (t < self.at[1])
+
 
 @dataclass(frozen=True)
 class Pulse(Profile):
@@ -171,6 +198,9 @@ class Pulse(Profile):
     def value(self, t: Clock) -> Values:
         return np.where((t >= self.at) & (t < self.at + self.length), self.values[1], self.values[0])
 
+    def until(self, t: Clock) -> Clock:
+        return np.where(t < self.at, self.at, np.where(t < self.at + self.length, self.at + self.length, NEVER))
+
 
 @dataclass(frozen=True)
 class Recurring(Profile):
@@ -187,7 +217,7 @@ class Recurring(Profile):
         if len(self.values) < 2:
             raise ValueError(f"recurring needs at least 2 values, got {len(self.values)}: write values=9.8/25")
         check_length("every", self.every)
-        check_rising((self.begin,))
+        check_rising((self.begin,), "begin")
 
     def reached(self) -> tuple[float, ...]:
         return self.values
@@ -195,10 +225,13 @@ class Recurring(Profile):
     def value(self, t: Clock) -> Values:
         return np.array(self.values)[np.maximum(t - self.begin, 0) // self.every % len(self.values)]
 
+    def until(self, t: Clock) -> Clock:
+        return self.begin + (np.maximum(t - self.begin, 0) // self.every + 1) * self.every
+
 
 @dataclass(frozen=True)
 class Square(Profile):
-    """A square wave: values[0] for the first `duty` of each period, values[1] for the rest."""
+    """A square wave: values[0] for the first `duty` of each period, rounded to a whole time, values[1] for the rest."""
 
     values: tuple[float, ...]
     """First and second."""
@@ -211,18 +244,29 @@ class Square(Profile):
 
     def __post_init__(self) -> None:
         check_count(self.values, 2, "square")
-        if self.period < 2:
-            raise ValueError(f"period must be at least 2, in units of the clock, got {self.period}")
-        if not 0 < self.duty < 1:
-            raise ValueError(f"duty must be between 0 and 1, got {self.duty}")
-        check_rising((self.begin,))
+        check_period(self.period)
+        if not (0 < self.duty < 1 and 0 < self._first < self.period):
+            raise ValueError(
+                f"duty must leave time for both values in a period of {self.period}, between 0 and 1, got {self.duty}"
+            )
+        check_rising((self.begin,), "begin")
 
     def reached(self) -> tuple[float, ...]:
         return self.values
 
     def value(self, t: Clock) -> Values:
-        phase = np.maximum(t - self.begin, 0) % self.period
-        return np.where(phase < self.duty * self.period, self.values[0], self.values[1])
+        return np.where(self._phase(t) < self._first, self.values[0], self.values[1])
+
+    def until(self, t: Clock) -> Clock:
+        phase = self._phase(t)
+        return np.maximum(t, self.begin) - phase + np.where(phase < self._first, self._first, self.period)
+
+    @property
+    def _first(self) -> int:
+        return round(self.duty * self.period)
+
+    def _phase(self, t: Clock) -> Clock:
+        return np.maximum(t - self.begin, 0) % self.period
 
 
 @dataclass(frozen=True)
@@ -240,9 +284,8 @@ class Sine(Profile):
 
     def __post_init__(self) -> None:
         check_count(self.values, 2, "sine")
-        if self.period < 2:
-            raise ValueError(f"period must be at least 2, in units of the clock, got {self.period}")
-        check_rising((self.begin,))
+        check_period(self.period)
+        check_rising((self.begin,), "begin")
 
     def reached(self) -> tuple[float, ...]:
         return self.values
@@ -254,10 +297,16 @@ class Sine(Profile):
     def value(self, t: Clock) -> Values:
         phase = np.maximum(t - self.begin, 0) % self.period / self.period
         share = (1 - np.cos(2 * math.pi * phase)) / 2
-        return self.values[0] + share * (self.values[1] - self.values[0])
+        return (1 - share) * self.values[0] + share * self.values[1]  # exact at both ends
 
     def regime(self, t: Clock) -> Clock:
         return (t > self.begin).astype(np.int64)
+
+    def until(self, t: Clock) -> Clock:
+        return np.maximum(t, self.begin) + 1
+
+    def moving(self, t: Clock) -> NDArray[np.bool_]:
+        return t > self.begin
 
 
 # Random ---------------------------------------------------------------------------------------------------------------------
@@ -271,6 +320,8 @@ class Poisson(Profile):
     """At least two, taken in turn, over and over."""
     every: float
     """Mean time between changes, > 0."""
+
+    random = True
 
     def __post_init__(self) -> None:
         if len(self.values) < 2:
@@ -293,15 +344,18 @@ class Events(Trace):
         self._next = np.array([self._gap(g) for g in generators])  # [R]
 
     def _gap(self, generator: np.random.Generator) -> int:
-        return math.ceil(generator.exponential(self._profile.every))
+        return math.ceil(generator.exponential(self._profile.every)) or 1
 
-    def at(self, t: Clock) -> tuple[Values, Clock]:
+    def look(self, t: Clock) -> tuple[Values, Clock]:
         for r in np.flatnonzero(t >= self._next).tolist():
             while t[r] >= self._next[r]:
                 self._count[r] += 1
                 self._next[r] += self._gap(self._generators[r])
         values = np.array(self._profile.values)[self._count % len(self._profile.values)]
         return values, number_of(values, self._profile.values)
+
+    def until(self, t: Clock) -> Clock:
+        return self._next.copy()
 
 
 @dataclass(frozen=True)
@@ -320,11 +374,15 @@ class Walk(Profile):
     """Time between steps, > 0."""
 
     continuous = True
+    random = True
 
     def __post_init__(self) -> None:
         if not self.low <= self.first <= self.high or self.low == self.high:
-            raise ValueError(f"walk needs low ≤ first ≤ high and low < high, got {self.low}, {self.first}, {self.high}")
-        check_length("sd", self.sd)
+            raise ValueError(
+                f"walk needs low ≤ first ≤ high and low < high, got low {self.low:g}, first {self.first:g}, high {self.high:g}"
+            )
+        if not 0 < self.sd < math.inf:
+            raise ValueError(f"sd must be greater than 0, in units of the parameter, got {self.sd}")
         check_length("every", self.every)
 
     def reached(self) -> tuple[float, ...]:
@@ -346,7 +404,7 @@ class Wanderer(Trace):
         self._steps = np.zeros(len(generators), np.int64)  # [R]
         self._value = np.full(len(generators), profile.first)  # [R]
 
-    def at(self, t: Clock) -> tuple[Values, Clock]:
+    def look(self, t: Clock) -> tuple[Values, Clock]:
         walk = self._profile
         due = t // walk.every
         for r in np.flatnonzero(due > self._steps).tolist():
@@ -354,6 +412,9 @@ class Wanderer(Trace):
                 self._value[r] = reflect(self._value[r] + self._generators[r].normal(0.0, walk.sd), walk.low, walk.high)
         self._steps = np.maximum(self._steps, due)
         return self._value.copy(), np.zeros_like(t)
+
+    def until(self, t: Clock) -> Clock:
+        return (t // self._profile.every + 1) * self._profile.every
 
 
 def reflect(x: float, low: float, high: float) -> float:

@@ -1,33 +1,34 @@
 """Shifts with known truth: a parameter of the environment that changes over the run, and what is done about it at each step.
 
     text → Shift (parameter, profile, clock, when applied) ─┐
-    environment → parameters and dynamics ──────────────────┴→ Shifter: before(actions) → step → after(observations, rewards)
+    environment → parameters and dynamics ──────────────────┴→ Shifter: advance, act → step → after, see, pay
 
 A shift is written like a β rule, `gravity:values=9.8/25,at=100000`. The clock is that of a *run*: with N environments that
 train together it counts the steps of all of them, and all of them shift together. It never restarts at an episode's end, and
 a change never ends an episode. Noise and random times are drawn from streams of their own, keyed by the run's seed and the
-parameter: a shifted run equals the unshifted one bit for bit until the change.
+parameter: a shifted run equals the unshifted one bit for bit until the change, and shares its random numbers afterwards.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.interface import USUAL, change_actions, change_observations, change_rewards
 from envs.parameters import DYNAMICS, Parameter, find
 from envs.physics import Dynamics
-from envs.profiles import PROFILES, Profile, Still, Trace
+from envs.profiles import PROFILES, Profile, Still
 from envs.seeding import seed_sequence
 from rl_rmsprop import grammar
 
 CLOCKS = ("steps", "episodes", "updates")
 APPLY = ("now", "reset")
+KINDS = ("reward", "obs", "action")
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,27 @@ def check_places(parameter: Parameter, value: float, env: gym.Env | gym.vector.V
     """ValueError for a reordering or a sensor that this environment is too small for."""
     space = getattr(env, "single_observation_space", env.observation_space)
     sensors = math.prod(space.shape or ())
-    action: Any = getattr(env, "single_action_space", env.action_space)
+    actions = int(getattr(getattr(env, "single_action_space", env.action_space), "n", 1))
     most = {
-        "obs_permutation": math.factorial(sensors) - 1,
+        "obs_permutation": math.factorial(min(sensors, 13)) - 1,  # 13! is beyond the parameter's own limit
         "obs_dropout": sensors,
-        "action_permutation": math.factorial(int(action.n)) - 1 if isinstance(action, gym.spaces.Discrete) else math.inf,
+        "action_permutation": math.factorial(min(actions, 13)) - 1,
     }
     if value > most.get(parameter.name, math.inf):
         raise ValueError(f"{parameter.name} must be at most {most[parameter.name]} here, got {value:g}: {parameter.meaning}")
+
+
+def touches(shifts: Iterable[Shift], kind: str) -> bool:
+    """Whether a shift is of a parameter of this kind: reward, obs or action."""
+    return any(shift.parameter.startswith(f"{kind}_") for shift in shifts)
+
+
+def widened(space: gym.Space, shifts: Iterable[Shift]) -> gym.Space:
+    """The space of what the agent sees: without bounds if observations shift, since they may leave the usual ones."""
+    if not touches(shifts, "obs"):
+        return space
+    assert isinstance(space, gym.spaces.Box)
+    return gym.spaces.Box(-np.inf, np.inf, space.shape, space.dtype.type)
 
 
 def is_dynamics(name: str) -> bool:
@@ -128,208 +142,162 @@ def is_dynamics(name: str) -> bool:
 
 
 class Shifter:
-    """Carries out shifts in R runs × N environments. Whoever steps the environments calls it before and after."""
+    """Carries out shifts in R runs × N environments. Whoever steps the environments calls, for each step and in this order:
+    `advance`, `act` on the actions, then `after`, `see` on the observations and `pay` on the rewards.
+    """
 
     def __init__(
         self,
         shifts: Sequence[Shift],
         dynamics: Dynamics,
-        spaces: tuple[gym.Space, gym.Space],
+        action_space: gym.Space,
         seeds: Sequence[int],
         envs_per_run: int,
         steps_per_call: int = 1,
+        noise_seeds: Sequence[int] | None = None,
     ) -> None:
-        """`spaces` are observation and action space of one environment, `seeds` those of the runs.
+        """`action_space` is that of one environment; `seeds` of the runs set random times, `noise_seeds` noise (None: the same).
 
         A call counts `steps_per_call` steps for each environment that it moves: more than one where other environments, out
         of sight, train together with these.
         """
-        self.shifts, self._dynamics = tuple(shifts), dynamics
-        self._observation_space, self._action_space = spaces
-        self._shape = (len(seeds), envs_per_run)
-        self._per_call = steps_per_call
-        self.counts = {clock: np.zeros(len(seeds), np.int64) for clock in CLOCKS}  # [R] each
-        self._traces: list[Trace] = [
-            shift.profile.start([np.random.default_rng(seed_sequence(s, "shift times", shift.parameter)) for s in seeds])
-            for shift in self.shifts
+        self._shifts = [shift for shift in shifts if not isinstance(shift.profile, Still)]
+        self._dynamics, self._action_space = dynamics, action_space
+        self._shape = runs, _ = (len(seeds), envs_per_run)
+        self._per_call, self._held = steps_per_call, False
+        self._traces = [
+            s.profile.start([np.random.default_rng(seed_sequence(seed, "shift times", s.parameter)) for seed in seeds])
+            for s in self._shifts
         ]
-        self._noise = [np.random.default_rng(seed_sequence(s, "shift noise")) for s in seeds]
-        self.values = {shift.parameter: self._initial(shift) for shift in self.shifts}  # [R, N] in force
-        self._due = np.full((len(self.shifts), len(seeds)), np.nan)  # [shifts, R] what the profiles say
-        self._fresh = np.ones(self._shape, bool)  # [R, N] whose next call begins an episode
-        self.regime = np.zeros(len(seeds), np.int64)  # [R]
-        self.changed = np.zeros(len(seeds), bool)  # [R] whether the last call changed what the profiles say
-        self.onsets = np.zeros(len(seeds), np.int64)  # [R] how often a change began
-        self._advance()
-        self.changed[:], self.onsets[:] = False, 0  # what holds from the start is no change
+        self._noise = {
+            s.parameter: [
+                np.random.default_rng(seed_sequence(seed, "shift noise", s.parameter))
+                for seed in (seeds if noise_seeds is None else noise_seeds)
+            ]
+            for s in self._shifts
+            if s.parameter.endswith("_noise")
+        }
+        self.counts = {clock: np.zeros(runs, np.int64) for clock in CLOCKS}  # [R] each
+        self.values = {shift.parameter: self._initial(shift) for shift in shifts}  # [R, N] in force
+        self.regime = np.zeros(runs, np.int64)  # [R] what the profiles say, whether or not an environment waits for its reset
+        self.onsets = np.zeros(runs, np.int64)  # [R] how often a profile began a change
+        count = len(self._shifts)
+        self._due = np.full((count, runs), np.nan)  # what the profiles say
+        self._due_regime = np.zeros((count, runs), np.int64)
+        self._moving = np.zeros((count, runs), bool)  # whether a change was under way when the profile was last asked
+        self._until = np.zeros((count, runs), np.int64)  # when the profile is to be asked again
+        self._waiting = False  # whether an environment waits for its reset to take what is due
+        self._regimes = np.zeros((count, *self._shape), np.int64)  # in force
+        self._active: dict[str, dict[str, NDArray[np.float64]]] = {kind: {} for kind in KINDS}  # not usual everywhere
+        self.changed = np.zeros(self._shape, bool)  # [R, N] whether values are others than in the environment's last step
+        self._start()
 
     def _initial(self, shift: Shift) -> NDArray[np.float64]:
         if is_dynamics(shift.parameter):
             return self._dynamics.get(shift.parameter).reshape(self._shape).astype(float)
-        return np.full(self._shape, USUAL.get(shift.parameter, 0.0))
+        return np.full(self._shape, USUAL[shift.parameter])
 
-    def _advance(self) -> None:
-        """Ask the profiles for the values at the clocks of now, and put them into force."""
-        was_changing, self.changed = self.changed, np.zeros(self._shape[0], bool)
-        regime, radix = np.zeros(self._shape[0], np.int64), 1
-        for i, (shift, trace) in enumerate(zip(self.shifts, self._traces, strict=True)):
-            if isinstance(shift.profile, Still):
-                continue
-            due, own_regime = trace.at(self.counts[shift.clock])
-            self.changed |= due != self._due[i]
-            self._due[i] = due
-            regime, radix = regime + radix * own_regime, radix * shift.profile.regimes
+    def _start(self) -> None:
+        """Put everywhere into force what holds now, which is no change."""
+        self._fresh = np.ones(self._shape, bool)  # [R, N] whose next call begins an episode
+        self._wake = {shift.clock: np.zeros(self._shape[0], np.int64) for shift in self._shifts}  # [R] each: earliest until
+        self.advance()
+        self.onsets = np.zeros(self._shape[0], np.int64)
+        self.changed, self._changed = np.zeros(self._shape, bool), False
+
+    def advance(self) -> None:
+        """Put into force what the profiles say at the clocks of now. To be called before `act`."""
+        due = any((self.counts[clock] >= wake).any() for clock, wake in self._wake.items())
+        if due:
+            self._ask()
+        if due or (self._waiting and self._fresh.any()):
+            self._take()
+
+    def _ask(self) -> None:
+        """Ask the profiles for what is due now."""
+        begun = np.zeros(self._shape[0], bool)
+        for i, (shift, trace) in enumerate(zip(self._shifts, self._traces, strict=True)):
+            t = self.counts[shift.clock]
+            due, self._due_regime[i] = trace.look(t)
+            begun |= (due != self._due[i]) & ~self._moving[i]
+            self._due[i], self._moving[i], self._until[i] = due, trace.moving(t), trace.until(t)
+        self.onsets = self.onsets + begun
+        self.regime = self._joined(self._due_regime)
+        for clock in self._wake:
+            self._wake[clock] = np.min([u for u, s in zip(self._until, self._shifts, strict=True) if s.clock == clock], 0)
+
+    def _take(self) -> None:
+        """Let environments take what is due: at once, or those whose next call begins an episode."""
+        values, self._waiting = dict(self.values), False
+        for i, shift in enumerate(self._shifts):
+            name, due, regime = shift.parameter, self._due[i][:, None], self._due_regime[i][:, None]
             takes = np.ones(self._shape, bool) if shift.apply == "now" else self._fresh
-            self._put(shift.parameter, np.where(takes, due[:, None], self.values[shift.parameter]))
-        self.onsets = self.onsets + (self.changed & ~was_changing)
-        self.regime = regime
+            values[name] = np.where(takes, due, values[name])
+            self._regimes[i] = np.where(takes, regime, self._regimes[i])
+            self._waiting |= bool(((values[name] != due) | (self._regimes[i] != regime)).any())
+            moved = values[name] != self.values[name]
+            if moved.any():
+                self.changed, self._changed = self.changed | moved, True
+                if is_dynamics(name):
+                    self._dynamics.set(name, values[name].ravel())
+        self.values = values
+        unusual = {name: value for name, value in values.items() if name in USUAL and (value != USUAL[name]).any()}
+        for kind in KINDS:
+            self._active[kind] = {name: value for name, value in unusual.items() if name.startswith(kind)}
 
-    def _put(self, name: str, values: NDArray[np.float64]) -> None:
-        if (values != self.values[name]).any():
-            self.values[name] = values
-            if is_dynamics(name):
-                self._dynamics.set(name, values.ravel())
+    def _joined(self, regimes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One number for the regimes of all shifts [shifts, …]."""
+        radix = np.cumprod([1, *(shift.profile.regimes for shift in self._shifts)])[:-1]
+        return np.tensordot(radix, regimes, 1) if len(radix) else np.zeros(regimes.shape[1:], np.int64)
 
-    def before(self, actions: NDArray) -> NDArray:
-        """To be called before a step: puts values into force; returns the actions [R, N, …] that the environments are to get."""
-        self._advance()
-        return change_actions(actions, self.values, self._action_space, self._noise)
+    def act(self, actions: NDArray) -> NDArray:
+        """The actions [R, N, …] that the environments are to get; Discrete ones are numbered from 0."""
+        return change_actions(actions, self._active["action"], self._action_space, self._noise)
 
-    def after(
-        self, observations: NDArray, rewards: NDArray, over: NDArray[np.bool_], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray, NDArray]:
-        """To be called after a step; returns what the agent is to see and to get.
+    def after(self, over: NDArray[np.bool_], valid: NDArray[np.bool_]) -> None:
+        """Count a step: `over` [R, N] whether it ended an episode, `valid` [R, N] whether it was a step and not only a reset."""
+        self._fresh = over
+        if self._changed:
+            self.changed = self.changed & ~valid
+            self._changed = bool(self.changed.any())
+        if self._held:
+            return
+        self.counts["steps"] = self.counts["steps"] + np.add.reduce(valid, 1) * self._per_call
+        if over.any():
+            self.counts["episodes"] = self.counts["episodes"] + over.sum(1)
 
-        Observations [R, N, …], rewards [R, N], `over` whether an episode ended, `valid` whether the step was one.
-        """
-        self.counts["steps"] = self.counts["steps"] + valid.sum(1) * self._per_call
-        self.counts["episodes"] = self.counts["episodes"] + over.sum(1)
-        self._fresh = over.copy()
-        if any(name.startswith("reward_") for name in self.values):
-            paid = change_rewards(rewards, self.values, self._noise)
-            rewards = np.where(valid, paid, rewards).astype(rewards.dtype)
-        return change_observations(observations, self.values, self._noise), rewards
+    def see(self, observations: NDArray) -> NDArray:
+        """What the agent is to see of observations [R, N, …]."""
+        return change_observations(observations, self._active["obs"], self._noise)
 
-    def begin(self, observations: NDArray) -> NDArray:
-        """What the agent is to see of first observations [R, N, …] after a reset that it asked for."""
-        self._fresh[:] = False
-        return change_observations(observations, self.values, self._noise)
+    def pay(self, rewards: NDArray, valid: NDArray[np.bool_]) -> NDArray:
+        """What the agent is to get of rewards [R, N]; a call that only resets pays what the environment does."""
+        paid = change_rewards(rewards, self._active["reward"], self._noise)
+        return paid if paid is rewards else np.where(valid, paid, rewards)
 
-    def renew(self) -> None:
-        """To be called before a reset of all environments: every one takes the values of now."""
-        self._fresh[:] = True
-        self._advance()
+    def renew(self, which: NDArray[np.bool_] | None = None) -> None:
+        """To be called before a reset of all environments, or of `which` [R, N]: they take what is due now."""
+        self._fresh = np.ones(self._shape, bool) if which is None else self._fresh | which
+        self.advance()
+        self._fresh = np.zeros(self._shape, bool) if which is None else self._fresh & ~which
 
     def count_update(self) -> None:
         """Tell the clock `updates` that the agent has made one."""
-        self.counts["updates"] = self.counts["updates"] + 1
+        if not self._held:
+            self.counts["updates"] = self.counts["updates"] + 1
 
-    def skip_to(self, counts: dict[str, NDArray[np.int64]]) -> None:
-        """Put the clocks to these counts [R], as if the time between had passed."""
-        self.counts = {name: count.copy() for name, count in counts.items()}
+    def hold(self, counts: Mapping[str, NDArray[np.int64]]) -> None:
+        """Stop all clocks at these counts [R], as if the time until then had passed."""
+        self.counts = {clock: np.array(counts[clock], np.int64) for clock in CLOCKS}
+        self._held = True
+        self._start()
 
     def truth(self) -> dict[str, NDArray]:
-        """What is in force, [R, N] each: shift/t (steps made so far), shift/regime, shift/changed, shift/<parameter>."""
-        per_run = {"shift/t": self.counts["steps"], "shift/regime": self.regime, "shift/changed": self.changed}
-        wide = {key: np.broadcast_to(value[:, None], self._shape) for key, value in per_run.items()}
-        return wide | {f"shift/{name}": values for name, values in self.values.items()}
+        """What is in force in each environment, by the names of Gymnasium's infos, [R, N] each.
 
-
-USUAL = {"reward_scale": 1.0, "reward_sign": 1.0, "obs_gain": 1.0, "action_sign": 1.0}
-"""Values of parameters between agent and environment that change nothing, where that is not 0."""
-
-
-# What passes between agent and environment ------------------------------------------------------------------------------------
-
-
-def change_rewards(rewards: NDArray, values: dict[str, NDArray], noise: Sequence[np.random.Generator]) -> NDArray:
-    """Rewards [R, N] scaled, turned, moved and blurred."""
-    for name in ("reward_scale", "reward_sign"):
-        if name in values:
-            rewards = rewards * values[name]
-    if "reward_offset" in values:
-        rewards = rewards + values["reward_offset"]
-    if "reward_noise" in values and values["reward_noise"].any():
-        rewards = rewards + values["reward_noise"] * normal(noise, rewards.shape)
-    return rewards
-
-
-def change_observations(x: NDArray, values: dict[str, NDArray], noise: Sequence[np.random.Generator]) -> NDArray:
-    """Observations [R, N, …] reordered, scaled, moved, blurred, with a sensor missing; in that order."""
-    own = [name for name in values if name.startswith("obs_")]
-    if not own:
-        return x
-    shape, dtype = x.shape, x.dtype
-    x = x.reshape(*shape[:2], -1)  # [R, N, O]
-    column = {name: values[name][..., None] for name in own}
-    if "obs_permutation" in own:
-        x = np.take_along_axis(x, reorderings(values["obs_permutation"], x.shape[-1]), -1)
-    if "obs_gain" in own:
-        x = x * column["obs_gain"]
-    if "obs_bias" in own:
-        x = x + column["obs_bias"]
-    if "obs_noise" in own and column["obs_noise"].any():
-        x = x + column["obs_noise"] * normal(noise, x.shape)
-    if "obs_dropout" in own:
-        x = np.where(np.arange(1, x.shape[-1] + 1) == column["obs_dropout"], 0.0, x)
-    return x.reshape(shape).astype(dtype)
-
-
-def change_actions(
-    actions: NDArray, values: dict[str, NDArray], space: gym.Space, noise: Sequence[np.random.Generator]
-) -> NDArray:
-    """Actions reordered, reversed, made random: [R, N] from 0 for Discrete, [R, N, A] for Box."""
-    if not any(name.startswith("action_") for name in values):
-        return actions
-    if isinstance(space, gym.spaces.Discrete):
-        return change_choices(actions, values, int(space.n), noise)
-    if not isinstance(space, gym.spaces.Box):
-        return actions
-    x, half = actions.astype(float), (space.high - space.low) / 2
-    if "action_sign" in values:
-        x = np.where(wide(values["action_sign"], x) < 0, space.low + space.high - x, x)
-    if "action_noise" in values and values["action_noise"].any():
-        x = x + wide(values["action_noise"], x) * half * normal(noise, x.shape)
-    return np.clip(x, space.low, space.high).astype(actions.dtype)
-
-
-def change_choices(actions: NDArray, values: dict[str, NDArray], n: int, noise: Sequence[np.random.Generator]) -> NDArray:
-    """Discrete actions [R, N], numbered from 0."""
-    if "action_permutation" in values:
-        actions = np.take_along_axis(reorderings(values["action_permutation"], n), actions[..., None], -1)[..., 0]
-    if "action_sign" in values:
-        actions = np.where(values["action_sign"] < 0, n - 1 - actions, actions)
-    if "action_noise" in values and values["action_noise"].any():
-        drawn = np.stack([g.random((2, actions.shape[1])) for g in noise], 1)  # [2, R, N]
-        actions = np.where(drawn[0] < values["action_noise"], (drawn[1] * n).astype(actions.dtype), actions)
-    return actions
-
-
-def wide(values: NDArray, like: NDArray) -> NDArray:
-    """Values [R, N] with as many axes as `like` [R, N, …]."""
-    return values.reshape(*values.shape, *[1] * (like.ndim - 2))
-
-
-def normal(noise: Sequence[np.random.Generator], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Standard normal noise [R, …], drawn run by run."""
-    return np.stack([g.standard_normal(shape[1:]) for g in noise])
-
-
-def reorderings(which: NDArray, n: int) -> NDArray[np.int64]:
-    """The reordering of n places that each entry of `which` names: [..., n]."""
-    distinct, place = np.unique(which, return_inverse=True)
-    table = np.array([reordering(int(k), n) for k in distinct])
-    return table[place.reshape(which.shape)]
-
-
-def reordering(k: int, n: int) -> list[int]:
-    """The k-th ordering of 0 … n − 1, in lexicographic order from 0.
-
-    >>> [reordering(k, 3) for k in (0, 1, 5)]
-    [[0, 1, 2], [0, 2, 1], [2, 1, 0]]
-    """
-    left, result = list(range(n)), []
-    for i in range(n - 1, -1, -1):
-        place, k = divmod(k, math.factorial(i))
-        result.append(left.pop(place))
-    return result
+        shift/t (steps of the run so far), shift/regime (number of the values in force), shift/changed (whether they are others
+        than in the environment's last step), shift/<parameter>.
+        """
+        steps = np.repeat(self.counts["steps"][:, None], self._shape[1], 1)
+        known = {"shift/t": steps, "shift/regime": self._joined(self._regimes), "shift/changed": self.changed}
+        return known | {f"shift/{name}": value for name, value in self.values.items()}

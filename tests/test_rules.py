@@ -43,7 +43,6 @@ def recorded(folder: Path) -> Path:
     return folder
 
 
-
 # Text form ------------------------------------------------------------------------------------------------------------
 
 several = st.floats(1.5, 1e9)
@@ -262,7 +261,15 @@ def test_a_missing_length_is_filled_in_inside_a_rule():
 def test_controls_are_told_from_detectors(tmp_path):
     """Reports put control arms beside detectors; a schedule is neither."""
     control = {"random": True, "periodic": True, "oracle:at=5": True, "oracle": True, f"yoked:runs={recorded(tmp_path)}": True}
-    control |= {"cusum": False, "page_hinkley": False, "tracking_signal": False, "never": False, "0.9": False, "harmonic": False, "asymmetric": False}
+    control |= {
+        "cusum": False,
+        "page_hinkley": False,
+        "tracking_signal": False,
+        "never": False,
+        "0.9": False,
+        "harmonic": False,
+        "asymmetric": False,
+    }
     assert {spec: rules.is_control(parse(spec)) for spec in control} == control
 
 

@@ -93,11 +93,18 @@ def load(folder: Path) -> Study:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kind = AGENTS[content["agent_name"]]
         arms = tuple(Arm(**arm) for arm in content.pop("arms"))
-        settings = tuple(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}) for a in content.pop("agents"))
+        saved: list[dict[str, Any]] = content.pop("agents")
+        settings = tuple(make_settings(kind, a) for a in saved)
         content |= {name: tuple(content[name]) for name in ("env_ids", "seeds", "shifts")}
         return Study(folder, agents=settings, arms=arms, **content)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error
+
+
+def make_settings(kind: type[Agent], saved: dict[str, Any]) -> Agent:
+    """Settings out of JSON, which knows lists but no tuples."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
+    return kind(**values)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
