@@ -25,7 +25,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     },
     # Long windows: a landing pays off fifty steps after it begins, and windows of 16 steps teach only to hover.
     ("a2c", "LunarLander-v3"): {
-        "lr": 2e-3,
+        "lr": 3e-3,
         "lr_schedule": "linear",
         "n_envs": 8,
         "n_steps": 128,
