@@ -64,10 +64,10 @@ LUNAR_LANDER = (
     Parameter("failed_engine", "engine that does not fire: 0 none, 1 left, 2 main, 3 right", 0, 0, 3, (0, 3), whole=True),
 )
 ACROBOT = (
-    Parameter("link_mass_1", "mass of the inner link, kg", 1, 0.01, 100, (0.3, 3)),
-    Parameter("link_mass_2", "mass of the outer link, kg", 1, 0.01, 100, (0.3, 3)),
-    Parameter("link_length_1", "length of the inner link, m; its centre of mass is in the middle", 1, 0.01, 100, (0.3, 3)),
-    Parameter("link_length_2", "length of the outer link, m; its centre of mass is in the middle", 1, 0.01, 100, (0.3, 3)),
+    Parameter("link_mass_1", "mass of the inner link, kg; its moment of inertia stays", 1, 0.01, 100, (0.3, 3)),
+    Parameter("link_mass_2", "mass of the outer link, kg; its moment of inertia stays", 1, 0.01, 100, (0.3, 3)),
+    Parameter("link_length_1", "length of the inner link, m; its centre of mass stays in the middle", 1, 0.01, 100, (0.3, 3)),
+    Parameter("link_length_2", "length of the outer link, m; its centre of mass stays in the middle", 1, 0.01, 100, (0.3, 3)),
     Parameter("torque", "torque of the two outer actions, Nm; its sign swaps them", 1, -100, 100, (-2, 3)),
 )
 PENDULUM = (

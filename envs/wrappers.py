@@ -7,8 +7,8 @@
 Every reset and step tells the truth in `info`, as flat numbers: `shift/t` (environment steps of the run before this one),
 `shift/regime` (number of the values in force), `shift/changed` (whether they are others than in this environment's last step)
 and `shift/<parameter>`. After a reset they are those of the first step to come. The observation does not tell. The clock goes
-on over ends of episodes; only `reset(seed=…)` starts it anew, with the usual dynamics, and with the episode's randomness, the
-times of the shifts and their noise all drawn from that seed.
+on over ends of episodes; only `reset(seed=…)` starts it anew, with the profiles' first values, and with the episode's
+randomness, the times of the shifts and their noise all drawn from that seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
 
 from envs.parameters import parameters_of
 from envs.physics import CartPoleArrays, Dynamics, Each, with_physics
@@ -57,7 +56,6 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self._dynamics: Dynamics = Each([self.env])
         if touches(self.shifts, "obs"):
             self.observation_space = widened(env.observation_space, self.shifts)
-        self._usual = usual_dynamics(self.shifts, self._dynamics)
         self._shifter = self._start(None)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -92,8 +90,6 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self._shifter.count_update()
 
     def _start(self, seed: int | None) -> Shifter:
-        for name, values in self._usual.items():
-            self._dynamics.set(name, values)
         seed = any_seed() if seed is None else seed
         times = seed if self._shift_seed is None else self._shift_seed
         return Shifter(self.shifts, self._dynamics, self.env.action_space, [times], 1, self._n_envs, noise_seeds=[seed])
@@ -125,7 +121,6 @@ class VectorShiftWrapper(gym.vector.VectorWrapper):
         if touches(self.shifts, "obs"):
             self.single_observation_space = widened(env.single_observation_space, self.shifts)
             self.observation_space = batch_space(self.single_observation_space, env.num_envs)
-        self._usual = usual_dynamics(self.shifts, self._dynamics)
         self._shifter = self._start(None)
         self._over = np.zeros(env.num_envs, bool)
 
@@ -164,8 +159,6 @@ class VectorShiftWrapper(gym.vector.VectorWrapper):
         self._shifter.count_update()
 
     def _start(self, seed: int | None) -> Shifter:
-        for name, values in self._usual.items():
-            self._dynamics.set(name, values)
         seed = any_seed() if seed is None else seed
         times = seed if self._shift_seed is None else self._shift_seed
         return Shifter(self.shifts, self._dynamics, self.env.single_action_space, [times], self.env.num_envs, noise_seeds=[seed])
@@ -203,11 +196,6 @@ def check_together(shifts: Iterable[Shift], n_envs: int, shift_seed: int | None)
             raise ValueError(
                 f"random times of {shift.parameter} differ between {n_envs} environments: give all of them the same shift_seed"
             )
-
-
-def usual_dynamics(shifts: Iterable[Shift], dynamics: Dynamics) -> dict[str, NDArray[np.float64]]:
-    """The values that the shifting dynamics have before anything shifts."""
-    return {s.parameter: dynamics.get(s.parameter).copy() for s in shifts if is_dynamics(s.parameter)}
 
 
 def vector_dynamics(env: gym.vector.VectorEnv, needed: bool) -> Dynamics:

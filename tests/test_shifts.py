@@ -259,6 +259,18 @@ def test_a_shift_at_reset_takes_hold_in_each_environment_when_its_own_next_episo
     ]
 
 
+def test_an_episode_cut_by_the_time_limit_is_one_that_ended():
+    """Silent failure: only episodes that terminate are counted, or bring a shift at reset: none in CartPole once it is solved."""
+    batch = SerialBatch("TestLine-v0", (0,), 1, {"max_episode_steps": 2})
+    shifts = "reward_scale:values=1/2,at=1,apply=reset reward_offset:values=0/10,at=2,clock=episodes"
+    env = ShiftedBatch(batch, parse_all(shifts), (0,))
+    env.reset()
+    steps = [env.step(np.zeros((1, 1), np.int64)) for _ in range(8)]
+    assert [float(s.rewards[0, 0]) for s in steps] == [1, 1, 0, 2, 2, 0, 12, 12]
+    assert [bool(s.truncated[0, 0]) for s in steps] == [False, True, False, False, True, False, False, True]
+    assert not any(s.terminated.any() for s in steps)
+
+
 def test_a_shift_now_takes_hold_everywhere_at_once_and_ends_no_episode():
     """Silent failure: a change resets the environments, and the agent sees it in the episode's length."""
     rows = told(uneven("reward_scale:values=1/2,at=4"), 8)
