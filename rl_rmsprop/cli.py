@@ -380,12 +380,12 @@ def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: lis
     what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
     out.print(f"{what} → {study.folder}", soft_wrap=True)
     failures = display.follow(runner.run_batches(specs, min(workers, len(specs))), specs, out)
-    try:
-        announce(study, report.write_report(study))
-    except ValueError:  # no run has finished: the failures below say why
-        out.print("no run finished")
     for failure in failures:
         print(failure, file=sys.stderr)
+    try:
+        announce(study, report.write_report(study))
+    except ValueError:  # no run has finished: the failures above say why
+        out.print("no run finished")
     return SOME_FAILED if failures else 0
 
 

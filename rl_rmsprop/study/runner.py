@@ -14,7 +14,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -101,8 +101,9 @@ def work(spec: BatchSpec, pipe: Connection) -> None:
     except Exception as error:  # the study goes on without this batch, and says why
         pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
         folder = spec.run_folder(spec.seeds[0])
-        folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # a full disk may be the very reason
+            folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
+            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def return_freed_memory() -> None:
