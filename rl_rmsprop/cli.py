@@ -357,7 +357,8 @@ def console() -> Any:
     """Where tables and progress go; wide enough for a table when the output is not a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=120)
+    width = None if sys.stdout.isatty() else 120
+    return Console(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
 
 
 # train and compare ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -50,7 +49,8 @@ class Watch:
         rate = self.steps / (time.perf_counter() - self.started)
         if progress is None:
             return f"{rate:,.0f} steps/s"
-        said = f"{rate:,.0f} steps/s · {self.specs[event.batch].arm.rule}: return {progress.episode_return:.1f}"
+        earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
+        said = f"{rate:,.0f} steps/s · {self.specs[event.batch].arm.rule}: return {earned}"
         return said if math.isnan(progress.beta) else f"{said}, β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
 
 
@@ -86,11 +86,11 @@ def shower(watch: Watch, console: Console) -> Iterator:
         *([BarColumn(bar_width=30)] if console.width >= WIDE else []),
         TextColumn("{task.percentage:3.0f} %", table_column=Column(no_wrap=True, min_width=5)),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=watch.total)
-        yield lambda event: bar.update(task, completed=watch.steps, description=escape(watch.line(event)))
+        yield lambda event: bar.update(task, completed=watch.steps, description=watch.line(event))
 
 
 def arms_table(env_id: str, group: Sequence[ArmResults]) -> Table:
