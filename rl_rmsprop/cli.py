@@ -1,7 +1,8 @@
 """The command line `rl-rmsprop VERB`: reads the arguments, calls the package, turns errors into exit codes.
 
 Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed;
-130 interrupted. Everything heavier than the parser is imported by the verb that needs it, so that --help answers at once.
+130 interrupted, 143 terminated. Everything heavier than the parser is imported by the verb that needs it, so that --help
+answers at once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 import io
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -20,7 +22,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-BAD_INPUT, SOME_FAILED, IO_FAILED, INTERRUPTED = 2, 3, 74, 130
+BAD_INPUT, SOME_FAILED, IO_FAILED, INTERRUPTED, TERMINATED = 2, 3, 74, 130, 143
 
 # Verbs and their options ---------------------------------------------------------------------------------------------------
 
@@ -395,7 +397,8 @@ def console() -> Any:
     """Where tables and progress go; wide enough for a table when the output is not a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=120)
+    width = None if sys.stdout.isatty() else 120
+    return Console(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
 
 
 # train and compare ---------------------------------------------------------------------------------------------------------
@@ -410,6 +413,7 @@ def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: lis
     study = make_study(run, settings, env_ids, arms)
     prepare_folder(study.folder, run.overwrite)
     study.save()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # workers are ended on the way out
     workers = run.workers or runner.default_workers()
     specs = study.batches(workers)
     out = console()
@@ -417,12 +421,12 @@ def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: lis
     what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
     out.print(f"{what} → {study.folder}", soft_wrap=True)
     failures = display.follow(runner.run_batches(specs, min(workers, len(specs))), specs, out)
-    try:
-        announce(study, report.write_report(study))
-    except ValueError:  # no run has finished: the failures below say why
-        out.print("no run finished")
     for failure in failures:
         print(failure, file=sys.stderr)
+    try:
+        announce(study, report.write_report(study))
+    except ValueError:  # no run has finished: the failures above say why
+        out.print("no run finished")
     return SOME_FAILED if failures else 0
 
 

@@ -83,6 +83,38 @@ def cusum(stream: Sequence[float], k: float, h: float) -> list[Cusum]:
     return answers
 
 
+def ewma(stream: Sequence[float], gain: float) -> list[float]:
+    """|Z| of a moving average in its own standard deviations, without alarms."""
+    return [
+        abs(sum(gain * (1 - gain) ** j * x for j, x in enumerate(reversed(stream[: n + 1])))) / math.sqrt(gain / (2 - gain))
+        for n in range(len(stream))
+    ]
+
+
+def tracking_signal(stream: Sequence[float], gain: float) -> list[float]:
+    """Trigg and Leach (1967): |smoothed error| / smoothed |error|, the latter from the mean of |N(0, 1)|, without alarms."""
+    answers = []
+    for n in range(1, len(stream) + 1):
+        shares = [gain * (1 - gain) ** (n - 1 - j) for j in range(n)]
+        error = sum(w * x for w, x in zip(shares, stream, strict=False))
+        size = sum(w * abs(x) for w, x in zip(shares, stream, strict=False)) + (1 - gain) ** n * math.sqrt(2 / math.pi)
+        answers.append(abs(error) / size)
+    return answers
+
+
+def shiryaev_roberts(stream: Sequence[float], bets: Sequence[float]) -> list[float]:
+    """The mean over bets of the sum over all starts of the products of e-values since that start, without alarms."""
+    answers = []
+    for n in range(len(stream)):
+        factors = [[(1 + b * x) ** 2 / (1 + b * b) for x in stream[: n + 1]] for b in bets]
+        answers.append(sum(math.prod(f[start:]) for f in factors for start in range(n + 1)) / len(bets))
+    return answers
+
+
+EWMA_THRESHOLDS = {(0.05, 500): 2.615, (0.1, 500): 2.814, (0.25, 500): 2.998, (0.4, 500): 3.054, (1.0, 370.4): 3.0}
+"""(gain, mean updates between false alarms) → limit in standard deviations: Lucas and Saccucci (1990); gain 1 is Shewhart's."""
+
+
 CUSUM_THRESHOLDS = {
     (0.5, 1_000): 5.758,
     (0.5, 10_000): 8.055,
@@ -93,8 +125,12 @@ CUSUM_THRESHOLDS = {
 }
 """(k, mean updates between false alarms) → h, by Brook and Evans (1972) with 120 states, independent N(0, 1)."""
 
-CUSUM_DELAYS = {1: 11.9, 2: 4.5, 3: 2.9}
-"""Shift in standard deviations → mean updates until the alarm for k = 0.5, h = 5.758, by the same method."""
+CUSUM_DELAYS = {
+    1_000: {0.5: 47.9, 1.0: 11.9, 2.0: 4.5, 3.0: 2.9},
+    10_000: {0.5: 85.0, 1.0: 16.5, 2.0: 6.0, 3.0: 3.8},
+    50_000: {0.5: 117.0, 1.0: 19.7, 2.0: 7.1, 3.0: 4.4},
+}
+"""Mean updates between false alarms → shift in standard deviations → mean updates until the alarm for k = 0.5, same method."""
 
 
 def clocks(alarms: Sequence[bool]) -> list[int]:

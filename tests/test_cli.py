@@ -136,10 +136,11 @@ def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixtur
     from rl_rmsprop.schedules import SCHEDULES
     from rl_rmsprop.study.rule_curves import EXAMPLES
 
-    assert set(EXAMPLES) == {*SCHEDULES, *DETECTORS, *LAWS}
+    assert {*EXAMPLES, "yoked"} == {*SCHEDULES, *DETECTORS, *LAWS}
     assert main(["rules", "--updates", "200", "--out", str(tmp_path / "r.png")]) == 0
     out = capsys.readouterr().out
     assert all(example[:20] in out for example in EXAMPLES.values())
+    assert all(word in out for word in ("yoked:runs=FOLDER", "soft", "adwin, kswin, river_page_hinkley", "[river]"))
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -92,8 +92,11 @@ def test_replay_prints_detectors_and_rules_and_writes_them(
     with (shifted / "report" / "replay_detectors.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["detector"], row["signal"]) for row in rows} == {
-        ("cusum:burn_in=5", "surprise"), ("adwin", "surprise"), ("cusum:burn_in=5", "episode_return"), ("every 50 updates", "nothing"),
-    }  # fmt: skip
+        ("cusum:burn_in=5", "surprise"),
+        ("adwin", "surprise"),
+        ("cusum:burn_in=5", "episode_return"),
+        ("every 50 updates", "nothing"),
+    }
     assert {row["changes"] for row in rows} == {"2"}
     with (shifted / "report" / "replay_rules.csv").open() as file:
         assert {row["rule"] for row in csv.DictReader(file)} == {"0.9", "mixture"}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rl_rmsprop.study.statistics import area_under_curve, bootstrap, iqm
+from rl_rmsprop.study.statistics import area_under_curve, bootstrap, iqm, number
 
 runs = arrays(float, st.integers(1, 40), elements=st.floats(-1e3, 1e3))
 
@@ -29,6 +29,23 @@ def test_the_interval_agrees_with_scipys_percentile_bootstrap() -> None:
     width = theirs.high - theirs.low
     assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
+
+
+def test_a_missing_value_is_not_the_best_one() -> None:
+    """Sorting puts NaN on top, and the upper quarter is dropped: a run without a result would lower the mean unseen."""
+    assert np.isnan(iqm(np.array([1.0, 2.0, 3.0, np.nan])))
+    columns = iqm(np.array([[1.0, np.nan], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]))
+    assert columns[0] == 2.5
+    assert np.isnan(columns[1])
+
+
+def test_one_run_has_no_interval() -> None:
+    """`500.0 [500.0, 500.0]` from one run claims a certainty that nobody has."""
+    alone = bootstrap(np.array([500.0]), np.random.default_rng(0))
+    assert (alone.value, np.isnan(alone.low), np.isnan(alone.high)) == (500.0, True, True)
+    assert number(alone) == "500.0"
+    assert number(bootstrap(np.array([[1.0, np.nan]]), np.random.default_rng(0))._replace(value=np.float64("nan"))) == "–"
+    assert number(bootstrap(np.full(10, 500.0), np.random.default_rng(0)), sign=True) == "+500.0 [+500.0, +500.0]"
 
 
 def test_constant_samples_have_a_finite_interval() -> None:

@@ -173,6 +173,17 @@ def test_the_hparams_tab_averages_over_seeds_alone(tmp_path: Path) -> None:
     assert len(set(groups)) == 3
 
 
+def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> None:
+    """A full disk is a common reason, and then the reason cannot be written down either."""
+    (tmp_path / "file").write_text("no folder can be made below this")
+    agent = make_agent("a2c", "CartPole-v1", {})
+    (end,) = runner.run_batches(
+        [BatchSpec(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)], 1
+    )
+    assert end.error is not None
+    assert end.error.startswith("NotADirectoryError: ")
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_learns_something(name: str, tmp_path: Path) -> None:
     """A baseline that stands still makes every β look good."""

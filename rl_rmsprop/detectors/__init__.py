@@ -8,6 +8,7 @@ is saved with the optimizer and runs never mix. An alarm is raised when `statist
 Three kinds. *Sequential tests* work on standardised input, and their threshold is given as `arl`, the mean number of updates
 between false alarms on a stationary stream. *Controls* ignore the gradients. *Offline* detectors are river's.
 
+>>> import math, torch
 >>> detector = DETECTORS["cusum"](arl=1000)
 >>> state = detector.init(torch.arange(2))  # two runs
 >>> for t in range(300):
@@ -18,10 +19,6 @@ between false alarms on a stationary stream. *Controls* ignore the gradients. *O
 ...         print(t, verdict.alarm.tolist())
 284 [False, True]
 """
-
-import math
-
-import torch
 
 from rl_rmsprop import grammar
 from rl_rmsprop.detectors.base import Detector, State, Verdict

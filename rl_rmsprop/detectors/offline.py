@@ -27,7 +27,7 @@ class River(Detector):
 
     def settings(self, key: int = 0) -> dict[str, Any]:
         """River's keyword arguments for the run with this key."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses
+        return asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
 
     def init(self, keys: Tensor) -> State:
         try:
@@ -43,8 +43,8 @@ class River(Detector):
     def update(self, state: State, x: Tensor) -> Verdict:
         raised = []
         for stream, value in zip(state["streams"], x.flatten().tolist(), strict=True):
-            stream.update(value)  # type: ignore[attr-defined]
-            raised.append(stream.drift_detected)  # type: ignore[attr-defined]
+            stream.update(value)
+            raised.append(stream.drift_detected)
         alarm = torch.tensor(raised, device=x.device).reshape(x.shape)
         return Verdict({**state, "seen": state["seen"] + 1.0}, alarm, alarm.double())
 
@@ -104,5 +104,6 @@ class RiverPageHinkley(River):
     """Decay of the sums per update."""
 
     def settings(self, key: int = 0) -> dict[str, Any]:
-        named = super().settings(key)
-        return {**named, "threshold": named.pop("limit")}
+        given = super().settings(key)
+        limit = given.pop("limit")
+        return {**given, "threshold": limit}

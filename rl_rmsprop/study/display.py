@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.report import HEADER, table
@@ -17,6 +17,7 @@ from rl_rmsprop.study.results import ArmResults
 from rl_rmsprop.study.runner import Event
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
+WIDE = 110  # characters; on a narrower terminal the numbers need the bar's place
 
 
 class Watch:
@@ -48,9 +49,9 @@ class Watch:
         rate = self.steps / (time.perf_counter() - self.started)
         if progress is None:
             return f"{rate:,.0f} steps/s"
-        beta = "–" if math.isnan(progress.beta) else f"{progress.beta:.3f}"
-        name = self.specs[event.batch].arm.rule
-        return f"{rate:,.0f} steps/s · {name}: return {progress.episode_return:.1f}, β {beta}, alarms {progress.alarms:.0f}"
+        earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
+        said = f"{rate:,.0f} steps/s · {self.specs[event.batch].arm.rule}: return {earned}"
+        return said if math.isnan(progress.beta) else f"{said}, β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
 
 
 def follow(events: Iterable[Event], specs: Sequence[BatchSpec], console: Console) -> list[str]:
@@ -82,10 +83,10 @@ def shower(watch: Watch, console: Console) -> Iterator:
         yield plain
         return
     columns = (
-        BarColumn(bar_width=30),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        *([BarColumn(bar_width=30)] if console.width >= WIDE else []),
+        TextColumn("{task.percentage:3.0f} %", table_column=Column(no_wrap=True, min_width=5)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=watch.total)

@@ -14,7 +14,7 @@ from rich.table import Table
 import envs
 from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
 from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.statistics import bootstrap
+from rl_rmsprop.study.statistics import bootstrap, number
 
 
 def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
@@ -35,11 +35,11 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
     path = study.folder / "report" / "evaluation.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("env", "arm", "seed", "mean_return", "std_over_episodes"), *rows])
-    table = Table("env", "arm", "runs", "IQM of mean returns", "95 % interval", title=f"{episodes} episodes per run")
+    table = Table("env", "arm", "runs", "IQM of mean returns, 95 % interval", title=f"{episodes} episodes per run")
     for (env_id, rule), group in groupby(rows, key=lambda row: row[:2]):
         means = np.array([row[3] for row in group])
         interval = bootstrap(means, np.random.default_rng(0))
-        table.add_row(env_id, rule, str(len(means)), f"{interval.value:.1f}", f"[{interval.low:.1f}, {interval.high:.1f}]")
+        table.add_row(env_id, rule, str(len(means)), number(interval))
     console.print(table)
     console.print(f"every run: {path}", soft_wrap=True)
 

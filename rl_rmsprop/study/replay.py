@@ -176,12 +176,13 @@ def dummy(streams: Streams, every: float) -> Row:
 @torch.no_grad()
 def rule_rows(streams: Streams, parsed: Sequence[rules.Rule]) -> list[Score]:
     """The forecast score of every rule above the best fixed β of each run in hindsight."""
-    best = forecast.best_fixed(streams.squares).score
+    burn_in = min(100, len(streams.squares) // 4)
+    best = forecast.best_fixed(streams.squares, burn_in=burn_in).score
     rows = []
     for rule in parsed:
         heard = rule.listens_to if isinstance(rule, rules.Adaptive) else None
         x = None if heard in (None, "surprise") else heard_signal(streams, heard)
-        score = forecast.replay(streams.squares, rule, x=x, keys=streams.seeds).score.nanmean(0)  # [R]
+        score = forecast.replay(streams.squares, rule, x=x, burn_in=burn_in, keys=streams.seeds).score.nanmean(0)  # [R]
         above = score - best
         rows.append(Score(streams.env_id, streams.arm, rules.text(rule), float(above.mean()), float((above < 0).double().mean())))
     return rows

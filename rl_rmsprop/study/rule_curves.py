@@ -21,8 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_rmsprop import rules
-from rl_rmsprop.detectors import DETECTORS
+from rl_rmsprop.detectors import DETECTORS, OFFLINE
 from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.reactions import REACTIONS
+from rl_rmsprop.signals import SIGNALS
 
 EXAMPLES = {
     "constant": "0.99",
@@ -48,7 +50,7 @@ EXAMPLES = {
     "asymmetric": "asymmetric:rise=0.9,fall=0.999",
     "mixture": "mixture",
 }
-"""An example of every rule; a test holds this to the tables of rules."""
+"""An example of every rule but `yoked`, which needs a folder; a test holds this to the tables of rules."""
 
 PARAMETERS = 100
 MOST_UPDATES = 100_000
@@ -75,7 +77,16 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
         "The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99",
         soft_wrap=True,
     )
-    console.print("Detectors also take reaction=restart|drop|reset, schedule=…, signal=surprise|grad_norm|cosine", soft_wrap=True)
+    choices = f"reaction={'|'.join(REACTIONS)}, schedule=…, signal={'|'.join(SIGNALS)}"
+    console.print(f"Detectors also take {choices}", soft_wrap=True)
+    console.print(
+        "yoked:runs=FOLDER replays the alarms that another arm's runs recorded, each run those of the next seed", soft_wrap=True
+    )
+    console.print(
+        f"Only for replaying recorded signals (pip install 'rl-rmsprop[river]'): {', '.join(OFFLINE)}",
+        soft_wrap=True,
+        markup=False,
+    )
     draw(curves, out)
     console.print(f"curves: {out}", soft_wrap=True)
 

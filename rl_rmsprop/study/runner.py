@@ -10,8 +10,11 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import signal
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -39,7 +42,8 @@ def run_batches(specs: Sequence[BatchSpec], workers: int) -> Iterator[Event]:
                 index, spec = waiting.pop()
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=work, args=(spec, theirs), daemon=True)
-                process.start()
+                with interrupts_ignored():
+                    process.start()
                 theirs.close()
                 running[ours] = (index, process)
             for pipe in wait(list(running)):
@@ -54,6 +58,19 @@ def run_batches(specs: Sequence[BatchSpec], workers: int) -> Iterator[Event]:
     finally:
         for _, process in running.values():
             process.terminate()
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all of them: the one that started them ends them."""
+    if threading.current_thread() is not threading.main_thread():  # others may not touch signals, and get no Ctrl-C
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def receive(pipe: Connection, index: int, process: BaseProcess) -> Event:
@@ -79,11 +96,14 @@ def work(spec: BatchSpec, pipe: Connection) -> None:
     try:
         train_batch(spec, report)
         pipe.send(None)
+    except BrokenPipeError:
+        return  # the process that wanted the results has ended
     except Exception as error:  # the study goes on without this batch, and says why
         pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
         folder = spec.run_folder(spec.seeds[0])
-        folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # a full disk may be the very reason
+            folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
+            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def return_freed_memory() -> None:

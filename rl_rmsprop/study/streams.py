@@ -76,7 +76,7 @@ def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]]) -> Streams:
     loaded = []
     for _, path in files:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 loaded.append({name: arrays[name] for name in arrays.files})
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a whole file of signals ({error}): train this run again") from error
