@@ -45,6 +45,13 @@ from tests.benchmarks.detectors import average_run_length
 torch.set_num_threads(1)
 
 RECORDED = Path(tempfile.mkdtemp())
+
+
+def named(detector):
+    """A name for a case, the same in every process: without the folder."""
+    return str(detector).replace(str(RECORDED), "FOLDER")
+
+
 for seed, updates in ((0, [2, 3]), (3, [1, 40]), (4, [])):
     (RECORDED / f"seed_{seed:04d}").mkdir()
     np.savez(RECORDED / f"seed_{seed:04d}" / "signals.npz", alarm=np.isin(np.arange(1, 51), updates))
@@ -69,8 +76,8 @@ TABLE: list[Detector] = [
 ]
 """One table of variants × the contracts below: a new detector adds a row."""
 
-each_detector = pytest.mark.parametrize("detector", TABLE, ids=str)
-each_listener = pytest.mark.parametrize("detector", [d for d in TABLE if d.listens], ids=str)
+each_detector = pytest.mark.parametrize("detector", TABLE, ids=named)
+each_listener = pytest.mark.parametrize("detector", [d for d in TABLE if d.listens], ids=named)
 
 
 def replay(detector: Detector, stream: Tensor, keys: Tensor | None = None) -> list[Verdict]:
@@ -349,7 +356,7 @@ def test_ewma_threshold_agrees_with_the_published_one(gain, arl):
         TrackingSignal(arl=2000, gain=0.05, standardize=False),
         TrackingSignal(arl=500, gain=0.2, standardize=False),
     ],
-    ids=str,
+    ids=named,
 )
 def test_alarms_come_falsely_once_in_arl_updates(detector):
     """`arl` is what users set; its meaning is measured here, not its formula or its table."""
@@ -358,7 +365,7 @@ def test_alarms_come_falsely_once_in_arl_updates(detector):
 
 @pytest.mark.parametrize("kind", ["normal", "t3", "bounded"])
 def test_e_sr_never_alarms_oftener_than_promised(kind):
-    """The guarantee holds for every distribution of mean 0 and variance 1; a Gaussian e-value breaks it on t₃ by a factor of 3."""
+    """The guarantee holds for every distribution of mean 0 and variance 1; a Gaussian e-value breaks it threefold on t₃."""
     assert average_run_length(ShiryaevRoberts(arl=300, standardize=False), kind, updates=2000, runs=1000) >= 300
 
 
@@ -444,7 +451,7 @@ def test_a_constant_signal_is_no_shift():
 @pytest.mark.parametrize(
     ("detector", "expected"),
     [(Never(), []), (Periodic(every=4), [4, 8, 12]), (Periodic(every=1), list(range(1, 13))), (Oracle(at=(1, 5)), [1, 5])],
-    ids=str,
+    ids=named,
 )
 def test_controls_alarm_at_their_own_times(detector, expected):
     """An oracle one update late, or counting from 0, is a worse control than it claims to be."""
