@@ -99,12 +99,18 @@ def init(rule: Adaptive, keys: Tensor) -> State:
     """The state before the first update; `keys` (int64, [] or [R]) names the runs for random controls."""
     zero = torch.zeros(keys.shape, dtype=torch.float64, device=keys.device)
     own = {"clock": zero, "since": zero + torch.inf, "alarms": zero, "statistic": zero, "notified": zero}
-    return own | {f"detector.{k}": v for k, v in rule.detector.init(keys).items()}
+    return own | saved(rule.detector.init(keys))
+
+
+def saved(state: State) -> State:
+    """A detector's state among the rule's: the run is the first axis here, the last one there, where rows are contiguous."""
+    return {f"detector.{k}": v.movedim(-1, 0) if v.dim() > 1 else v for k, v in state.items()}
 
 
 def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
     """One update: the signal x [R] in, β [R] out. A run whose `notified` is 1 reacts as if the detector had alarmed."""
-    inner = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
+    own = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
+    inner = {k: v.movedim(0, -1) if v.dim() > 1 else v for k, v in own.items()}
     verdict = rule.detector.update(inner, x)
     alarm = verdict.alarm | (state["notified"] > 0)
     n = rule.reaction.clock(state["clock"] + 1, alarm)
@@ -117,7 +123,7 @@ def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
         "alarms": state["alarms"] + verdict.alarm,
         "statistic": verdict.statistic,
         "notified": torch.zeros_like(n),
-        **{f"detector.{k}": v for k, v in verdict.state.items()},
+        **saved(verdict.state),
     }
     return Decision(new, beta, alarm)
 

@@ -498,10 +498,10 @@ def test_observe_gives_the_norm_before_clipping_to_one_update():
     optimizer.observe(grad_norm=torch.tensor(40.0))
     train(optimizer, params, [[torch.tensor([0.3, 0.4, 0.0])]])
     first = math.log(40.0**2)
-    assert optimizer.param_groups[0]["rule_state"]["detector.m"].item() == pytest.approx(first)  # the mean of one
+    assert optimizer.param_groups[0]["rule_state"]["detector.level"][0].item() == pytest.approx(first)  # the mean of one
     train(optimizer, params, [[torch.tensor([0.3, 0.4, 0.0])]])
     second = math.log(0.25)
-    assert optimizer.param_groups[0]["rule_state"]["detector.m"].item() == pytest.approx((first + second) / 2)
+    assert optimizer.param_groups[0]["rule_state"]["detector.level"][0].item() == pytest.approx((first + second) / 2)
 
 
 def test_observe_takes_a_norm_for_each_run():
@@ -510,7 +510,7 @@ def test_observe_takes_a_norm_for_each_run():
     optimizer = AdaptiveRMSprop(params, alpha="cusum:signal=grad_norm", runs=2)
     optimizer.observe(grad_norm=torch.tensor([2.0, 5.0]))
     train(optimizer, params, gradients(1, [(2, 3)]))
-    assert optimizer.param_groups[0]["rule_state"]["detector.m"].tolist() == pytest.approx([math.log(4), math.log(25)])
+    assert optimizer.param_groups[0]["rule_state"]["detector.level"][:, 0].tolist() == pytest.approx([math.log(4), math.log(25)])
 
 
 @dataclass(frozen=True)

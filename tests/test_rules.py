@@ -445,11 +445,11 @@ def test_advance_leaves_the_state_it_was_given_as_it_was():
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_the_state_of_a_rule_holds_tensors_only_with_the_run_last(name, tmp_path):
-    """weights_only=True refuses anything else, at the end of a long run; skipped updates are undone along the last axis."""
+def test_the_state_of_a_rule_holds_tensors_only_with_the_run_first(name, tmp_path):
+    """weights_only=True refuses anything else, at the end of a long run; skipped updates are undone along the first axis."""
     rule = parse(f"yoked:runs={recorded(tmp_path)}" if name == "yoked" else name)
     for state in (rules.init(rule, torch.arange(3)), decisions(rule, 3, torch.arange(3))[-1].state):
-        assert all(isinstance(v, torch.Tensor) and v.shape[-1] == 3 for v in state.values())
+        assert all(isinstance(v, torch.Tensor) and v.shape[0] == 3 for v in state.values())
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -17,7 +17,7 @@ between false alarms on a stationary stream. *Controls* ignore the gradients. *O
 ...     state = verdict.state
 ...     if verdict.alarm.any():
 ...         print(t, verdict.alarm.tolist())
-284 [False, True]
+283 [False, True]
 """
 
 from rl_rmsprop import grammar
