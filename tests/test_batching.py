@@ -79,7 +79,7 @@ def trained(*args) -> dict[str, bytes]:
 LINEAR = "linear:start=0.5,end=0.99"
 ASYMMETRIC = "asymmetric:rise=0.9,fall=0.999"
 CUSUM = "cusum:arl=50000,max=0.99"
-SENSITIVE = "cusum:arl=3,burn_in=4,max=0.99"  # alarms every few updates
+SENSITIVE = "cusum:arl=1.5,burn_in=2,max=0.99"  # alarms every few updates
 
 ROWS = {
     # name: (environment, agent, rule, steps, evaluation episodes, settings)

@@ -88,7 +88,7 @@ def test_replay_prints_detectors_and_rules_and_writes_them(
     shifted, twin = studies
     options = ["--twins", str(twin), "--detectors", "cusum:burn_in=5", "adwin", "--betas", "0.9", "mixture", "--rate", "20"]
     assert main(["replay", str(shifted), *options]) == 0
-    assert "every 50 updates" in capsys.readouterr().out
+    assert "made as sensitive as 20 alarms per 1000 updates" in capsys.readouterr().out
     with (shifted / "report" / "replay_detectors.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["detector"], row["signal"]) for row in rows} == {

@@ -11,7 +11,7 @@ STEPS = np.array([100.0, 200.0, 300.0])
 
 def arm(rule: str, heights: list[float], baseline: bool = False) -> ArmResults:
     """An arm whose run with seed s earns heights[s] all the time; NaN is a run in which no episode ended."""
-    runs = tuple(Run(seed, table(height)) for seed, height in enumerate(heights))
+    runs = tuple(Run(seed, table(height), {}) for seed, height in enumerate(heights))
     return ArmResults("CartPole-v1", make_arm(rule, baseline), runs, ())
 
 
