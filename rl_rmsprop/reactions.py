@@ -78,7 +78,7 @@ class Soft(Reaction):
     low: float = 0.5
     """β at the threshold and above, in [0, 1)."""
     dead: float = 0.5
-    """Nearness up to which β is the schedule's, in [0, 1); tracking_signal with gain 0.1 is above 0.6 in 5 % of calm updates."""
+    """Nearness up to which β is the schedule's, in [0, 1); tracking_signal is above 0.64 in 5 % of calm updates."""
     recover: float = 100
     """Updates after an alarm until β follows the statistic alone again, > 0."""
 

@@ -38,7 +38,7 @@ from rl_rmsprop.detectors import (
     parse,
 )
 from rl_rmsprop.detectors.controls import hashed_uniform
-from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold
+from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold, tracking_threshold
 from tests import references
 from tests.benchmarks.detectors import average_run_length
 
@@ -215,7 +215,6 @@ def test_detectors_are_values(detector):
         (lambda: Ewma(gain=1.5), ["gain", "[0.02, 1]", "1.5"]),
         (lambda: Ewma(arl=1e10), ["arl", "1e9", "never"]),
         (lambda: TrackingSignal(gain=0.3), ["gain", "0.05, 0.1, 0.2", "0.3"]),
-        (lambda: TrackingSignal(arl=100), ["arl", "[300, 300000]", "100"]),
         (lambda: ShiryaevRoberts(arl=1), ["arl", "greater than 1", "1"]),
         (lambda: Oracle(at=()), ["at", "at least one update", "never"]),
         (lambda: PageHinkley(delta=-1.0), ["delta", "greater than 0", "-1.0"]),
@@ -324,7 +323,7 @@ def test_ewma_is_a_moving_average_in_its_own_standard_deviations(stream, gain):
 @given(streams, st.sampled_from(sorted(TRACKED)))
 def test_tracking_signal_is_the_smoothed_error_over_its_size(stream, gain):
     """With a size that starts at 0 the first statistic is 1, an alarm in every run."""
-    detector = TrackingSignal(arl=300_000, gain=gain, standardize=False)
+    detector = TrackingSignal(arl=1_000_000, gain=gain, standardize=False)
     got = replay(detector, torch.tensor(stream, dtype=torch.float64))
     expected = references.tracking_signal(stream, gain)
     until = next((t for t, x in enumerate(expected) if x > detector.threshold), len(expected))
@@ -355,12 +354,21 @@ def test_ewma_threshold_agrees_with_the_published_one(gain, arl):
         TrackingSignal(arl=1000, standardize=False),
         TrackingSignal(arl=2000, gain=0.05, standardize=False),
         TrackingSignal(arl=500, gain=0.2, standardize=False),
+        TrackingSignal(arl=50, standardize=False),
     ],
     ids=named,
 )
 def test_alarms_come_falsely_once_in_arl_updates(detector):
     """`arl` is what users set; its meaning is measured here, not its formula or its table."""
     assert average_run_length(detector, "normal", updates=3000, runs=2000) == pytest.approx(detector.arl, rel=0.10)
+
+
+def test_tracking_thresholds_grow_with_arl_and_stay_below_one():
+    """`replay` searches for the arl of a given rate: a step back or a limit of 1 is a detector that never alarms."""
+    for gain in TRACKED:
+        limits = [tracking_threshold(10 ** (e / 4), gain) for e in range(1, 41)]
+        assert limits == sorted(set(limits))
+        assert 0 < limits[0] < limits[-1] < 1
 
 
 @pytest.mark.parametrize("kind", ["normal", "t3", "bounded"])

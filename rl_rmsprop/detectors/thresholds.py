@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,18 +64,60 @@ def ewma_threshold(arl: float, gain: float) -> float:
 
 
 TRACKED: dict[float, dict[int, float]] = {
-    0.05: {300: 0.4582, 1000: 0.536, 3000: 0.593, 10_000: 0.6447, 30_000: 0.684, 100_000: 0.7202, 300_000: 0.7484},
-    0.1: {300: 0.6627, 1000: 0.7386, 3000: 0.7897, 10_000: 0.8327, 30_000: 0.8638, 100_000: 0.8898, 300_000: 0.9094},
-    0.2: {300: 0.8678, 1000: 0.9157, 3000: 0.9429, 10_000: 0.9626, 30_000: 0.9745, 100_000: 0.9829, 300_000: 0.9882},
+    0.05: {
+        1: 0.0,
+        10: 0.1481,
+        30: 0.2492,
+        100: 0.3676,
+        300: 0.4582,
+        1000: 0.536,
+        3000: 0.593,
+        10_000: 0.6447,
+        30_000: 0.684,
+        100_000: 0.7202,
+        300_000: 0.7484,
+        1_000_000: 0.7751,
+    },
+    0.1: {
+        1: 0.0,
+        10: 0.2786,
+        30: 0.4278,
+        100: 0.5681,
+        300: 0.6627,
+        1000: 0.7386,
+        3000: 0.7897,
+        10_000: 0.8327,
+        30_000: 0.8638,
+        100_000: 0.8898,
+        300_000: 0.9094,
+        1_000_000: 0.9256,
+    },
+    0.2: {
+        1: 0.0,
+        10: 0.4933,
+        30: 0.6708,
+        100: 0.7977,
+        300: 0.8678,
+        1000: 0.9157,
+        3000: 0.9429,
+        10_000: 0.9626,
+        30_000: 0.9745,
+        100_000: 0.9829,
+        300_000: 0.9882,
+        1_000_000: 0.9921,
+    },
 }
 """Gain → mean updates between false alarms → limit of the tracking signal, from `python -m tests.tracking_table`."""
 
 
 def tracking_threshold(arl: float, gain: float) -> float:
-    """The limit of a tracking signal, between the entries of the table linearly in ln arl.
+    """The limit c of a tracking signal: ln(1 − c) between the entries of the table, and beyond, linearly in ln arl.
 
-    >>> tracking_threshold(1000, 0.1)
+    >>> round(tracking_threshold(1000, 0.1), 4)
     0.7386
     """
-    table = TRACKED[gain]
-    return float(np.interp(math.log(arl), [math.log(a) for a in table], list(table.values())))
+    arls = list(TRACKED[gain])
+    right = min(bisect.bisect_left(arls, arl), len(arls) - 1)
+    (a, c), (b, d) = ((x, TRACKED[gain][x]) for x in arls[right - 1 : right + 1])
+    share = math.log(arl / a) / math.log(b / a)
+    return 1 - (1 - c) ** (1 - share) * (1 - d) ** share
