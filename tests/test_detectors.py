@@ -38,9 +38,10 @@ from rl_rmsprop.detectors import (
     parse,
 )
 from rl_rmsprop.detectors.controls import hashed_uniform
+from rl_rmsprop.detectors.standardizer import Standardizer
 from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold, tracking_threshold
 from tests import references
-from tests.benchmarks.detectors import average_run_length
+from tests.benchmarks.detectors import average_run_length, stream
 
 torch.set_num_threads(1)
 
@@ -415,6 +416,18 @@ def test_units_do_not_matter(scale):
 def test_false_alarms_are_within_a_factor_of_two_of_nominal(kind):
     """A raw CUSUM of this arl alarms every 70 updates at φ = 0.5, and signals of training are correlated, heavy and drifting."""
     assert 1000 / 2 < average_run_length(Cusum(arl=1000), kind, updates=5000, runs=200) < 2 * 1000
+
+
+def test_a_slow_drift_is_followed():
+    """A running mean lags half a standard deviation behind it, as much as the allowance of the test."""
+    standardizer, residuals = Standardizer(memory=1000.0), []
+    level = standardizer.init(torch.zeros(20, dtype=torch.float64))
+    for t, x in enumerate(itertools.islice(stream("trend 2000", runs=20), 4000)):
+        level, e = standardizer(level, x, torch.full_like(x, t + 1.0))
+        residuals.append(e)
+    late = torch.stack(residuals[2000:])
+    assert abs(late.mean().item()) < 0.15
+    assert late.std().item() == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_single_spike_is_not_a_shift():

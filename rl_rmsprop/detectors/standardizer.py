@@ -11,8 +11,8 @@ CLIP = 3.0
 """Residuals are cut at this many standard deviations."""
 FIRST = 10.0
 """Observations that are not cut, because the scale is not known before."""
-BIAS = 3.0
-"""An autocorrelation estimated from n observations is too small by about (1 + 4φ)/n (Kendall 1954): 3/n at φ = 0.5."""
+BIAS = 2.0
+"""An autocorrelation estimated from n observations is too small by about (1 + 4φ)/n (Kendall 1954), and a rate is about 2/n."""
 MOST = 0.97
 """The largest autocorrelation that is removed."""
 TINY = 1e-30  # keeps quotients of a constant stream finite
@@ -25,13 +25,13 @@ class Standardizer:
         p = m + d + φz                      the prediction: level, drift, and φ times the last deviation
         e = clip((x − p)/s, ±3)             what the tests take
         x̃ = p + s·e,  z = x̃ − m − d         the observation as far as it is believed, and its deviation
-        m ← mean of x̃,  d ← mean of x̃ − m,  φ ← mean of z z₋₁ / mean of z² + 3/n,  s² ← mean of (x̃ − p)²
+        m ← mean of x̃,  d ← mean of x̃ − m,  φ ← mean of z z₋₁ / mean of z² + 2·rate,  s² ← mean of (x̃ − p)²
 
-    All means are over all observations at first and forget at the rate 1/`memory` later. Why each part is there:
+    All means move by rate = 2/(n + 1) at the n-th observation, so that the i-th weighs in proportion to i, and by 1/`memory`
+    from n = 2·`memory` on. Why each part is there:
 
-    - *Every prediction is made before the observation is learned*, so that the error of m, d, φ and s is part of e. While the
-      means are over all observations, residuals of a stream of independent Gaussian noise stay independent although its mean
-      is unknown (Hawkins 1987, the self-starting CUSUM).
+    - *Every prediction is made before the observation is learned*, so that the error of m, d, φ and s is part of e, as in the
+      self-starting CUSUM (Hawkins 1987), and no observation explains itself.
     - *Clipping* keeps one spike from moving the level, and bounds what it adds to a test. s is the scale of the clipped
       residual, so that heavy tails leave e with unit variance.
     - φ removes the correlation of a first-order autoregression, on which a raw test alarms constantly.
@@ -42,7 +42,7 @@ class Standardizer:
     """
 
     memory: float
-    """Updates over which means are taken, once so many have been seen."""
+    """Updates over which means are taken, once twice as many have been seen."""
 
     def init(self, like: Tensor) -> Tensor:
         """The state before the first observation: six rows [6, R]."""
@@ -51,7 +51,7 @@ class Standardizer:
     def __call__(self, level: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """One observation x [R], the `seen`-th (≥ 1): new state [6, R] and residual e [R]."""
         m, d, product, square, noise, last = level.unbind(0)
-        rate = seen.clamp(max=self.memory).reciprocal_()
+        rate = (seen + 1.0).clamp_(max=2 * self.memory).reciprocal_().mul_(2.0)
         m = torch.where(seen > 1.0, m, x)  # the first observation is the first level
         phi = (product / (square + TINY)).add_(rate, alpha=BIAS).clamp_(0.0, MOST)
         expected = phi.mul_(last)
