@@ -5,7 +5,7 @@
 `arl` is the mean number of updates from the end of the burn-in to a false alarm on a stationary stream. Exactly so where e is
 independent N(0, 1) noise (`standardize=false` on such a stream). With the standardizer (the default), measured within a factor
 of two on independent noise with Gaussian and heavy tails (t₃), first-order autoregressions up to φ = 0.9, and drifts of up to
-one standard deviation in 2000 updates; at arl = 50000 they come twice as often on skewed noise (Gumbel). The price: a shift of
+one standard deviation in 2000 updates; on skewed noise (Gumbel) twice too often at arl = 50000. The price: a shift of
 half a standard deviation is found three times as late as with known parameters, one of 2 by a tenth. All of this is measured by
 `python -m tests.benchmarks.detectors`. A drift much faster than that is a shift, and is alarmed.
 """
