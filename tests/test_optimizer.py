@@ -500,8 +500,8 @@ def test_observe_gives_the_norm_before_clipping_to_one_update():
     first = math.log(40.0**2)
     assert optimizer.param_groups[0]["rule_state"]["detector.level"][0].item() == pytest.approx(first)  # the mean of one
     train(optimizer, params, [[torch.tensor([0.3, 0.4, 0.0])]])
-    second = math.log(0.25)
-    assert optimizer.param_groups[0]["rule_state"]["detector.level"][0].item() == pytest.approx((first + second) / 2)
+    second = math.log(0.25)  # which weighs twice as much as the first
+    assert optimizer.param_groups[0]["rule_state"]["detector.level"][0].item() == pytest.approx((first + 2 * second) / 3)
 
 
 def test_observe_takes_a_norm_for_each_run():
