@@ -80,6 +80,13 @@ def test_bad_input_is_one_line_exit_2_and_nothing_created(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_disk_that_refuses_is_exit_74_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A full or read-only disk is nobody's typing error."""
+    (tmp_path / "r.png").mkdir()
+    assert main(["rules", "0.9", "--updates", "20", "--out", str(tmp_path / "r.png")]) == 74
+    assert capsys.readouterr().err.startswith("error: Is a directory: ")
+
+
 @pytest.mark.parametrize("out", ["note", "note/below"])
 def test_a_file_is_not_taken_for_a_folder(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The remedy is another --out, not a look at the disk."""
