@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,20 @@ def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["envs"]) == 0
     out = capsys.readouterr().out
     assert all(env_id in out for _, env_id in PRESETS)
+
+
+def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:
+    """A second viewer on the first one's port would show the first one's study."""
+    from rl_rmsprop.study.viewer import free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = free_port(port)
+        assert other > port
+        with socket.socket() as mine:
+            mine.bind(("127.0.0.1", other))  # it is free indeed
 
 
 def test_tensorboard_listens_on_this_machine_only() -> None:

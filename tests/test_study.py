@@ -46,6 +46,15 @@ def test_every_run_has_its_files_and_a_final_evaluation(study: Path) -> None:
         assert list(folder.glob("events.out.tfevents.*"))
 
 
+def test_the_rate_counts_the_steps_of_all_runs_of_the_batch(study: Path) -> None:
+    """The rate of one run of three would make batches look useless."""
+    folders = [study / "CartPole-v1" / "0.9" / f"seed_{seed:04d}" for seed in range(3)]
+    steps = sum(read_table(folder / "metrics.csv")["step"] for folder in folders)
+    timing = read_table(folders[0] / "timing.csv")
+    np.testing.assert_allclose(timing["time/steps_per_second"] * timing["time/seconds"], steps, rtol=1e-9)
+    assert (np.diff(timing["time/seconds"]) > 0).all()
+
+
 def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
     """Curves and numbers that disagree would both be doubted."""
     folder = study / "CartPole-v1" / "0.9" / "seed_0001"
@@ -164,6 +173,8 @@ def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
     assert {key: group[key] for key in ("lr", "alpha", "eps", "bias_correction")} == {
         "lr": 0.125, "alpha": 0.5, "eps": 0.25, "bias_correction": False,
     }  # fmt: skip
+    corrected = make_optimizer(make_arm("0.5", bias_correction=True), theta, lr=0.125, updates=10, seeds=(0, 1))
+    assert corrected.param_groups[0]["bias_correction"] is True
     baseline = make_optimizer(make_arm("adam", baseline=True, eps=0.25), theta, lr=0.125, updates=10, seeds=(0, 1))
     assert isinstance(baseline, torch.optim.Adam)
     assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
@@ -223,6 +234,15 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
+
+
+def test_no_more_batches_run_at_once_than_there_are_workers(tmp_path: Path) -> None:
+    """Forty arms started together would need the memory of forty."""
+    agent = make_agent("a2c", "CartPole-v1", {})
+    specs = [BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
+    order = [event.batch for event in runner.run_batches(specs, 1)]
+    assert order == sorted(order)
+    assert len(order) == 2 * (47 + 1)  # ⌈6000 / 128⌉ logging steps and an end each
 
 
 def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> None:
