@@ -56,7 +56,7 @@ def test_a_baseline_is_no_fixed_beta() -> None:
 
 def test_curves_of_runs_that_begin_at_different_steps_meet_where_all_have_values() -> None:
     """Beyond its own ends a run would be drawn with a value it never had."""
-    early, late = Run(0, table(1.0)), Run(1, table(3.0))
+    early, late = Run(0, table(1.0), {}), Run(1, table(3.0), {})
     late.metrics["rollout/ep_rew_mean"][0] = np.nan
     curve = ArmResults("CartPole-v1", make_arm("0.9"), (early, late), ()).curve("rollout/ep_rew_mean")
     assert curve is not None
