@@ -34,6 +34,7 @@ BAD = {
     "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number written in digits, got '1.5'",
     "train --env CartPole-v1 --lr fast": "--lr must be a number such as 0.001, got 'fast'",
     "train --env CartPole-v1 --hidden 64 big": "--hidden must be whole numbers such as 64 64, got '64 big'",
+    "train --env CartPole-v1 --observation-scale 1 2": "one number a sensor, 4, got 2",
     "train --env CartPole-v1 --observation-scale wide": "--observation-scale must be numbers such as 1 0.5, got 'wide'",
     "train --env CartPole-v1 --hidden 99999999999": "hidden must be layer widths from 1 to 16384",
     "train --env CartPole-v1 --n-envs 1000000000": "at most 10000000, the steps of one update",
