@@ -30,10 +30,15 @@ class A2C(Settings):
     def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
         """One update of all runs; returns what the networks said of the rollout before it."""
         seen = evaluate(policy, rollout, self, self.gae_lambda)
-        advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
-        loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
-        descend(loss)
+        descend(loss(seen, self))
         return seen
+
+
+def loss(seen: Evaluation, settings: Settings) -> Tensor:
+    """What an update descends, of each run [R]: the formula above."""
+    advantage = normalized(seen.advantage, seen.valid) if settings.normalize_advantage else seen.advantage
+    bonus = settings.ent_coef * mean(seen.entropy, seen.valid)
+    return policy_loss(seen, advantage) + settings.vf_coef * value_loss(seen) - bonus
 
 
 def policy_loss(seen: Evaluation, advantage: Tensor) -> Tensor:

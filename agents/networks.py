@@ -116,11 +116,7 @@ class ActorCritic:
         observation_scale: Sequence[float] = (),
     ) -> None:
         """`observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length."""
-        if observation_scale and len(observation_scale) != observation_size:
-            raise ValueError(
-                f"observation_scale must have one number a sensor, {observation_size}, got {len(observation_scale)}: "
-                "give all of them, or none"
-            )
+        check_scale(observation_scale, observation_size)
         self._gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
         gains = [2**0.5] * len(hidden)
         self.actor = MLP([observation_size, *hidden, actions], [*gains, 0.01], generators)
@@ -150,3 +146,12 @@ class ActorCritic:
 
     def _scaled(self, observations: Tensor) -> Tensor:
         return observations if self._gain is None else observations * self._gain
+
+
+def check_scale(observation_scale: Sequence[float], observation_size: int) -> None:
+    """ValueError unless there is one number a sensor, or none at all."""
+    if observation_scale and len(observation_scale) != observation_size:
+        raise ValueError(
+            f"observation_scale must have one number a sensor, {observation_size}, got {len(observation_scale)}: "
+            "give all of them, or none"
+        )

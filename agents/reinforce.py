@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.a2c import policy_loss, value_loss
-from agents.learning import Descend, Evaluation, evaluate, mean, normalized
+from agents.a2c import loss
+from agents.learning import Descend, Evaluation, evaluate
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 from agents.settings import Settings
@@ -29,7 +29,5 @@ class Reinforce(Settings):
     def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
         """One update of all runs; returns what the networks said of the rollout before it."""
         seen = evaluate(policy, rollout, self, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-        advantage = normalized(seen.advantage, seen.valid) if self.normalize_advantage else seen.advantage
-        loss = policy_loss(seen, advantage) + self.vf_coef * value_loss(seen) - self.ent_coef * mean(seen.entropy, seen.valid)
-        descend(loss)
+        descend(loss(seen, self))
         return seen

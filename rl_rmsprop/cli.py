@@ -215,14 +215,14 @@ class Rules:
 class Replay:
     """Run detectors and β rules over the signals that a study recorded (--record-signals), without training."""
 
-    dir: Annotated[Path, tyro.conf.Positional]
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder."""
-    twins: Path | None = None
-    """The same study without --shift; default: the updates before the first change."""
-    detectors: tuple[str, ...] = ()
-    """Detectors, such as cusum ewma adwin (default: each of this package's)."""
-    betas: tuple[str, ...] = ()
-    """β rules whose forecasts of g² are scored (default: one of each kind)."""
+    twins: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the updates before the first change)")] = None
+    """The same study without --shift."""
+    detectors: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="(default: this package's)")] = ()
+    """Detectors, such as cusum ewma adwin."""
+    betas: Annotated[tuple[str, ...], arg(metavar="RULE [RULE ...]", help_behavior_hint="(default: one of each kind)")] = ()
+    """β rules whose forecasts of g² are scored."""
     signal: str = "surprise"
     """What the detectors listen to: surprise, grad_norm or cosine, of all parameters or with _actor, _critic; episode_return."""
     rate: float = 1.0
@@ -242,8 +242,8 @@ class Replay:
 class Envs:
     """List the environments, or what can shift in one: parameters with their usual value and tested range, and profiles."""
 
-    env: Annotated[str, tyro.conf.Positional] = ""
-    """Gymnasium id."""
+    env: Annotated[str, Positional, arg(metavar="[ID]", help_behavior_hint="")] = ""
+    """Gymnasium id of the environment to look into."""
 
     def __call__(self) -> int:
         from rl_rmsprop.study import environments
@@ -340,7 +340,12 @@ def complaint(verb: type[Any], rest: Sequence[str], said: str) -> str:
     return re.sub(r"^(?:Value error|Invalid choice|Missing argument|Unrecognized options) (?=\S)", "", text).rstrip(".")
 
 
-KINDS = {"tuple[int": "whole numbers such as 64 64", "int": "a whole number written in digits", "float": "a number such as 0.001"}
+KINDS = {
+    "tuple[float": "numbers such as 1 0.5",
+    "tuple[int": "whole numbers such as 64 64",
+    "float": "a number such as 0.001",
+    "int": "a whole number written in digits",
+}
 """Part of an option's type → what its value must be."""
 
 

@@ -14,7 +14,6 @@ import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import google_crc32c  # TensorBoard's own checksum is pure Python and a hundred times slower
 import numpy as np
@@ -169,8 +168,3 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
 def logging_steps(updates: int) -> int:
     """Updates from one logging step to the next, so that there are at most POINTS."""
     return max(1, math.ceil(updates / POINTS))
-
-
-def floats(values: Mapping[str, Any], run: int) -> dict[str, float]:
-    """One run's numbers out of tensors [R]."""
-    return {key: float(value[run]) for key, value in values.items()}

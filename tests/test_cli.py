@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ BAD = {
     "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number written in digits, got '1.5'",
     "train --env CartPole-v1 --lr fast": "--lr must be a number such as 0.001, got 'fast'",
     "train --env CartPole-v1 --hidden 64 big": "--hidden must be whole numbers such as 64 64, got '64 big'",
+    "train --env CartPole-v1 --observation-scale 1 2": "one number a sensor, 4, got 2",
+    "train --env CartPole-v1 --observation-scale wide": "--observation-scale must be numbers such as 1 0.5, got 'wide'",
     "train --env CartPole-v1 --hidden 99999999999": "hidden must be layer widths from 1 to 16384",
     "train --env CartPole-v1 --n-envs 1000000000": "at most 10000000, the steps of one update",
     "train --env CartPole-v1 --seeds 0-9999,10000-19999": "at most 10000 seeds",
@@ -78,6 +81,13 @@ def test_bad_input_is_one_line_exit_2_and_nothing_created(
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_refuses_is_exit_74_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A full or read-only disk is nobody's typing error."""
+    (tmp_path / "r.png").mkdir()
+    assert main(["rules", "0.9", "--updates", "20", "--out", str(tmp_path / "r.png")]) == 74
+    assert capsys.readouterr().err.startswith("error: Is a directory: ")
 
 
 @pytest.mark.parametrize("out", ["note", "note/below"])
@@ -156,6 +166,20 @@ def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["envs"]) == 0
     out = capsys.readouterr().out
     assert all(env_id in out for _, env_id in PRESETS)
+
+
+def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:
+    """A second viewer on the first one's port would show the first one's study."""
+    from rl_rmsprop.study.viewer import free_port
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = free_port(port)
+        assert other > port
+        with socket.socket() as mine:
+            mine.bind(("127.0.0.1", other))  # it is free indeed
 
 
 def test_tensorboard_listens_on_this_machine_only() -> None:

@@ -48,6 +48,22 @@ def test_a_detector_is_held_against_the_best_fixed_beta_not_the_runner_up() -> N
     assert "against the best fixed β, 0.99, that is +2.0 [+2.0, +2.0]" in finding("CartPole-v1", arms)
 
 
+def test_a_baseline_is_no_fixed_beta() -> None:
+    """Beating Adam says nothing about whether β should change."""
+    arms = [arm("0.9", [1.0] * 6), arm("adam", [2.0] * 6, baseline=True), arm("cusum", [3.0] * 6)]
+    assert "against the best fixed β, 0.9, that is +2.0" in finding("CartPole-v1", arms)
+
+
+def test_curves_of_runs_that_begin_at_different_steps_meet_where_all_have_values() -> None:
+    """Beyond its own ends a run would be drawn with a value it never had."""
+    early, late = Run(0, table(1.0), {}), Run(1, table(3.0), {})
+    late.metrics["rollout/ep_rew_mean"][0] = np.nan
+    curve = ArmResults("CartPole-v1", make_arm("0.9"), (early, late), ()).curve("rollout/ep_rew_mean")
+    assert curve is not None
+    assert (curve[0][0], curve[0][-1]) == (200.0, 300.0)
+    assert (curve[1].value == 2.0).all()
+
+
 def test_arms_in_which_no_episode_ended_are_not_ranked() -> None:
     """`0.9 earned most, nan` was the first arm, not the best."""
     silent = [float("nan")] * 6

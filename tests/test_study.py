@@ -6,14 +6,15 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
 from rl_rmsprop.study import report, runner, spec
-from rl_rmsprop.study.batch import BatchSpec, hparams_group, train_batch
-from rl_rmsprop.study.optimizers import BASELINES, make_arm
-from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, hparams_group, train_batch
+from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
+from rl_rmsprop.study.presets import PRESETS, make_agent
 from rl_rmsprop.telemetry import read_table
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
@@ -45,6 +46,15 @@ def test_every_run_has_its_files_and_a_final_evaluation(study: Path) -> None:
         assert list(folder.glob("events.out.tfevents.*"))
 
 
+def test_the_rate_counts_the_steps_of_all_runs_of_the_batch(study: Path) -> None:
+    """The rate of one run of three would make batches look useless."""
+    folders = [study / "CartPole-v1" / "0.9" / f"seed_{seed:04d}" for seed in range(3)]
+    steps = sum(read_table(folder / "metrics.csv")["step"] for folder in folders)
+    timing = read_table(folders[0] / "timing.csv")
+    np.testing.assert_allclose(timing["time/steps_per_second"] * timing["time/seconds"], steps, rtol=1e-9)
+    assert (np.diff(timing["time/seconds"]) > 0).all()
+
+
 def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
     """Curves and numbers that disagree would both be doubted."""
     folder = study / "CartPole-v1" / "0.9" / "seed_0001"
@@ -59,6 +69,22 @@ def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
         assert [p.step for p in points] == metrics["step"][known].astype(int).tolist(), tag
         np.testing.assert_allclose([p.value for p in points], metrics[tag][known], rtol=1e-6)
     assert {"hist/log10_E", "hist/log10_effective_lr"} <= set(events.Tags()["histograms"])
+
+
+def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: Path) -> None:
+    """An alarm lasts a few updates and falls between two rows: only the smallest β shows it."""
+    agent = make_agent("a2c", "CartPole-v1", {"n_envs": 1, "n_steps": 1, "hidden": (4,)})
+    arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.999"}  # 1000 updates, a row every 4
+    rows = {}
+    for name, text in arms.items():
+        batch = BatchSpec(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 1000, 1)
+        train_batch(batch, lambda progress: None)
+        rows[name] = read_table(batch.run_folder(1) / "metrics.csv")
+    assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(250, 0.1))
+    assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(250, 0.9))
+    # On the line β_n = (n − 1)/1000: a row at update n has seen β from n − 3 to n.
+    assert rows["line"]["optim/beta_max"] == pytest.approx(np.arange(3, 1000, 4) / 1000)
+    assert rows["line"]["optim/beta_min"] == pytest.approx(np.arange(0, 1000, 4) / 1000)
 
 
 def test_a_baseline_logs_no_beta(study: Path) -> None:
@@ -107,6 +133,15 @@ def test_evaluate_gives_the_final_evaluation_again(study: Path, capsys: pytest.C
         evaluated[env_and_rule[0].split(",", 1)[1].strip('"'), int(seed)] = float(mean)
     metrics = read_table(study / "CartPole-v1" / "0.9" / "seed_0002" / "metrics.csv")
     assert evaluated["0.9", 2] == metrics["eval/mean_reward"][-1]
+    greedy = (study / "report" / "evaluation.csv").read_text()
+    assert main(["evaluate", str(study), "--episodes", "4", "--stochastic"]) == 0
+    assert (study / "report" / "evaluation.csv").read_text() != greedy
+
+
+def test_policies_are_evaluated_in_episodes_that_they_were_not_trained_in() -> None:
+    """The same starts again would measure memory."""
+    seeds = range(100)
+    assert len({evaluation_seed(seed) for seed in seeds} | set(seeds)) == 200
 
 
 def test_a_second_study_in_the_same_folder_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +150,53 @@ def test_a_second_study_in_the_same_folder_is_refused(study: Path, capsys: pytes
     assert main(["train", "--env", "CartPole-v1", "--out", str(study), *TINY]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert sorted(study.rglob("*")) == before
+
+
+def test_what_was_typed_reaches_the_run_and_overwriting_leaves_nothing_behind(tmp_path: Path) -> None:
+    """An option that is lost on the way makes a table of something else than what its title says."""
+    line = f"--env CartPole-v1 --seeds 4 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}".split()
+    assert main(["train", *line, "--beta", "0.9"]) == 0
+    typed = ["--beta", "0.5", "--no-bias-correction", "--eps", "0.25", "--lr", "0.125", "--hidden", "3", "5", "--overwrite"]
+    assert main(["train", *line, *typed]) == 0
+    assert sorted(path.name for path in (tmp_path / "x" / "CartPole-v1").iterdir()) == ["0.5"]
+    config = json.loads((tmp_path / "x" / "CartPole-v1" / "0.5" / "seed_0004" / "config.json").read_text())
+    assert (config["arm"]["bias_correction"], config["arm"]["eps"]) == (False, 0.25)
+    assert (config["settings"]["lr"], config["settings"]["hidden"]) == (0.125, [3, 5])
+    assert config["settings"]["vf_coef"] == PRESETS["a2c", "CartPole-v1"]["vf_coef"]
+
+
+def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
+    """The run's config would say one thing, and the optimizer do another."""
+    theta = [torch.nn.Parameter(torch.zeros(2, 3))]
+    arm = make_arm("0.5", eps=0.25, bias_correction=False)
+    group = make_optimizer(arm, theta, lr=0.125, updates=10, seeds=(0, 1)).param_groups[0]
+    assert {key: group[key] for key in ("lr", "alpha", "eps", "bias_correction")} == {
+        "lr": 0.125, "alpha": 0.5, "eps": 0.25, "bias_correction": False,
+    }  # fmt: skip
+    corrected = make_optimizer(make_arm("0.5", bias_correction=True), theta, lr=0.125, updates=10, seeds=(0, 1))
+    assert corrected.param_groups[0]["bias_correction"] is True
+    baseline = make_optimizer(make_arm("adam", baseline=True, eps=0.25), theta, lr=0.125, updates=10, seeds=(0, 1))
+    assert isinstance(baseline, torch.optim.Adam)
+    assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
+
+
+def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that runs overnight reads the exit code, not the table."""
+    monkeypatch.setattr(runner, "run_batches", fail_second)
+    line = f"compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}"
+    assert main(line.split()) == 3
+    said = capsys.readouterr()
+    assert said.err == "failed: CartPole-v1 · 0.99 · seeds 0: the lights went out\n"
+    assert "CartPole-v1: 0.9 earned" in said.out
+
+
+def fail_second(specs, workers):  # type: ignore[no-untyped-def]
+    """In place of the runner: trains the first batch here, and loses the second."""
+    train_batch(specs[0], lambda progress: None)
+    yield runner.Event(0)
+    yield runner.Event(1, error="the lights went out")
 
 
 class Broken(gym.Env):  # type: ignore[type-arg]
@@ -152,6 +234,15 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
+
+
+def test_no_more_batches_run_at_once_than_there_are_workers(tmp_path: Path) -> None:
+    """Forty arms started together would need the memory of forty."""
+    agent = make_agent("a2c", "CartPole-v1", {})
+    specs = [BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
+    order = [event.batch for event in runner.run_batches(specs, 1)]
+    assert order == sorted(order)
+    assert len(order) == 2 * (47 + 1)  # ⌈6000 / 128⌉ logging steps and an end each
 
 
 def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> None:

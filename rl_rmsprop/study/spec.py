@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import envs
+from agents.networks import check_scale
 from envs.shifts import parse_all
 from rl_rmsprop.study.batch import BatchSpec, write_json
 from rl_rmsprop.study.optimizers import Arm
@@ -54,8 +55,12 @@ class Study:
         for name in ("steps", "eval_episodes"):
             if not 1 <= getattr(self, name) <= 10**12:
                 raise ValueError(f"{name} must be from 1 to 10¹², got {getattr(self, name)}")
-        for env_id in self.env_ids:
+        for env_id, agent in zip(self.env_ids, self.agents, strict=True):
             envs.check_env_id(env_id, parse_all(self.shifts))
+            if agent.observation_scale:
+                env = envs.make(env_id, (0,), 1)
+                env.close()
+                check_scale(agent.observation_scale, env.observation_space.shape[0])
 
     def batches(self, workers: int) -> list[BatchSpec]:
         """The study cut into batches: an arm's seeds together, cut up further if that keeps more workers busy."""
