@@ -45,13 +45,13 @@ def test_differences_are_between_runs_of_the_same_seed() -> None:
 def test_a_detector_is_held_against_the_best_fixed_beta_not_the_runner_up() -> None:
     """The question of a study is whether β should change at all."""
     arms = [arm("0.9", [1.0] * 6), arm("0.99", [2.0] * 6), arm("linear:start=0.5,end=0.9", [3.0] * 6), arm("cusum", [4.0] * 6)]
-    assert "against the best fixed β, 0.99, that is +2.0 [+2.0, +2.0]" in finding("CartPole-v1", arms)
+    assert "its lead over the best fixed β, 0.99, is +2.0 [+2.0, +2.0]" in finding("CartPole-v1", arms)
 
 
 def test_a_baseline_is_no_fixed_beta() -> None:
     """Beating Adam says nothing about whether β should change."""
     arms = [arm("0.9", [1.0] * 6), arm("adam", [2.0] * 6, baseline=True), arm("cusum", [3.0] * 6)]
-    assert "against the best fixed β, 0.9, that is +2.0" in finding("CartPole-v1", arms)
+    assert "its lead over the best fixed β, 0.9, is +2.0" in finding("CartPole-v1", arms)
 
 
 def test_curves_of_runs_that_begin_at_different_steps_meet_where_all_have_values() -> None:

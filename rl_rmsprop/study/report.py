@@ -103,7 +103,7 @@ def finding(env_id: str, group: Sequence[ArmResults]) -> str:
         return said + f"; {who} has {number(rival.area)}, but too few seeds in common to compare."
     clear = difference.low > 0 or difference.high < 0
     verdict = "a difference that chance hardly explains" if clear else "which these seeds cannot tell from zero"
-    return said + f"; against {who} that is {number(difference, sign=True)}, {verdict}."
+    return said + f"; seed by seed its lead over {who} is {number(difference, sign=True)}, {verdict}."
 
 
 def is_fixed(result: ArmResults) -> bool:
