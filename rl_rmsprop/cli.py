@@ -477,7 +477,7 @@ def announce(study: Any, results: Any) -> None:
     """The table of arms, the finding, where the files are, how to look at them."""
     from itertools import groupby
 
-    from rl_rmsprop.study import display, report
+    from rl_rmsprop.study import display, report, viewer
 
     out = console()
     for env_id, group in groupby(results, key=lambda result: result.env_id):
@@ -488,3 +488,7 @@ def announce(study: Any, results: Any) -> None:
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
     out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)
     out.print(f"    or: rl-rmsprop tensorboard {folder}", soft_wrap=True)
+    if len(study.env_ids) * len(study.arms) * (len(study.seeds) + 1) > viewer.MOST_RUNS:
+        out.print(
+            f"With more than {viewer.MOST_RUNS} runs TensorBoard shows none until its run filter says _agg, or a run's name."
+        )

@@ -168,6 +168,16 @@ def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(env_id in out for _, env_id in PRESETS)
 
 
+def test_the_viewers_address_shows_arms_where_there_are_some(tmp_path: Path) -> None:
+    """With 70 runs TensorBoard ticks none, and the first thing that `make demo` leads to is an empty page."""
+    from rl_rmsprop.study.viewer import address
+
+    (tmp_path / "CartPole-v1" / "0.9" / "seed_0000").mkdir(parents=True)
+    assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars"
+    (tmp_path / "CartPole-v1" / "_agg" / "0.9").mkdir(parents=True)
+    assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars&regexInput=_agg"
+
+
 def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:
     """A second viewer on the first one's port would show the first one's study."""
     from rl_rmsprop.study.viewer import free_port

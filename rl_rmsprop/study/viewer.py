@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+MOST_RUNS = 40
+"""Runs that TensorBoard shows by itself; with more of them none is ticked."""
 
 
 def serve(folder: Path, port: int) -> int:
@@ -15,8 +19,19 @@ def serve(folder: Path, port: int) -> int:
     if not folder.is_dir() or not any(folder.rglob("events.out.tfevents.*")):
         raise ValueError(f"{folder} holds no TensorBoard event files: rl-rmsprop train or compare writes some")
     port = free_port(port)
-    print(f"TensorBoard on http://127.0.0.1:{port}/ (curves: Custom Scalars; Ctrl-C ends it)", flush=True)
+    print(f"TensorBoard on {address(folder, port)} (empty the run filter to see single runs; Ctrl-C ends it)", flush=True)
+    if os.name == "posix":
+        os.execv(sys.executable, command(folder, port))  # becomes the viewer, so that whoever ends this process ends it
     return subprocess.call(command(folder, port))
+
+
+def address(folder: Path, port: int) -> str:
+    """Where to look: the Custom Scalars tab, with the arms' aggregates alone if there are some.
+
+    TensorBoard shows no run at all where more than `MOST_RUNS` pass its filter, and colours twenty runs with seven colours.
+    """
+    arms = any(path.is_dir() for path in folder.rglob("_agg"))
+    return f"http://127.0.0.1:{port}/#custom_scalars" + ("&regexInput=_agg" if arms else "")
 
 
 def command(folder: Path, port: int) -> list[str]:
