@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.heads import Categorical
 from agents.networks import ActorCritic
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.optimizers import BASELINES, make_arm
@@ -167,8 +168,8 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
             x, weight = torch.randn(3, B, O, generator=noise), torch.randn(3, B, A, generator=noise)
             results = []
             for runs in (slice(0, 3), slice(1, 2)):
-                policy = ActorCritic(O, A, hidden, [np.random.default_rng(r) for r in range(3)][runs])
-                logits, values = policy.logits(x[runs].clone()), policy.values(x[runs].clone())
+                policy = ActorCritic(O, Categorical(A), hidden, [np.random.default_rng(r) for r in range(3)][runs])
+                logits, values = policy.outputs(x[runs].clone()), policy.values(x[runs].clone())
                 policy.backward((torch.log_softmax(logits, -1) * weight[runs]).sum((1, 2)) + values.square().sum(1))
                 row = 1 if runs.stop == 3 else 0
                 results.append([t[row] for t in (logits, values, *(p.grad for p in policy.parameters()))])
@@ -182,9 +183,9 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
 def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
     """Silent failure: operands of odd widths lie differently in memory from place to place, and MKL rounds them differently."""
     twins = [np.random.default_rng(9) for _ in range(7)]
-    policy = ActorCritic(3, 3, hidden, twins)
+    policy = ActorCritic(3, Categorical(3), hidden, twins)
     x = torch.randn(1, B, 3, generator=torch.Generator().manual_seed(1)).expand(7, -1, -1).contiguous()
-    logits, values = policy.logits(x), policy.values(x)
+    logits, values = policy.outputs(x), policy.values(x)
     policy.backward(torch.log_softmax(logits, -1).square().sum((1, 2)) + values.square().sum(1))
     for t in (logits, values, *(p.grad for p in policy.parameters())):
         assert [r for r in range(7) if not torch.equal(t[r], t[0])] == []

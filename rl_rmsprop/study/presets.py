@@ -6,12 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from agents.a2c import A2C
+from agents.ppo import PPO
 from agents.reinforce import Reinforce
 from rl_rmsprop import grammar
 
-Agent = A2C | Reinforce
+Agent = A2C | PPO | Reinforce
 
-AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "reinforce": Reinforce}
+AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "ppo": PPO, "reinforce": Reinforce}
 """Name on the command line → settings."""
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
