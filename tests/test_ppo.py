@@ -131,7 +131,7 @@ def test_weights_and_curves_after_a_window_are_those_of_stable_baselines(env_id,
             "train/clip_fraction": said["train/clip_fraction"],
         }
         assert {tag: value[r].item() for tag, value in measured.items()} == pytest.approx(pairs, rel=2e-3, abs=1e-4)
-        assert said["train/clip_fraction"] > 0.02
+        assert said["train/clip_fraction"] > 0  # otherwise nothing says that we clip
 
 
 # By hand, with steps that only reset --------------------------------------------------------------------------------------
