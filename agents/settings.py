@@ -42,7 +42,7 @@ class Settings:
     """Divide rewards, for learning, by the running standard deviation of the run's discounted return; before reward_scale."""
     normalize_advantage: bool = False
     """Scale advantages to mean 0, standard deviation 1 within each run's batch of an update."""
-    log_std: float = 0.0
+    log_std_init: float = 0.0
     """With continuous actions, the initial ln σ of each of them."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of the actor and of the critic."""
@@ -71,7 +71,8 @@ class Settings:
         require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
         once = not (sizes and self.normalize_observations)
         require(once, "observation_scale", "empty with normalize_observations, which finds the scale itself", sizes)
-        require(abs(self.log_std) <= WIDEST_LOG_STD, "log_std", f"from −{WIDEST_LOG_STD} to {WIDEST_LOG_STD}", self.log_std)
+        rule = f"from −{WIDEST_LOG_STD} to {WIDEST_LOG_STD}"
+        require(abs(self.log_std_init) <= WIDEST_LOG_STD, "log_std_init", rule, self.log_std_init)
         require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
 
 

@@ -98,7 +98,7 @@ class Settings:
     """Divide rewards, for learning, by the running standard deviation of the discounted return."""
     normalize_advantage: Annotated[bool | None, preset("{True,False}")] = None
     """Scale advantages to mean 0 and standard deviation 1."""
-    log_std: Annotated[float | None, preset("FLOAT")] = None
+    log_std_init: Annotated[float | None, preset("FLOAT")] = None
     """Initial ln σ of continuous actions."""
     hidden: Annotated[tuple[int, ...] | None, preset("INT [INT ...]")] = None
     """Widths of the hidden layers."""

@@ -165,6 +165,6 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
     return [experiment, start, end]
 
 
-def logging_steps(updates: int) -> int:
-    """Updates from one logging step to the next, so that there are at most POINTS."""
-    return max(1, math.ceil(updates / POINTS))
+def logging_steps(windows: int) -> int:
+    """Windows of the training from one logging step to the next, so that there are at most POINTS."""
+    return max(1, math.ceil(windows / POINTS))

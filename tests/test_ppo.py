@@ -399,8 +399,8 @@ def test_every_run_learns_the_action_that_its_observation_asks_for(agent, window
         ("clip_range", 0.0, "greater than 0"),
         ("clip_range", float("nan"), "greater than 0"),
         ("gae_lambda", 2.0, r"in \[0, 1\]"),
-        ("log_std", 21.0, "from −20"),
-        ("log_std", float("nan"), "from −20"),
+        ("log_std_init", 21.0, "from −20"),
+        ("log_std_init", float("nan"), "from −20"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(name, value, rule):

@@ -129,7 +129,7 @@ def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
         Standardized(env.runs, size) if agent.normalize_observations else Unchanged(),
         ScaledByReturn(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
     )
-    head = head_of(env.action_space, agent.log_std)
+    head = head_of(env.action_space, agent.log_std_init)
     return ActorCritic(size, head, agent.hidden, generators(spec.seeds, "init"), agent.observation_scale, normalization)
 
 
