@@ -75,16 +75,17 @@ class Actor:
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         noise = policy.head.noise(self.generators, steps, env.envs_per_run)
         ended: list[Episodes] = []
+        views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
         with torch.no_grad():
-            for t in range(steps):
-                observations[t] = torch.from_numpy(self._observations)
-                policy.head.sample(policy.outputs(observations[t]), noise[t], out=actions[t])
-                result = env.step(policy.head.sent(actions[t].numpy()))
+            for t, (seen, drawn, chosen) in enumerate(views):
+                seen.copy_(torch.from_numpy(self._observations))
+                policy.head.sample(policy.outputs(seen), drawn, out=chosen)
+                result = env.step(policy.head.sent(chosen.numpy()))
                 terminated[t], truncated[t], valid[t] = result[2:]
-                over = terminated[t] | truncated[t]
+                over = result.terminated | result.truncated
                 self._observations = self._normalization.observations.take(result.observations, ~over)
-                rewards[t] = self._normalization.rewards.take(result.rewards, valid[t], over)
-                ended.append(self._count(result.rewards, over, valid[t]))
+                rewards[t] = self._normalization.rewards.take(result.rewards, result.valid, over)
+                ended.append(self._count(result.rewards, over, result.valid))
         observations[steps] = torch.from_numpy(self._observations)
         arrays = (torch.from_numpy(a) for a in (rewards, terminated, truncated, valid))
         return Rollout(observations, actions, *arrays), Episodes(*map(np.concatenate, zip(*ended, strict=True)))
