@@ -74,11 +74,7 @@ class MLP:
         for layer in self.layers[:-1]:
             x = torch.tanh(affine(x, layer))
         y = affine(x, self.layers[-1])[:, :rows]
-        if self.constants is None:
-            return y
-        if y.requires_grad:  # cat would hand back a strided gradient, whose product rounds by how many runs there are
-            y.register_hook(lambda gradient: gradient.contiguous())
-        return torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
+        return y if self.constants is None else torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
 
     def leaves(self) -> list[Tensor]:
         """Weights, biases and constants in the order in which they lie in `theta`."""

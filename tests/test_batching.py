@@ -205,7 +205,7 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
 
 @pytest.mark.parametrize("A", [1, 2, 3])
 def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch(A):
-    """Silent failure: the gradient of the means reaches the last product strided, which rounds otherwise for R = 1."""
+    """Silent failure: means and deviations share a tensor, so that gradients reach the last product strided."""
     for B in (1, 3, 8, 128, 800):
         noise = torch.Generator().manual_seed(B)
         x, actions, weight = (torch.randn(3, B, *size, generator=noise) for size in ((4,), (A,), ()))
