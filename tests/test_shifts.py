@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from agents import A2C, train
+from agents.heads import Categorical
 from agents.networks import ActorCritic
 from envs import Shift, check_env_id, make, seed_sequence
 from envs.batch import SerialBatch
@@ -101,7 +102,7 @@ def test_a_run_whose_shifts_come_after_its_end_is_the_unshifted_run(env_id):
 def trained(shifts: str, updates: int = 12) -> list[np.ndarray]:
     """Weights of two A2C runs after a short training."""
     env = make("CartPole-v1", (3, 8), 4, parse_all(shifts))
-    policy = ActorCritic(4, 2, (16,), [np.random.default_rng(seed_sequence(s, "init")) for s in (3, 8)])
+    policy = ActorCritic(4, Categorical(2), (16,), [np.random.default_rng(seed_sequence(s, "init")) for s in (3, 8)])
     optimizer = torch.optim.RMSprop(policy.parameters(), 0.01)
     noise = [np.random.default_rng(seed_sequence(s, "policy")) for s in (3, 8)]
     for _ in train(A2C(n_steps=16), env, policy, optimizer, updates, noise):

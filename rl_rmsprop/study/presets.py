@@ -15,6 +15,9 @@ Agent = A2C | PPO | Reinforce
 AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "ppo": PPO, "reinforce": Reinforce}
 """Name on the command line → settings."""
 
+LANDER = (0.3, 0.5, 0.3, 0.3, 0.2, 0.15, 1.0, 1.0)
+"""Typical sizes of LunarLander's sensors: place, speed, angle, turning speed, legs on the ground."""
+
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("a2c", "CartPole-v1"): {
         "lr": 1.6e-3,
@@ -34,9 +37,9 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "gae_lambda": 0.98,
         "normalize_advantage": True,
         "reward_scale": 0.1,
-        "observation_scale": (0.3, 0.5, 0.3, 0.3, 0.2, 0.15, 1.0, 1.0),
+        "observation_scale": LANDER,
     },
-    # PPO's are those of RL Baselines3 Zoo, without its falling clip range and its state-dependent exploration.
+    # The two below are those of RL Baselines3 Zoo, without its falling clip range and its state-dependent exploration.
     ("ppo", "CartPole-v1"): {
         "lr": 1e-3,
         "lr_schedule": "linear",
@@ -56,6 +59,22 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "gamma": 0.9,
         "gae_lambda": 0.95,
         "reward_scale": 0.1,
+    },
+    **{
+        ("ppo", env_id): {
+            "lr": 1e-3,
+            "lr_schedule": "linear",
+            "n_envs": 16,
+            "n_steps": 512,
+            "batch_size": 256,
+            "n_epochs": 6,
+            "gamma": 0.999,
+            "gae_lambda": 0.98,
+            "ent_coef": ent_coef,
+            "reward_scale": 0.1,
+            "observation_scale": LANDER,
+        }
+        for env_id, ent_coef in (("LunarLander-v3", 0.01), ("LunarLanderContinuous-v3", 0.0))
     },
     ("reinforce", "CartPole-v1"): {
         "lr": 1.7e-3,
