@@ -1,5 +1,6 @@
 """What a report says: only what the runs can carry, and the same to the terminal, the page and the files."""
 
+import base64
 import json
 import math
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rl_rmsprop.study import plotting
 from rl_rmsprop.study.optimizers import make_arm
 from rl_rmsprop.study.plotting import COLOURS, look
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.report import analysis, files, markdown, page, tables, words
 from rl_rmsprop.study.report.analysis import Analysis, analyse, overall
-from rl_rmsprop.study.report.document import Code, Heading, Items, Paragraph, Table
+from rl_rmsprop.study.report.document import Code, Heading, Items, Paragraph, Picture, Table
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
 from rl_rmsprop.study.results import RETURN, ArmResults, Run
 from rl_rmsprop.study.scores import Episodes
@@ -247,6 +249,25 @@ def test_the_page_escapes_words_and_scrolls_tables_in_their_own_box(tmp_path: Pa
     assert f'stroke="{COLOURS[1]}"' in text
     assert "prefers-color-scheme: dark" in text
     assert "http" not in text
+
+
+def test_figures_depend_on_the_data_alone_and_turn_dark_with_the_screen(tmp_path: Path) -> None:
+    """A date inside would make every report another one; black ink on a dark screen is no ink."""
+    for name in ("a", "b"):
+        figure = plotting.new_figure(2, 1)
+        axes = figure.subplots()
+        axes.plot([0, 1], [2, 1])
+        axes.grid()
+        plotting.save(figure, tmp_path / f"{name}.svg")
+        plotting.save(figure, tmp_path / f"{name}.png")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    shown = page.render("T", [Picture("a", "a curve")], tmp_path)
+    drawn = base64.b64decode(shown.split("base64,")[1].split('"')[0]).decode()
+    assert drawn.replace(page.DARK_FIGURE, "") == (tmp_path / "a.svg").read_text()
+    assert drawn.index("<svg") < drawn.index(page.DARK_FIGURE) < drawn.index("<path")
+    for ink in ("fill: #ffffff", "stroke: #000000", "stroke: #b0b0b0"):  # what matplotlib writes, and the style turns
+        assert ink in drawn.replace(page.DARK_FIGURE, "")
 
 
 def test_numbers_have_no_interval_where_there_is_none() -> None:

@@ -16,7 +16,7 @@ from rl_rmsprop.study import figures, plotting
 from rl_rmsprop.study.report import markdown, page, score_figures
 from rl_rmsprop.study.report.aggregates import write_aggregates
 from rl_rmsprop.study.report.analysis import Analysis, analyse
-from rl_rmsprop.study.report.content import TITLE, content
+from rl_rmsprop.study.report.content import content, title
 from rl_rmsprop.study.report.files import write_files
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
 from rl_rmsprop.study.report.words import finding, warnings
@@ -55,8 +55,8 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
         draw_figures(analysis, folder)
     write_files(folder, found)
     blocks = content(study, found, recorded(study))
-    (folder / "report.md").write_text(markdown.render(TITLE, blocks), encoding="utf-8")
-    (folder / "report.html").write_text(page.render(TITLE, blocks, folder), encoding="utf-8")
+    (folder / "report.md").write_text(markdown.render(title(study), blocks), encoding="utf-8")
+    (folder / "report.html").write_text(page.render(title(study), blocks, folder), encoding="utf-8")
     if settings is not None:
         save_settings(settings, study.folder)
     if len(study.seeds) > 1:

@@ -197,6 +197,8 @@ class Change:
     result: ArmResults
     drop: Interval
     recovery: Interval
+    watched: float
+    """Most steps for which a run was watched after it."""
     recovered: int
     runs: int
     regret: Interval
@@ -228,6 +230,7 @@ def change_of(result: ArmResults, k: int | None, step: float) -> Change:
         result,
         result.average([float(np.mean([r.drop for r in responses])) for responses in taken]),
         statistics.bootstrap_time(times, watched, np.random.default_rng(0)),
+        float(watched.max(initial=0.0)),
         int(np.isfinite(times).sum()),
         int((watched >= 0).sum()),
         result.average([float(np.mean([r.regret for r in responses])) for responses in taken]),

@@ -14,8 +14,6 @@ from rl_rmsprop.study.scores import PLATEAU, WINDOW
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams
 
-TITLE = "Comparison of β rules"
-
 
 def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams]) -> list[Block]:
     """All blocks of the report."""
@@ -34,10 +32,16 @@ def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams])
     return [*blocks, Items(made(study)), tables.wall_times(found)]
 
 
+def title(study: Study) -> str:
+    """What was trained where."""
+    arms = f"Comparison of {len(study.arms)} arms" if len(study.arms) > 1 else study.arms[0].rule
+    return f"{arms} on {', '.join(study.env_ids)}"
+
+
 def what(study: Study) -> str:
     """The study in one line."""
-    sizes = f"{len(study.arms)} arms × {len(study.seeds)} seeds × {study.steps:,} environment steps, {study.agent_name}"
-    return " · ".join([", ".join(study.env_ids), sizes, *study.shifts])
+    sizes = f"{study.agent_name}, {len(study.seeds)} seeds × {study.steps:,} environment steps an arm"
+    return " · ".join([sizes, *(f"changing: {shift}" for shift in study.shifts)])
 
 
 def environment(found: Analysis, streams: Sequence[Streams]) -> list[Block]:

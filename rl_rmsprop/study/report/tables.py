@@ -98,8 +98,7 @@ def responses(found: Analysis) -> Table:
     rows, marks = [], []
     for change in analysis.changes(found):
         when = change.what if math.isnan(change.step) else f"{change.what} at {change.step:,.0f}"
-        longest = max(r.watched for run in change.result.runs for r in run.responses)
-        recovery = times(change.recovery, longest) + share_of(change.recovered, change.runs)
+        recovery = times(change.recovery, change.watched) + share_of(change.recovered, change.runs)
         rows.append([when, change.result.arm.rule, number(change.drop), recovery, number(change.regret)])
         marks.append(change.result.place)
     return Table(["change", "arm", "drop", "recovery, steps", "regret per episode"], rows, words=2, marks=marks)
