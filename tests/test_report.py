@@ -62,7 +62,7 @@ def test_a_clear_lead_is_called_one_only_with_enough_seeds() -> None:
     better, worse = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0] * 6
     assert "chance hardly explains" in said([arm("0.9", worse), arm("cusum", better)])
     few = said([arm("0.9", worse[:5]), arm("cusum", better[:5])])
-    assert "too few seeds in common" in few
+    assert "5 seeds in common with the best fixed β, 0.9, are too few to compare" in few
     assert "chance" not in few
 
 

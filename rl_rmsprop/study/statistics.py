@@ -76,12 +76,14 @@ def draw_counts(strata: Sequence[int], rng: np.random.Generator, resamples: int)
 
     Drawn in blocks, so that many seeds do not need much memory at once.
     """
-    rows = []
-    for n in strata:
-        size = max(1, min(resamples, BLOCK // n))
-        parts = [min(size, resamples - start) for start in range(0, resamples, size)]
-        rows.append(np.concatenate([rng.multinomial(n, np.full(n, 1 / n), part).astype(np.int16) for part in parts]).T)
-    return np.ascontiguousarray(np.concatenate(rows))
+    counts = np.empty((sum(strata), resamples), np.int16)
+    for n, last in zip(strata, np.cumsum(strata), strict=True):
+        size = max(1, BLOCK // n)
+        for start in range(0, resamples, size):
+            some = min(size, resamples - start)
+            drawn = rng.integers(0, n, (some, n)) + n * np.arange(some)[:, None]  # a block of n bins for each resample
+            counts[last - n : last, start : start + some] = np.bincount(drawn.ravel(), minlength=n * some).reshape(some, n).T
+    return counts
 
 
 def resampled(x: NDArray[np.float64], counts: NDArray[np.int16], trim: Trim) -> NDArray[np.float64]:

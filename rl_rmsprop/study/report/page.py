@@ -21,7 +21,7 @@ h3 { font-size: 1.05rem; margin: 2rem 0 .5rem; } h1, h2, h3, li, p { overflow-wr
 .finding { font-size: 1.1rem; } .warning { border-color: var(--orange); }
 .scroll { overflow-x: auto; max-width: 100%; margin: .75rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; } .word { text-align: left; } tbody tr:hover { background: var(--soft); }
 td.word:first-child { max-width: 26rem; overflow: hidden; text-overflow: ellipsis; }
 figure { margin: 1rem 0; } figcaption { font-size: .85rem; opacity: .75; }

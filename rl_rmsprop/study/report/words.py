@@ -39,7 +39,7 @@ def lead(analysis: Analysis, against: Against, flipped: bool, rival: ArmResults)
     who = f"the next, {rival.arm.rule}," if flipped else f"{kind(analysis)}, {rival.arm.rule},"
     pairs, difference, _, p = against.comparison
     if math.isnan(p):
-        return f"against {who} there are too few seeds in common to tell, {pairs}"
+        return f"{pairs} seeds in common with {who} are too few to compare"
     difference = turned(difference) if flipped else difference
     gap = "its lead over" if analysis.metric.better > 0 else "its difference from"
     tests = sum(not math.isnan(a.comparison.p) for a in analysis.against)
