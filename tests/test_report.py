@@ -188,6 +188,17 @@ def test_each_change_has_a_row_an_arm() -> None:
     assert run(0, 1.0, shifts=always).changes == []
 
 
+def test_a_run_without_an_episode_before_a_change_is_left_out_of_its_row() -> None:
+    """One such run would leave a dash for all the others."""
+    shifts = {name: np.array([2000.0]) for name in ("update", "step", "regime", "gravity")}
+    late = run(8, 100.0, shifts=shifts)
+    late = Run(8, late.metrics, shifts, late.episodes.where(late.episodes.step > 3000))
+    runs = (*(run(s, 100.0, shifts=shifts) for s in range(8)), late)
+    (change,) = analysis.changes(analysed([ArmResults("CartPole-v1", make_arm("0.9"), runs)]))
+    assert (change.drop, change.regret) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    assert (change.runs, change.recovered) == (8, 8)
+
+
 def test_detectors_are_held_against_the_true_changes_where_there_are_some() -> None:
     """Without a change there is nothing to hit, and `nan%` is no share; an arm without a detector has no row.
 
