@@ -12,9 +12,11 @@ from rl_rmsprop.study import plotting
 from rl_rmsprop.study.optimizers import make_arm
 from rl_rmsprop.study.plotting import COLOURS, look
 from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.report import analysis, files, markdown, page, tables, words
-from rl_rmsprop.study.report.analysis import Analysis, analyse, overall
+from rl_rmsprop.study.report import files, markdown, page, tables, words
+from rl_rmsprop.study.report.analysis import Analysis, analyse
+from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Code, Heading, Items, Paragraph, Picture, Table
+from rl_rmsprop.study.report.overall import overall
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
 from rl_rmsprop.study.results import RETURN, ArmResults, Run
 from rl_rmsprop.study.scores import Episodes
@@ -182,7 +184,7 @@ def test_each_change_has_a_row_an_arm() -> None:
     assert table.rows[0][2] == "0.0 [0.0, 0.0]"  # nothing happens until 5000
     many = {name: np.tile(x, 4) for name, x in shifts.items()} | {"step": np.linspace(1000, 8000, 8)}
     pooled = ArmResults("CartPole-v1", make_arm("0.9"), tuple(run(s, 100.0, shifts=many) for s in range(8)))
-    (change,) = analysis.changes(analysed([pooled]))
+    (change,) = changes(analysed([pooled]))
     assert (change.what, change.runs, change.recovered) == ("all changes", 64, 64)
     always = {name: np.zeros(41) for name in shifts} | {"step": np.linspace(1, 8000, 41)}
     assert run(0, 1.0, shifts=always).changes == []
@@ -194,7 +196,7 @@ def test_a_run_without_an_episode_before_a_change_is_left_out_of_its_row() -> No
     late = run(8, 100.0, shifts=shifts)
     late = Run(8, late.metrics, shifts, late.episodes.where(late.episodes.step > 3000))
     runs = (*(run(s, 100.0, shifts=shifts) for s in range(8)), late)
-    (change,) = analysis.changes(analysed([ArmResults("CartPole-v1", make_arm("0.9"), runs)]))
+    (change,) = changes(analysed([ArmResults("CartPole-v1", make_arm("0.9"), runs)]))
     assert (change.drop, change.regret) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     assert (change.runs, change.recovered) == (8, 8)
 

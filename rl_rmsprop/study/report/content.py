@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 from rl_rmsprop.study.report import tables
-from rl_rmsprop.study.report.analysis import Analysis, changes, overall
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Block, Code, Heading, Items, Paragraph, Picture
+from rl_rmsprop.study.report.overall import overall
 from rl_rmsprop.study.report.words import finding, warnings
 from rl_rmsprop.study.results import MOST_CHANGES, provenance
 from rl_rmsprop.study.scores import PLATEAU, WINDOW

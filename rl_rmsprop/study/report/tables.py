@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from rl_rmsprop.study import detection, statistics
-from rl_rmsprop.study.report.analysis import Analysis, Overall, changes
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Table
+from rl_rmsprop.study.report.overall import Overall
 from rl_rmsprop.study.report.words import probability
 from rl_rmsprop.study.results import ArmResults
 from rl_rmsprop.study.statistics import Interval, number
