@@ -105,6 +105,18 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """How arms are compared."""
+
+    metric: Annotated[str, arg(help_behavior_hint="(default: area)")] = "area"
+    """Score that decides: area, final, steps_to_threshold, or after shifts drop, recovery or regret."""
+    baseline: Annotated[str | None, arg(metavar="ARM", help_behavior_hint="(default: the fixed β with the best score)")] = None
+    """Arm that the others are compared with."""
+    threshold: Annotated[tuple[str, ...], arg(metavar="[ID=]RETURN ...", help_behavior_hint="(default: Gymnasium's)")] = ()
+    """Return that counts as solved."""
+
+
+@dataclass(frozen=True)
 class Train:
     """Train one arm over some seeds: one β rule, or one optimizer of torch."""
 
@@ -134,26 +146,30 @@ class Compare:
     """β rules, such as 0.9 0.99 linear:start=0.5,end=0.99 cusum:arl=50000,max=0.99."""
     baselines: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
     """Optimizers of torch to compare with: sgd, momentum, adagrad, rmsprop, adam, amsgrad, adamax."""
+    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
     run: OmitArgPrefixes[RunOptions] = RunOptions()
     settings: OmitArgPrefixes[Settings] = Settings()
 
     def __call__(self) -> int:
         arms = [(b, False) for b in self.betas] + [(b, True) for b in self.baselines]
-        return run_study(self.run, self.settings, list(self.env), arms)
+        return run_study(self.run, self.settings, list(self.env), arms, self.report)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Make a study's report again from its files."""
+    """Make a study's report again from its files; options replace those that it was made with."""
 
     dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder."""
+    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
 
     def __call__(self) -> int:
         from rl_rmsprop.study import report, spec
 
         study = spec.load(self.dir)
-        announce(study, report.write_report(study))
+        settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
+        made = report.write_report(study, settings)
+        announce(study, made)
         return 0
 
 
@@ -421,15 +437,23 @@ def console() -> Any:
 # train and compare ---------------------------------------------------------------------------------------------------------
 
 
-def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: list[tuple[str, bool]]) -> int:
+def run_study(
+    run: RunOptions,
+    settings: Settings,
+    env_ids: list[str],
+    arms: list[tuple[str, bool]],
+    compared: ReportOptions = ReportOptions(),
+) -> int:
     """Check everything, run all batches, write the report, say what came out."""
     from rl_rmsprop.study import display, report, runner
 
     if run.workers is not None and run.workers < 1:
         raise ValueError(f"workers must be at least 1, got {run.workers}")
     study = make_study(run, settings, env_ids, arms)
+    reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
     study.save()
+    report.save_settings(reported, study.folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # workers are ended on the way out
     workers = run.workers or runner.default_workers()
     specs = study.batches(workers)
@@ -442,7 +466,7 @@ def run_study(run: RunOptions, settings: Settings, env_ids: list[str], arms: lis
         print(failure, file=sys.stderr)
     try:
         announce(study, report.write_report(study))
-    except ValueError:  # no run has finished: the failures above say why
+    except report.NothingFinished:  # the failures above say why
         out.print("no run finished")
     return SOME_FAILED if failures else 0
 
@@ -485,17 +509,17 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     shutil.rmtree(folder)
 
 
-def announce(study: Any, results: Any) -> None:
-    """The table of arms, the finding, where the files are, how to look at them."""
-    from itertools import groupby
-
-    from rl_rmsprop.study import display, report, viewer
+def announce(study: Any, made: Any) -> None:
+    """The table of arms, the finding, what to beware of, where the files are, how to look at them."""
+    from rl_rmsprop.study import display, viewer
 
     out = console()
-    for env_id, group in groupby(results, key=lambda result: result.env_id):
-        out.print(display.arms_table(env_id, list(group)))
-    for sentence in report.findings(results):
+    for analysis in made.analyses:
+        out.print(display.arms_table(analysis))
+    for sentence in made.findings:
         out.print(sentence, soft_wrap=True)
+    for warning in made.warnings:
+        out.print(f"Beware: {warning}", soft_wrap=True)
     folder = shlex.quote(str(study.folder))
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
     out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)
