@@ -1,0 +1,26 @@
+"""`rl-rmsprop report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from rl_rmsprop.cli.output import announce
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make a study's report again from its files."""
+
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    """The study's folder."""
+
+    def __call__(self) -> int:
+        from rl_rmsprop.study import report, spec
+
+        study = spec.load(self.dir)
+        announce(study, report.write_report(study))
+        return 0
