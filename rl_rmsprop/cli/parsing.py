@@ -15,13 +15,13 @@ import tyro
 
 def read_options(name: str, verb: type[Any], words: Sequence[str]) -> Any:
     """The verb with its options; prints the help and raises SystemExit if that is asked for."""
-    rest = list(words)
+    default, rest = verb.begin(words) if hasattr(verb, "begin") else (None, list(words))
     if not {"-h", "--help"} & set(rest):
         check_flags(name, verb, rest)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(verb, args=rest, prog=f"rl-rmsprop {name}")
+            return tyro.cli(verb, args=rest, prog=f"rl-rmsprop {name}", default=default)
     except SystemExit as stop:
         if stop.code in (None, 0):  # --help
             print(said.getvalue(), end="")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from rl_rmsprop.cli.compare import Compare
 from rl_rmsprop.cli.options import RunOptions, Settings
-from rl_rmsprop.cli.running import run_study
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,7 @@ class Train:
     def __call__(self) -> int:
         if self.beta is not None and self.optimizer is not None:
             raise ValueError(f"train has one arm, got --beta {self.beta} and --optimizer {self.optimizer}: compare takes several")
-        arm = ("0.99" if self.beta is None else self.beta, False) if self.optimizer is None else (self.optimizer, True)
-        return run_study(self.run, self.settings, [self.env] if self.env else [], [arm])
+        env = (self.env,) if self.env else ()
+        if self.optimizer is not None:
+            return Compare(env=env, baselines=(self.optimizer,), run=self.run, settings=self.settings)()
+        return Compare(env=env, betas=("0.99" if self.beta is None else self.beta,), run=self.run, settings=self.settings)()

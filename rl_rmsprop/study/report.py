@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_rmsprop import rules, telemetry
+from rl_rmsprop import telemetry
 from rl_rmsprop.study import figures
 from rl_rmsprop.study.results import ArmResults, load_results, provenance
 from rl_rmsprop.study.spec import Study
@@ -108,7 +108,7 @@ def finding(env_id: str, group: Sequence[ArmResults]) -> str:
 
 def is_fixed(result: ArmResults) -> bool:
     """Whether the arm is a β that never changes."""
-    return not result.arm.is_baseline and isinstance(rules.parse(result.arm.rule), rules.Constant)
+    return result.arm.is_fixed
 
 
 FEWEST_PAIRS = 6
