@@ -263,3 +263,15 @@ def test_tuning_leaves_no_run_folders_behind(tuned: Path) -> None:
     seeds = {path.name for path in tuned.glob("CartPole-v1/*/*") if path.parent.name != "_agg"}
     assert seeds == {"seed_0000", "seed_0001"}
     assert (tuned / "report" / "CartPole-v1_sensitivity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_says_how_the_arms_were_tuned(tuned: Path) -> None:
+    """A table of tuned arms that does not name the budget cannot be compared with any other."""
+    text = (tuned / "report" / "report.md").read_text(encoding="utf-8")
+    said = " ".join(text.split())
+    assert "Every arm was tuned with 3 draws on seeds 50-51: lr from 0.1 to 30 times 0.0016 (sgd × 300)" in said
+    assert "All arms share every setting" not in said
+    for choice in spec.load(tuned).choices:
+        assert f"{choice.arm} trained" in said
+        assert f"with lr {choice.lr:g}" in said
+    assert "mean_beta@ARM has one fixed β, the mean of its arm's" in said

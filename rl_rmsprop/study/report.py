@@ -18,6 +18,7 @@ import numpy as np
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.study import figures
+from rl_rmsprop.study.disclosure import settings_of_the_arms
 from rl_rmsprop.study.results import ArmResults, load_results, provenance
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import Interval, bootstrap, number
@@ -153,8 +154,7 @@ def notes(study: Study) -> list[str]:
         f"{study.eval_episodes} episodes of the greedy policy; area: mean training return over the {study.steps} environment "
         "steps. Both are interquartile means over seeds with 95 % percentile bootstrap intervals.",
         f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root.",
-        f"All arms share every setting of the agent, lr = {', '.join(str(a.lr) for a in study.agents)} included: "
-        "an arm that prefers another lr is not seen at its best.",
+        *settings_of_the_arms(study),
         *(["The environment changes: " + " and ".join(study.shifts) + f"; {SHIFTED_NOTE}"] if study.shifts else []),
         *(chosen if many else []),
         *few,
