@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from rl_rmsprop.cli.output import announce
+from rl_rmsprop.cli.running import make_report
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,7 @@ class Report:
     """The study's folder."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import report, spec
+        from rl_rmsprop.study import spec
 
-        study = spec.load(self.dir)
-        announce(study, report.write_report(study))
+        make_report(spec.load(self.dir))
         return 0

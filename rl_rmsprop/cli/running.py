@@ -15,7 +15,7 @@ SOME_FAILED, TERMINATED = 3, 143
 
 def run_study(study: Any, run: RunOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import conduct, report, runner, sensitivity
+    from rl_rmsprop.study import conduct, runner
 
     if run.workers is not None and run.workers < 1:
         raise ValueError(f"workers must be at least 1, got {run.workers}")
@@ -29,12 +29,19 @@ def run_study(study: Any, run: RunOptions) -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     try:
-        announce(study, report.write_report(study))
+        make_report(study)
     except ValueError:  # no run has finished: the failures above say why
         out.print("no run finished")
-    if study.tune:
-        sensitivity.write_report(study, out)
     return SOME_FAILED if failures else 0
+
+
+def make_report(study: Any) -> None:
+    """Write all that goes into the study's report, and say what is in it; ValueError if no run has finished."""
+    from rl_rmsprop.study import report, sensitivity, tuning
+
+    announce(study, report.write_report(study))
+    if (study.folder / tuning.FILE).is_file():
+        sensitivity.write_report(study, console())
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:

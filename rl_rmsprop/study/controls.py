@@ -68,7 +68,7 @@ def find(target: str, arms: Sequence[Arm], text: str) -> Arm:
     exact = [arm for arm in arms if arm.rule == target]
     found = exact or [arm for arm in arms if target and arm.rule.startswith(target)]
     if not found:
-        raise ValueError(f"{text} must name another arm of the study, got {target!r}: {grammar.nearest(target, known)}")
+        raise ValueError(f"{text} must name an arm of the study, got {target!r}: {grammar.nearest(target, known)}")
     if len(found) > 1:
         raise ValueError(f"{text} must name one arm, but {' and '.join(arm.rule for arm in found)} begin so: write more of it")
     return found[0]

@@ -34,8 +34,8 @@ def how_chosen(study: Study) -> list[str]:
         ]
     if study.match_update_rms:
         return [
-            f"Every arm's lr was scaled, in {matching.ROUNDS} rounds of pilot runs on seeds {seeds}, so that the root mean square "
-            f"of its updates is that of {study.match_update_rms} at lr {lrs}: what is left is not a matter of step size. "
+            f"Every arm's lr was scaled, in {matching.ROUNDS} rounds of pilot runs on seeds {seeds}, so that the root mean "
+            f"square of its updates is that of {study.match_update_rms} at lr {lrs}: what is left is not a matter of step size. "
             f"{matching.FILE} has the sizes."
         ]
     return [

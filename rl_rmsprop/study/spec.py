@@ -216,10 +216,19 @@ def written_seeds(seeds: Sequence[int]) -> str:
 
 
 def default_folder(
-    env_ids: Sequence[str], agent: str, arms: Sequence[Arm], seeds: Sequence[int], steps: int, shifts: Sequence[str] = ()
+    env_ids: Sequence[str],
+    agent: str,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    steps: int,
+    shifts: Sequence[str] = (),
+    made_by: Sequence[str] = (),
 ) -> Path:
-    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`, with what shifts before the numbers."""
+    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
+
+    Before the numbers stands what shifts, and how the arms got their settings (`made_by`).
+    """
     what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     shifting = [shift.parameter for shift in parse_all(shifts)]
     environments = "-".join(env_ids).lower().replace("/", "-")
-    return Path("runs") / "_".join([environments, agent, what, *shifting, f"{steps}x{len(seeds)}"])
+    return Path("runs") / "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])
