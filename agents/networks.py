@@ -37,10 +37,10 @@ class MLP:
     def __init__(self, widths: Sequence[int], gains: Sequence[float], generators: Sequence[np.random.Generator]) -> None:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run."""
         shapes = list(pairwise(widths))
-        size, self._runs = sum((i + 1) * h for i, h in shapes), len(generators)
-        weights, gradients = (aligned_zeros(max(self._runs, 2), size) for _ in range(2))  # a single run has a ghost beside it
-        self.theta = nn.Parameter(weights[: self._runs])  # [R, P]
-        self.theta.grad = gradients[: self._runs]
+        size = sum((i + 1) * h for i, h in shapes)
+        weights, gradients = (aligned_zeros(len(generators), size) for _ in range(2))
+        self.theta = nn.Parameter(weights)  # [R, P]
+        self.theta.grad = gradients
         self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(weights, shapes)]
         self.gradients = [v for layer in views(gradients, shapes) for v in layer]
         for r, generator in enumerate(generators):
@@ -50,16 +50,14 @@ class MLP:
     def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
         """The outputs of every run, rounded alike whatever batch the run is in.
 
-        A single product is another routine than a batch of them and may round differently: a single run is computed beside
-        a ghost of zeros. Rows are filled up to a multiple of four, for the same reason as in `aligned_zeros`.
+        Rows are filled up to a multiple of four, for the same reason as in `aligned_zeros`.
         """
         rows = x.shape[1]
-        ghosts, fill = len(self.layers[0].weight) - len(x), -rows % 4
-        if ghosts or fill:
-            x = torch.nn.functional.pad(x, (0, 0, 0, fill, 0, ghosts))
+        if fill := -rows % 4:
+            x = torch.nn.functional.pad(x, (0, 0, 0, fill))
         for layer in self.layers[:-1]:
             x = torch.tanh(affine(x, layer))
-        return affine(x, self.layers[-1])[: self._runs, :rows]
+        return affine(x, self.layers[-1])[:, :rows]
 
     def leaves(self) -> list[Tensor]:
         """Weights and biases in the order in which they lie in `theta`."""
@@ -89,6 +87,8 @@ def affine(x: Tensor, layer: Layer) -> Tensor:
     """The map x W + b of every run: [R, B, I] → [R, B, H]."""
     if layer.weight.shape[1] == 1:  # as a product, its gradient would round by where in memory the result happens to lie
         return torch.addcmul(layer.bias, x, layer.weight)
+    if layer.weight.shape[2] == 1:  # as a product, a single run would be another routine than a batch; and thrice as slow
+        return (x * layer.weight.transpose(1, 2)).sum(-1, keepdim=True) + layer.bias
     return torch.baddbmm(layer.bias, x, layer.weight)
 
 

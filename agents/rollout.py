@@ -74,14 +74,15 @@ class Actor:
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         noise = gumbel_noise(self.generators, (steps, env.envs_per_run, int(env.action_space.n)))
         ended: list[Episodes] = []
+        views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
         with torch.no_grad():
-            for t in range(steps):
-                observations[t] = torch.from_numpy(self._observations)
-                torch.argmax(self.policy.logits(observations[t]).add_(noise[t]), -1, out=actions[t])
-                result = env.step(actions[t].numpy())
+            for t, (seen, gumbel, chosen) in enumerate(views):
+                seen.copy_(torch.from_numpy(self._observations))
+                torch.argmax(self.policy.logits(seen).add_(gumbel), -1, out=chosen)
+                result = env.step(chosen.numpy())
                 self._observations = result.observations
                 rewards[t], terminated[t], truncated[t], valid[t] = result[1:]
-                ended.append(self._count(rewards[t], terminated[t] | truncated[t], valid[t]))
+                ended.append(self._count(result.rewards, result.terminated | result.truncated, result.valid))
         observations[steps] = torch.from_numpy(self._observations)
         arrays = (torch.from_numpy(a) for a in (rewards, terminated, truncated, valid))
         return Rollout(observations, actions, *arrays), Episodes(*map(np.concatenate, zip(*ended, strict=True)))
