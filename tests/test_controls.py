@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from rl_rmsprop import rules
 from rl_rmsprop.cli import main
@@ -136,6 +137,28 @@ def test_a_control_whose_arm_has_no_finished_run_is_a_failure_with_a_name(tmp_pa
     choices, failures = conduct.of_their_arms(study(tmp_path, arms), arms)
     assert choices == []
     assert failures == ["failed: CartPole-v1 · yoked@cusum needs a finished run of cusum, and there is none"]
+
+
+def test_a_failed_arm_takes_its_controls_with_it_and_leaves_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent failure: a control trains on its own name as a rule, and five tracebacks hide the one that matters."""
+    asked: list[str] = []
+
+    def fail(specs, workers, console):  # type: ignore[no-untyped-def]
+        asked.extend(getattr(work, "file", work.arm.rule) for work in specs)
+        for work in specs:
+            work.error_file.parent.mkdir(parents=True, exist_ok=True)
+            work.error_file.write_text("the lights went out")
+        return [f"failed: {work.label}" for work in specs]
+
+    monkeypatch.setattr(conduct, "run", fail)
+    arms = controls.make_arms(["0.9", "cusum", "yoked@cusum", "mean_beta@cusum"], [], 2, False)
+    given = study(tmp_path, arms, match_update_rms="0.9", tune_seeds=(7,))
+    after, failures = conduct.conduct(given, 1, Console(quiet=True))
+    assert not after.choices
+    assert not any("@" in what for what in asked)
+    assert len([line for line in failures if "needs a finished run of cusum" in line]) == 2
+    reasons = sorted(path.read_text() for path in (tmp_path / "trials").rglob("*.error.txt"))
+    assert reasons == ["the lights went out"] * 3  # two arms in the first round, one in the second
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,13 @@ def test_draws_lie_one_in_each_part_of_the_range(draws: int, key: str) -> None:
         assert list(places) != sorted(places)
 
 
+def test_draws_of_different_keys_have_nothing_to_do_with_each_other() -> None:
+    """Silent failure: all keys share one stream, and 24 draws try a diagonal of the space."""
+    places = np.array([tuning.places(200, key) for key in ("lr", "max", "arl", "rise", "fall", "share", "rate")])
+    correlation = np.corrcoef(places) - np.eye(len(places))
+    assert np.abs(correlation).max() < 4 / math.sqrt(200)
+
+
 def test_ranges_surround_the_preset_and_baselines_have_their_own_scale() -> None:
     """Silent failure: SGD is tried with Adam's step sizes, a thousandth of its own, and loses."""
     arms = [make_arm("0.9"), *(make_arm(name, baseline=True) for name in BASELINES)]

@@ -35,9 +35,11 @@ def conduct(study: Study, workers: int, console: Console) -> tuple[Study, list[s
         if study.match_update_rms:
             study = matched(study, arms, workers, console, failures)
         save(study)
-        specs = [spec for spec in study.batches(workers, arms) if not spec.arm.of or spec.rule != spec.arm.rule]
-        failures += run(specs, workers, console)
-    shutil.rmtree(study.folder / tuning.PARTS, ignore_errors=True)
+        settled = [spec for spec in study.batches(workers, arms) if study.is_settled(spec.env_id, spec.arm)]
+        failures += run(settled, workers, console)
+    parts = study.folder / tuning.PARTS
+    if not any(parts.rglob("*.error.txt")):  # they say why trials failed
+        shutil.rmtree(parts, ignore_errors=True)
     return study, failures
 
 

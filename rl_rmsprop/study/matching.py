@@ -29,7 +29,7 @@ def batches(study: Study, arms: Sequence[Arm], number: int) -> list[TrialBatch]:
     """The pilot runs of these arms in all environments in the round with this number, with what they train with so far."""
     trials = []
     for env_id in study.env_ids:
-        for arm in arms:
+        for arm in (arm for arm in arms if study.is_settled(env_id, arm)):
             choice = study.choice(env_id, arm)
             spec = study.batch(env_id, arm, study.tune_seeds)
             file = part_file(study, env_id, arm, f"round_{number}")

@@ -112,6 +112,10 @@ class Study:
         settled = {(choice.env_id, choice.arm): choice for choice in self.choices}
         return settled.get((env_id, arm.rule), Choice(env_id, arm.rule, arm.rule, self.agent_in(env_id).lr))
 
+    def is_settled(self, env_id: str, arm: Arm) -> bool:
+        """Whether it is known what the arm trains with in this environment: of a control, once its arm has trained."""
+        return not arm.of or self.choice(env_id, arm).rule != arm.rule
+
     def agent_in(self, env_id: str) -> Agent:
         """The agent's settings in this environment."""
         return self.agents[self.env_ids.index(env_id)]
