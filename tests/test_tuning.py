@@ -194,9 +194,10 @@ def test_a_trial_is_the_training_it_stands_for(text: str, baseline: bool, rule: 
     assert list(found) == [(0, 4), (0, 9), (1, 4), (1, 9)]
     for setting in pair:
         alone = BatchSpec(**{**vars(given), "agent": make_agent("a2c", "CartPole-v1", {**vars(AGENT), "lr": setting.lr})})
-        train_batch(BatchSpec(**{**vars(alone), "rule": setting.rule}), lambda progress: None)
+        played = BatchSpec(**{**vars(alone), "rule": setting.rule})
+        train_batch(played, lambda progress: None)
         for seed in given.seeds:
-            run = results.load_run(alone.run_folder(seed), seed)
+            run = results.load_run(played, seed)
             assert run is not None
             row = found[setting.number, seed]
             assert (row.area, row.lr, row.rule) == (run.area, setting.lr, setting.rule)

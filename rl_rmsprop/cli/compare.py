@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from rl_rmsprop.cli import study_file
-from rl_rmsprop.cli.options import RunOptions, Settings
+from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
 from rl_rmsprop.cli.running import run_study
 
 
@@ -38,6 +38,7 @@ class Compare:
     """Seeds of the runs that --tune and --match-update-rms look at."""
     print_config: bool = False
     """Print the study file of all this instead of running it."""
+    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
     run: OmitArgPrefixes[RunOptions] = RunOptions()
     settings: OmitArgPrefixes[Settings] = Settings()
 
@@ -50,17 +51,17 @@ class Compare:
         if not files:
             return cls(), list(words)
         file = study_file.read(Path(files[0]), cls)
-        of_run = {f.name for f in fields(RunOptions)}
-        run = replace(RunOptions(), **{name: value for name, value in file.options.items() if name in of_run})
-        own = {name: value for name, value in file.options.items() if name not in of_run}
-        return cls(study=file.path, run=run, **own), [word for word in words if word not in files]
+        groups = {group: part_of(file.options, kind) for group, kind in GROUPS.items()}
+        of_groups = {f.name for kind in GROUPS.values() for f in fields(kind)}
+        own = {name: value for name, value in file.options.items() if name not in of_groups}
+        return cls(study=file.path, **groups, **own), [word for word in words if word not in files]
 
     def __call__(self) -> int:
         study = self.described()
         if self.print_config:
-            print(study_file.written(study), end="")
+            print(study_file.written(study, self.report), end="")
             return 0
-        return run_study(study, self.run)
+        return run_study(study, self.run, self.report)
 
     def described(self) -> Any:
         """The study that options and study file describe; ValueError for whatever cannot be run."""
@@ -89,6 +90,15 @@ class Compare:
             shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, self.tune,
             tune_seeds=spec.parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
+
+
+GROUPS: dict[str, Any] = {"report": ReportOptions, "run": RunOptions}
+"""Groups of options that a study file may set."""
+
+
+def part_of(options: dict[str, Any], kind: type[Any]) -> Any:
+    """The group of this type with those of the options that are its own."""
+    return kind(**{f.name: options[f.name] for f in fields(kind) if f.name in options})
 
 
 def is_study_file(word: str, before: Sequence[str]) -> bool:

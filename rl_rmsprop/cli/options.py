@@ -72,3 +72,15 @@ class Settings:
     """Scale advantages to mean 0 and standard deviation 1."""
     hidden: Annotated[tuple[int, ...] | None, preset("INT [INT ...]")] = None
     """Widths of the hidden layers."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """How arms are compared."""
+
+    metric: Annotated[str, arg(help_behavior_hint="(default: area)")] = "area"
+    """Score that decides: area, final, steps_to_threshold, or after shifts drop, recovery or regret."""
+    baseline: Annotated[str | None, arg(metavar="ARM", help_behavior_hint="(default: the fixed β with the best score)")] = None
+    """Arm that the others are compared with."""
+    threshold: Annotated[tuple[str, ...], arg(metavar="[ID=]RETURN ...", help_behavior_hint="(default: Gymnasium's)")] = ()
+    """Return that counts as solved."""

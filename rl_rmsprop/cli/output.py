@@ -15,17 +15,17 @@ def console() -> Any:
     return Console(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
 
 
-def announce(study: Any, results: Any) -> None:
-    """The table of arms, the finding, where the files are, how to look at them."""
-    from itertools import groupby
-
-    from rl_rmsprop.study import display, report, viewer
+def announce(study: Any, made: Any) -> None:
+    """The table of arms, the finding, what to beware of, where the files are, how to look at them."""
+    from rl_rmsprop.study import display, viewer
 
     out = console()
-    for env_id, group in groupby(results, key=lambda result: result.env_id):
-        out.print(display.arms_table(env_id, list(group)))
-    for sentence in report.findings(results):
+    for analysis in made.analyses:
+        out.print(display.arms_table(analysis))
+    for sentence in made.findings:
         out.print(sentence, soft_wrap=True)
+    for warning in made.warnings:
+        out.print(f"Beware: {warning}", soft_wrap=True)
     folder = shlex.quote(str(study.folder))
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
     out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)

@@ -7,19 +7,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rl_rmsprop.cli.options import RunOptions
+from rl_rmsprop.cli.options import ReportOptions, RunOptions
 from rl_rmsprop.cli.output import announce, console
 
 SOME_FAILED, TERMINATED = 3, 143
 
 
-def run_study(study: Any, run: RunOptions) -> int:
+def run_study(study: Any, run: RunOptions, compared: ReportOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import conduct, runner
+    from rl_rmsprop.study import conduct, report, runner
 
     if run.workers is not None and run.workers < 1:
         raise ValueError(f"workers must be at least 1, got {run.workers}")
+    reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
+    study.save()
+    report.save_settings(reported, study.folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # workers are ended on the way out
     out = console()
     sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
@@ -29,19 +32,10 @@ def run_study(study: Any, run: RunOptions) -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     try:
-        make_report(study)
-    except ValueError:  # no run has finished: the failures above say why
+        announce(study, report.write_report(study))
+    except report.NothingFinished:  # the failures above say why
         out.print("no run finished")
     return SOME_FAILED if failures else 0
-
-
-def make_report(study: Any) -> None:
-    """Write all that goes into the study's report, and say what is in it; ValueError if no run has finished."""
-    from rl_rmsprop.study import report, sensitivity, tuning
-
-    announce(study, report.write_report(study))
-    if (study.folder / tuning.FILE).is_file():
-        sensitivity.write_report(study, console())
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:

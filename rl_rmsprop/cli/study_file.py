@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_rmsprop import grammar, toml
-from rl_rmsprop.cli.options import RunOptions, Settings
+from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
 
 if TYPE_CHECKING:
     from rl_rmsprop.study.spec import Study
 
-OF_THE_COMMAND = {"study", "print_config", "run", "settings", "overwrite", "workers"}
+OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "overwrite", "workers"}
 """Options that say how a study is run, not what it is, and groups."""
 
 
@@ -58,7 +58,7 @@ def read(path: Path, verb: type[Any]) -> StudyFile:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
-    hints = {**typing.get_type_hints(verb), **typing.get_type_hints(RunOptions)}
+    hints = {name: hint for kind in (verb, RunOptions, ReportOptions) for name, hint in typing.get_type_hints(kind).items()}
     known = [name for name in hints if name not in OF_THE_COMMAND]
     options: dict[str, Any] = {}
     for name, value in content.items():
@@ -194,8 +194,8 @@ def place(where: str) -> Iterator[None]:
 # Writing -----------------------------------------------------------------------------------------------------------------
 
 
-def written(study: Study) -> str:
-    """A study as the text of a study file: every choice of the user and every default, with the agent's settings in full."""
+def written(study: Study, report: ReportOptions) -> str:
+    """A study and how it is reported as the text of a study file: every choice, every default, all settings of the agent."""
     from rl_rmsprop.study.spec import written_seeds
 
     tuning: dict[str, Any] = {"tune": study.tune} if study.tune else {}
@@ -215,6 +215,9 @@ def written(study: Study) -> str:
         "eps": some.eps,
         "eval_episodes": study.eval_episodes,
         "record_signals": study.record_signals,
+        "metric": report.metric,
+        **({"baseline": report.baseline} if report.baseline is not None else {}),
+        "threshold": report.threshold,
         "out": study.folder.as_posix(),
         "settings": {env_id: asdict(agent) for env_id, agent in zip(study.env_ids, study.agents, strict=True)},
     }

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from rl_rmsprop.study.report import HEADER, table
-from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.report.tables import terminal
 from rl_rmsprop.study.runner import Event, Work
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
@@ -90,11 +90,11 @@ def shower(watch: Watch, console: Console) -> Iterator:
         yield lambda event: bar.update(task, completed=watch.steps, description=watch.line(event))
 
 
-def arms_table(env_id: str, group: Sequence[ArmResults]) -> Table:
+def arms_table(analysis: Analysis) -> Table:
     """The table of arms for the terminal."""
-    shown = Table(title=env_id, title_justify="left")
-    for i, name in enumerate(HEADER):
-        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-    for cells in table(group):
+    shown, table = Table(title=analysis.env_id, title_justify="left"), terminal(analysis)
+    for i, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if i < table.words else "right", overflow="fold")
+    for cells in table.rows:
         shown.add_row(*cells)
     return shown

@@ -14,18 +14,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
 
-from rl_rmsprop.study import figures, trials
+from rl_rmsprop.study import plotting, trials
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import iqm
 from rl_rmsprop.study.tuning import FILE, by_setting, tunable
@@ -36,6 +32,8 @@ class Response(NamedTuple):
 
     env_id: str
     arm: str
+    place: int
+    """Place of the arm in its study: decides its colour."""
     number: NDArray[np.int64]
     """Place of each draw among the draws."""
     lr: NDArray[np.float64]
@@ -46,20 +44,21 @@ class Response(NamedTuple):
 
 
 def responses(study: Study) -> list[Response]:
-    """What tuning has seen of every arm in every environment, in the study's order; ValueError if it was not tuned."""
+    """What tuning has seen of every arm in every environment, in the study's order; nothing if it was not tuned."""
     path = study.folder / FILE
     if not path.is_file():
-        raise ValueError(f"{study.folder} holds no tuning: compare with --tune 24 makes one")
+        return []
     found: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
-    for (env_id, arm, number), runs in by_setting(trials.read(path)).items():
+    for (env_id, text, number), runs in by_setting(trials.read(path)).items():
         score = float(iqm(np.array([run.area for run in runs])))
         size = math.sqrt(float(np.mean([run.update_rms**2 for run in runs])))
-        found.setdefault((env_id, arm), []).append((number, runs[0].lr, score, size))
+        found.setdefault((env_id, text), []).append((number, runs[0].lr, score, size))
     result = []
     for env_id in study.env_ids:
-        for arm in (arm.rule for arm in tunable(study) if (env_id, arm.rule) in found):
-            rows = np.array(sorted(found[env_id, arm], key=lambda row: row[1]))
-            result.append(Response(env_id, arm, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]))
+        for arm in (arm for arm in tunable(study) if (env_id, arm.rule) in found):
+            rows = np.array(sorted(found[env_id, arm.rule], key=lambda row: row[1]))
+            place = study.arms.index(arm)
+            result.append(Response(env_id, arm.rule, place, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]))
     return result
 
 
@@ -109,42 +108,27 @@ def by_number(response: Response, numbers: Sequence[int]) -> NDArray[np.float64]
 
 def figure(given: Sequence[Response]) -> Figure:
     """Score of one environment's draws against lr, and against the size of the updates that they led to."""
-    result, grid = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained", sharey=True)
-    for i, response in enumerate(given):
-        look = {"color": f"C{i % 10}", "marker": ".", "lw": 1.0, "ls": ("-", "--", ":")[i // 10 % 3], "alpha": 0.8}
-        for axes, x in zip(grid, (response.lr, response.update_rms), strict=True):
+    result = plotting.new_figure(11, 4.2)
+    left, right = result.subplots(1, 2, sharey=True)
+    for response in given:
+        colour, style = plotting.look(response.place)
+        for axes, x in ((left, response.lr), (right, response.update_rms)):
             known = np.isfinite(response.score) & np.isfinite(x) & (x > 0)
             order = np.argsort(x[known], kind="stable")
-            axes.plot(x[known][order], response.score[known][order], label=response.arm, **look)
-    for axes, label in zip(grid, ("lr", "root mean square update over the training"), strict=True):
+            curve = (x[known][order], response.score[known][order])
+            axes.plot(*curve, label=response.arm, color=colour, ls=style, marker=".", lw=1.0)
+    for axes, label in ((left, "lr"), (right, "root mean square update over the training")):
         axes.set(xscale="log", xlabel=label)
         axes.grid(alpha=0.3)
-    grid[0].set_ylabel("area under the curve, IQM over tuning seeds")
-    grid[0].legend(fontsize="small")
-    result.suptitle(f"{given[0].env_id}: every draw of the tuning")
+    left.set_ylabel("area under the curve, IQM over tuning seeds")
+    left.legend(fontsize="small")
     return result
 
 
 COLUMNS = ("arm", "tuned_for_each", "one_for_all", "phi")
 
 
-def write_report(study: Study, console: Console) -> None:
-    """Figures in the report's folder, an environment each; with several, sensitivity.csv."""
-    found = responses(study)
-    folder = study.folder / "report"
-    folder.mkdir(exist_ok=True)
-    for env_id in study.env_ids:
-        own = [response for response in found if response.env_id == env_id]
-        if own:
-            figures.save(figure(own), folder / f"{env_id.replace('/', '-')}_sensitivity.png")
-    console.print(f"score of every draw: {study.folder / FILE}, {folder}/*_sensitivity.png", soft_wrap=True)
-    if len(study.env_ids) > 1:
-        rows = sensitivities(found)
-        with (folder / "sensitivity.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *((*row, row.phi) for row in rows)])
-        for row in rows:
-            console.print(
-                f"{row.arm}: normalised score {row.tuned_for_each:.2f} tuned for each environment, "
-                f"{row.one_for_all:.2f} with one setting for all; Φ = {row.phi:.2f}",
-                soft_wrap=True,
-            )
+def write_table(rows: Sequence[Sensitivity], path: Path) -> None:
+    """Φ of every arm as a file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *((*row, row.phi) for row in rows)])

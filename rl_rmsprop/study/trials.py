@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,17 +18,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import envs
 from agents.training import Update, train
 from envs.shifts import parse_all
 from rl_rmsprop import telemetry
+from rl_rmsprop.study import scores
 from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.recorder import WINDOW, Progress
-from rl_rmsprop.study.statistics import area_under_curve
+from rl_rmsprop.study.scores import Episodes
 
 
 class Setting(NamedTuple):
@@ -52,7 +51,7 @@ class Outcome(NamedTuple):
     rule: str
     seed: int
     area: float
-    """Mean training return over the training's steps, as in the report; NaN if too few episodes ended."""
+    """Mean training return over the training's steps, as in the report; NaN if no episode ended."""
     update_rms: float
     """Root mean square of all changes of all weights over the training."""
 
@@ -100,12 +99,12 @@ class TrialBatch:
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
         )
-        curve = Curve(env.runs, spec.updates)
+        earnings = Earnings(env.runs, spec.updates)
         for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(wide.seeds, "policy")):
-            if curve.take(update):
-                report(curve.progress())
+            if earnings.take(update):
+                report(earnings.progress())
         env.close()
-        measured = zip(curve.areas(), optimizer.update_rms().tolist(), strict=True)
+        measured = zip(earnings.areas(), optimizer.update_rms().tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))
             for setting in self.settings
@@ -162,34 +161,30 @@ def rows_of(thetas: Sequence[nn.Parameter], part: int, runs: int) -> list[nn.Par
     return rows
 
 
-class Curve:
-    """The learning curves of R runs at the steps at which a study would log them."""
+class Earnings:
+    """The episodes of R runs, as a study keeps them, and how far the runs are at the steps at which a study would log."""
 
     def __init__(self, runs: int, updates: int) -> None:
         self._every, self._updates = telemetry.logging_steps(updates), updates
-        self._recent = [deque[float](maxlen=WINDOW) for _ in range(runs)]
-        self._points: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._ended: list[list[tuple[int, float, int]]] = [[] for _ in range(runs)]  # step, return, length of each episode
+        self._steps = np.zeros(runs, np.int64)
 
     def take(self, update: Update) -> bool:
         """One record; returns whether this was a logging step."""
-        for run, episode_return in zip(update.episodes.run.tolist(), update.episodes.episode_return.tolist(), strict=True):
-            self._recent[run].append(episode_return)
-        logging = update.number % self._every == 0 or update.number == self._updates
-        if logging:
-            means = [sum(recent) / len(recent) if recent else math.nan for recent in self._recent]
-            self._points.append((update.steps.astype(float), np.array(means)))
-        return logging
+        for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
+            self._ended[run].append(tuple(episode))
+        self._steps = update.steps
+        return update.number % self._every == 0 or update.number == self._updates
 
     def areas(self) -> list[float]:
-        """Mean height of each run's curve."""
-        steps, means = (np.array(column) for column in zip(*self._points, strict=True))  # [K, R] each
-        return [area_under_curve(steps[:, r], means[:, r]) for r in range(steps.shape[1])]
+        """The area under each run's learning curve."""
+        tables = [np.array(ended, dtype=float).reshape(-1, 3).T for ended in self._ended]
+        return [scores.area(Episodes(*table), float(end)) for table, end in zip(tables, self._steps, strict=True)]
 
     def progress(self) -> Progress:
         """How far the batch is."""
-        steps, means = self._points[-1]
-        known = means[~np.isnan(means)]
-        return Progress(int(steps.sum()), float(known.mean()) if len(known) else math.nan, math.nan, 0.0)
+        recent = [earned for ended in self._ended for _, earned, _ in ended[-WINDOW:]]
+        return Progress(int(self._steps.sum()), sum(recent) / len(recent) if recent else math.nan, math.nan, 0.0)
 
 
 # Files -------------------------------------------------------------------------------------------------------------------
