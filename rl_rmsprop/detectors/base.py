@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -47,9 +46,3 @@ class Detector:
     def threshold(self) -> float:
         """The statistic above which an alarm is raised; NaN for controls."""
         return math.nan
-
-
-@lru_cache
-def column(values: tuple[float, ...], axes: int, device: torch.device) -> Tensor:
-    """Numbers along a new first axis, to be combined with a tensor of this many axes: [K, 1, …] float64."""
-    return torch.tensor(values, dtype=torch.float64, device=device).reshape(-1, *[1] * axes)

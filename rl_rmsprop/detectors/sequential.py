@@ -15,12 +15,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.base import Detector, State, Verdict, column
+from rl_rmsprop.detectors.arrays import Array, by_fastest, column, library, put
+from rl_rmsprop.detectors.base import Detector, State, Verdict
 from rl_rmsprop.detectors.standardizer import TINY, Standardizer
 from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold, tracking_threshold
 from rl_rmsprop.schedules import check_positive
@@ -53,8 +55,8 @@ class SequentialTest(Detector):
         """The test's rows before the first observation, K numbers."""
         raise TypeError(f"{type(self).__name__} must define _start")
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        """The test's new rows [K, R] and its statistic [R]."""
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+        """The test's new rows [K, R] and its statistic [R], both new."""
         raise TypeError(f"{type(self).__name__} must define _accumulate")
 
     @property
@@ -64,30 +66,34 @@ class SequentialTest(Detector):
     def init(self, keys: Tensor) -> State:
         state = super().init(keys)
         seen = state["seen"]
-        state["test"] = column(self._start, seen.dim(), seen.device) + torch.zeros_like(seen)
+        state["test"] = column(self._start, seen) + torch.zeros_like(seen)
         if self.standardize:
             state["level"] = self._standardizer.init(seen)
         return state
 
     def update(self, state: State, x: Tensor) -> Verdict:
+        return by_fastest(self._learned if self.standardize else self._known, state, x)
+
+    def _known(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
+        """One update of a stream that is N(0, 1) noise until it shifts."""
+        test, statistic = self._accumulate(state["test"], x)
+        alarm = statistic > self.threshold
+        put(test, column(self._start, x), where=alarm)
+        return {"seen": state["seen"] + 1.0, "test": test}, alarm, statistic
+
+    def _learned(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
+        """One update of a stream of unknown level, scale and correlation."""
         seen = state["seen"] + 1.0
-        start = column(self._start, seen.dim(), seen.device)
-        if not self.standardize:
-            test, statistic = self._accumulate(state["test"], x)
-            alarm = statistic > self.threshold
-            return Verdict({"seen": seen, "test": torch.where(alarm, start, test)}, alarm, statistic)
         level, e = self._standardizer(state["level"], x, seen)
         test, statistic = self._accumulate(state["test"], e)
         learning = seen <= self.burn_in
-        statistic = torch.where(learning, 0.0, statistic)
+        put(statistic, 0.0, where=learning)
         alarm = statistic > self.threshold
         # After an alarm everything is learned anew: the old level is what the alarm has just refuted.
-        new = {
-            "seen": torch.where(alarm, 0.0, seen),
-            "test": torch.where(alarm | learning, start, test),
-            "level": torch.where(alarm, 0.0, level),
-        }
-        return Verdict(new, alarm, statistic)
+        put(seen, 0.0, where=alarm)
+        put(test, column(self._start, x), where=alarm | learning)
+        put(level, 0.0, where=alarm)
+        return {"seen": seen, "test": test, "level": level}, alarm, statistic
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,13 @@ class Cusum(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, 0.0)
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        sums = torch.stack((e, -e)).add_(rows).sub_(self.k).clamp_(min=0.0)
-        return sums, sums.amax(0)
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+        sums = rows - self.k
+        rise, fall = sums  # views of the sums, which change them
+        rise += e
+        fall -= e
+        sums = sums.clip(min=0.0)
+        return sums, library(e).maximum(sums[0], sums[1])
 
 
 @dataclass(frozen=True)
@@ -152,15 +162,16 @@ class PageHinkley(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0, 0.0, math.inf, -1.0)
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        count, mean, rise, fall, lowest, highest = rows.unbind(0)
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+        xp = library(e)
+        count, mean, rise, fall, lowest, highest = rows
         count = count + 1.0
         mean = mean + (e - mean) / count
         rise = self.alpha * rise + (e - mean - self.delta)
         fall = self.alpha * fall + (e - mean + self.delta)
-        lowest, highest = torch.minimum(lowest, rise), torch.maximum(highest, fall)
-        statistic = torch.where(count >= self.min_samples, torch.maximum(rise - lowest, highest - fall), 0.0)
-        return torch.stack((count, mean, rise, fall, lowest, highest)), statistic
+        lowest, highest = xp.minimum(lowest, rise), xp.maximum(highest, fall)
+        statistic = xp.where(count >= self.min_samples, xp.maximum(rise - lowest, highest - fall), 0.0)
+        return xp.stack((count, mean, rise, fall, lowest, highest)), statistic
 
 
 @dataclass(frozen=True)
@@ -190,9 +201,9 @@ class Ewma(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0,)
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        Z = rows + (e - rows).mul_(self.gain)
-        return Z, Z[0].abs() * math.sqrt((2 - self.gain) / self.gain)
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+        Z = rows + self.gain * (e - rows)
+        return Z, abs(Z[0]) * math.sqrt((2 - self.gain) / self.gain)
 
 
 @dataclass(frozen=True)
@@ -223,10 +234,10 @@ class TrackingSignal(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, math.sqrt(2 / math.pi))  # the mean of |e|: from 0 the first statistic would be 1
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        new = rows + (torch.stack((e, e.abs())) - rows).mul_(self.gain)
-        error, size = new.unbind(0)
-        return new, error.abs() / (size + TINY)
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+        new = rows + self.gain * (library(e).stack((e, abs(e))) - rows)
+        error, size = new
+        return new, abs(error) / (size + TINY)
 
 
 BETS = (0.15, 0.35, 1.0, 3.0)
@@ -253,10 +264,10 @@ class ShiryaevRoberts(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0,) * (2 * len(BETS))
 
-    def _accumulate(self, rows: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
         bets = (*BETS, *(-b for b in BETS))
-        b = column(bets, e.dim(), e.device)
-        shares = column(tuple(1 / (1 + b * b) for b in bets), e.dim(), e.device)
-        M = (b * e).add_(1.0).square_().mul_(shares).mul_(rows + 1.0)
+        b = column(bets, e)
+        shares = column(tuple(1 / (1 + b * b) for b in bets), e)
+        M = (1.0 + rows) * (1.0 + b * e) ** 2 * shares
         # One after the other: a sum over an axis is ordered by the number of runs.
-        return M, reduce(torch.add, M.unbind(0)) / len(bets)
+        return M, reduce(add, M) / len(bets)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from rl_rmsprop.detectors.arrays import Array, copied, library, put
 
 CLIP = 3.0
 """Residuals are cut at this many standard deviations."""
@@ -48,20 +49,23 @@ class Standardizer:
         """The state before the first observation: six rows [6, R]."""
         return like.new_zeros(6, *like.shape)
 
-    def __call__(self, level: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, level: Array, x: Array, seen: Array) -> tuple[Array, Array]:
         """One observation x [R], the `seen`-th (≥ 1): new state [6, R] and residual e [R]."""
-        m, d, product, square, noise, last = level.unbind(0)
-        rate = (seen + 1.0).clamp_(max=2 * self.memory).reciprocal_().mul_(2.0)
-        m = torch.where(seen > 1.0, m, x)  # the first observation is the first level
-        phi = (product / (square + TINY)).add_(rate, alpha=BIAS).clamp_(0.0, MOST)
-        expected = phi.mul_(last)
-        w = (x - m).sub_(d).sub_(expected)
-        s = noise.sqrt().add_(TINY)
-        e = (w / s).clamp_(-CLIP, CLIP)
-        w = torch.where(seen > FIRST, s.mul_(e), w)
-        z = expected.add_(w)
-        deviation = z + d
-        news = torch.stack((m + deviation, deviation, z * last, z * z, w * w, z))
-        new = torch.lerp(level, news, rate)
-        new[5] = z
+        new = copied(level)
+        m, d, product, square, noise, last = new  # views of the copy, which change it
+        rate = 2.0 / (seen + 1.0).clip(max=2 * self.memory)
+        put(m, x, where=seen == 1.0)  # the first observation is the first level
+        phi = (product / (square + TINY) + BIAS * rate).clip(0.0, MOST)
+        expected = phi * last
+        w = x - m - d - expected
+        s = library(x).sqrt(noise) + TINY
+        e = (w / s).clip(-CLIP, CLIP)
+        put(w, s * e, where=seen > FIRST)
+        z = expected + w
+        m += rate * (z + d)
+        d += rate * z
+        product += rate * (z * last - product)
+        square += rate * (z * z - square)
+        noise += rate * (w * w - noise)
+        last[:] = z
         return new, e
