@@ -3,16 +3,21 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from agents import A2C
 from rl_rmsprop.cli import main
 from rl_rmsprop.detectors import Cusum, Periodic
 from rl_rmsprop.study import detection, spec, streams
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.telemetry import read_table
+from tests.benchmarks import detection as benchmark
 
 ARMS = ("0.9", "cusum:arl=50,burn_in=5,max=0.99", "oracle")
 TINY = ["--seeds", "0-1", "--steps", "8000", "--eval-episodes", "4", "--workers", "2", "--record-signals"]
@@ -212,3 +217,22 @@ def test_a_broken_file_of_signals_is_named(studies: tuple[Path, Path], tmp_path:
     with pytest.raises(ValueError, match=r"signals\.npz is not a whole file"):
         streams.read("CartPole-v1", "0.9", [(0, broken)])
     assert [s.arm for s in streams.load_streams(spec.load(studies[1]))] == list(ARMS)
+
+
+def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> None:
+    """Silent failure: a forked training goes on with other random numbers, or meets its shift an update late."""
+    spec_ = BatchSpec(str(tmp_path / "study"), "CartPole-v1", "a2c", A2C(n_envs=3, n_steps=8), Arm("0.99"), (3, 5), 24 * 20)
+    shift = "force_mag:values=10.0/-10.0,at=1,clock=updates"
+    benchmark.record(benchmark.Recording(spec_, before=10, after=7, shifts={"flipped": shift}), tmp_path)
+    study = replace(spec_, shifts=(shift.replace("at=1", "at=10"),), record_signals=True, eval_episodes=1)
+    train_batch(study, lambda progress: None)
+    branch = benchmark.load_signals(tmp_path, "CartPole-v1", "flipped")
+    twin = benchmark.load_signals(tmp_path, "CartPole-v1", benchmark.TWIN)
+    whole = streams.read("CartPole-v1", "0.99", [(seed, study.run_folder(seed) / "signals.npz") for seed in study.seeds])
+    assert branch.seeds == whole.seeds
+    assert np.flatnonzero(branch.shifted.all(1)).tolist() == [10]
+    assert len(twin.shifted) == 20
+    assert not twin.is_shifted
+    for name, recorded in branch.arrays.items():
+        assert np.array_equal(recorded, whole.arrays[name][:17], equal_nan=recorded.dtype.kind == "f"), name
+        assert np.array_equal(recorded[:10], twin.arrays[name][:10], equal_nan=recorded.dtype.kind == "f"), name

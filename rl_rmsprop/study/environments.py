@@ -13,6 +13,7 @@ import envs
 from envs.make import make_one
 from envs.parameters import parameters_of
 from envs.profiles import PROFILES
+from envs.severity import LEVELS, load
 from rl_rmsprop import grammar
 from rl_rmsprop.study.presets import PRESETS
 
@@ -47,6 +48,7 @@ def show_shifts(env_id: str, console: Console) -> None:
         numbers = [f"{x:g}" for x in (parameter.default, *parameter.tested)]
         table.add_row(parameter.name, parameter.meaning, *numbers)
     console.print(table)
+    show_severity(env_id, console)
     profiles = Table("profile", "keys", "what it does", title="How it shifts over time", title_justify="left")
     for name, kind in PROFILES.items():
         keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.written(f.default)}" for f in fields(kind))
@@ -55,6 +57,26 @@ def show_shifts(env_id: str, console: Console) -> None:
     console.print(SYNTAX, soft_wrap=True)
 
 
+def show_severity(env_id: str, console: Console) -> None:
+    """The values that hurt, where they were measured."""
+    rows = load(env_id)
+    if not rows:
+        return
+    levels = [f"{name}, {loss:.0%}" for name, loss in LEVELS.items()]
+    table = Table("parameter", "from the usual", *levels, title="What hurts a trained policy, and how much", title_justify="left")
+    for parameter, direction in dict.fromkeys((row.parameter, row.direction) for row in rows):
+        found = {row.level: row for row in rows if (row.parameter, row.direction) == (parameter, direction)}
+        cells = [f"{found[level].value:g} ({found[level].loss:.0%})" if level in found else "–" for level in LEVELS]
+        table.add_row(parameter, direction, *cells)
+    console.print(table)
+    console.print(SEVERITY, soft_wrap=True)
+
+
+SEVERITY = (
+    "In brackets the share of its lead over random actions that the policy loses when it does not go on learning; –: no value "
+    "in the tested range comes near. Parameters that are not listed hurt less than that; rewards change what counts and not the "
+    "policy. Measured by python -m tests.benchmarks.severity."
+)
 SYNTAX = (
     "Written PARAMETER:profile=…,KEY=…; abrupt where no profile is named. clock=steps|episodes|updates is what `at`, `every` and "
     "`period` count, of the whole run; apply=now|reset says whether a change waits for the next episode. "

@@ -107,11 +107,16 @@ class SignalLog:
         rows["step"][t] = made.steps
         rows["episode_return"][t] = mean_by_run(made.episodes.run, made.episodes.episode_return, len(onsets))
 
+    @property
+    def arrays(self) -> dict[str, NDArray]:
+        """Everything kept: name → [T, R], and `squares` [T, R, K]; rows of updates that were not made yet are empty."""
+        return {**self._rows, "squares": self._squares}
+
     def save(self, folders: Sequence[Path]) -> None:
         """Write a file a run."""
         for r, folder in enumerate(folders):
-            arrays: dict[str, NDArray] = {name: rows[:, r] for name, rows in self._rows.items()}
-            np.savez(folder / FILE, squares=self._squares[:, r], **arrays)  # type: ignore[arg-type]  # numpy's stub has no **arrays
+            of_run: dict[str, Any] = {name: rows[:, r] for name, rows in self.arrays.items()}
+            np.savez(folder / FILE, **of_run)
 
 
 def thinned(x: Tensor) -> Tensor:
