@@ -8,11 +8,13 @@ One update per window of `n_steps` steps in `n_envs` environments; the means are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from agents.learning import Descend, Evaluation, evaluate, explained_variance, mean, normalized
+from agents.heads import Generators
+from agents.learning import Descend, Evaluation, Measure, evaluate, explained_variance, mean, normalized
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 from agents.settings import Settings
@@ -27,11 +29,11 @@ class A2C(Settings):
     gae_lambda: float = 0.95
     """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
-        """One update of all runs; returns what the networks said of the rollout before it."""
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+        """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
         seen = evaluate(policy, rollout, self, self.gae_lambda)
         descend(loss(seen, self))
-        return seen
+        return partial(metrics, seen)
 
 
 def loss(seen: Evaluation, settings: Settings) -> Tensor:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from agents.heads import Head
 from agents.networks import ActorCritic
-from agents.rollout import Environments, gumbel_noise
+from agents.rollout import Environments
 
 
 def episode_returns(
@@ -20,8 +22,9 @@ def episode_returns(
 ) -> NDArray[np.float64]:
     """Undiscounted returns of `episodes` episodes of each run: [R, episodes].
 
-    The greedy policy acts, or with `generators` (one a run) the stochastic one. Environment n contributes its first
-    ⌈episodes / N⌉ or ⌊episodes / N⌋ episodes, however long: taking whatever ends first would favour short episodes.
+    The greedy policy acts, or with `generators` (one a run) the stochastic one; its running statistics stand still.
+    Environment n contributes its first ⌈episodes / N⌉ or ⌊episodes / N⌋ episodes, however long: taking whatever ends first
+    would favour short episodes.
     """
     quota = np.full(env.envs_per_run, episodes // env.envs_per_run)
     quota[: episodes % env.envs_per_run] += 1  # [N]
@@ -31,10 +34,8 @@ def episode_returns(
     observations = env.reset()
     with torch.no_grad():
         while (count < quota).any():
-            logits = policy.logits(torch.from_numpy(observations))
-            if generators is not None:
-                logits += gumbel_noise(generators, (1, env.envs_per_run, logits.shape[-1]))[0]
-            result = env.step(logits.argmax(-1).numpy())
+            y = policy.outputs(torch.from_numpy(policy.normalization.observations.apply(observations)))
+            result = env.step(policy.head.sent(actions_of(policy.head, y, generators).numpy()))
             observations = result.observations
             running += result.rewards
             over = result.terminated | result.truncated
@@ -45,3 +46,10 @@ def episode_returns(
             running[over] = 0.0
     by_episode = returns.transpose(0, 2, 1).reshape(env.runs, -1)  # first episodes first
     return by_episode[:, ~np.isnan(by_episode[0])]
+
+
+def actions_of(head: Head, y: Tensor, generators: Sequence[np.random.Generator] | None) -> Tensor:
+    """The most likely actions of outputs y [R, N, …], or with `generators` drawn ones."""
+    if generators is None:
+        return head.greedy(y)
+    return head.sample(y, head.noise(generators, 1, y.shape[1])[0], out=head.empty(y.shape[:2]))

@@ -20,6 +20,9 @@ from agents.settings import Settings
 Descend = Callable[[Tensor], None]
 """One optimizer update on a loss [R]; the agents call it, the training loop provides it."""
 
+Measure = Callable[[], dict[str, Tensor]]
+"""Losses and the like by tag, [R] each; computed when someone wants the numbers."""
+
 
 class Evaluation(NamedTuple):
     """A rollout seen by the current networks; every field [R, B]. Gradients flow through the first three."""
@@ -34,17 +37,17 @@ class Evaluation(NamedTuple):
 
 def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lambda: float) -> Evaluation:
     """Run both networks over the rollout and estimate advantages (see agents/returns.py); rewards are scaled here."""
-    steps, runs, envs = rollout.actions.shape
+    steps, runs, envs = rollout.rewards.shape
     states = by_run(rollout.observations)  # [R, (T + 1)·N, O]
     all_values = policy.values(states)  # [R, (T + 1)·N]
     by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1).contiguous()  # [T + 1, R, N]
     rewards = rollout.rewards * settings.reward_scale
     advantage = by_run(advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda))
-    log_pi = torch.log_softmax(policy.logits(states[:, : steps * envs]), -1)  # [R, B, A]
+    judged = policy.judge(states[:, : steps * envs], by_run(rollout.actions))
     value = all_values[:, : steps * envs]
     return Evaluation(
-        log_prob=log_pi.gather(-1, by_run(rollout.actions).unsqueeze(-1)).squeeze(-1),
-        entropy=-(log_pi.exp() * log_pi).sum(-1),
+        log_prob=judged.log_prob,
+        entropy=judged.entropy,
         value=value,
         advantage=advantage,
         returns=advantage + value.detach(),
@@ -67,6 +70,13 @@ def normalized(x: Tensor, valid: Tensor) -> Tensor:
     """X shifted and scaled to mean 0 and standard deviation 1 over the valid entries of each run."""
     centred = x - mean(x, valid).unsqueeze(-1)
     return centred / (mean(centred.square(), valid).sqrt().unsqueeze(-1) + 1e-8)
+
+
+def normalized_sample(x: Tensor, valid: Tensor) -> Tensor:
+    """The same by the standard deviation of a sample, with n − 1: what Stable-Baselines3 does to a minibatch."""
+    centred = x - mean(x, valid).unsqueeze(-1)
+    variance = (centred.square() * valid).sum(-1) / (valid.sum(-1) - 1).clamp_(min=1.0)
+    return centred / (variance.sqrt().unsqueeze(-1) + 1e-8)
 
 
 def explained_variance(seen: Evaluation) -> Tensor:

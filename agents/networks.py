@@ -5,7 +5,8 @@
 All weights of one network lie in one flat tensor θ [R, P], which is what the optimizer sees: gradient norms, clipping and
 statistics per run are then operations along one axis. The layers are autograd leaves that share θ's memory, because slicing
 θ inside autograd would cost a full-size gradient per slice; `ActorCritic.backward` gathers their gradients in `θ.grad`. Rows
-never meet, so the gradient of the summed loss of all runs is, row by row, the gradient of each run's own loss.
+never meet, so the gradient of the summed loss of all runs is, row by row, the gradient of each run's own loss. Outputs that do
+not depend on the state (the ln σ of a Gaussian policy) stand behind the weights in θ.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from agents.heads import Head, Judgement
+from agents.normalization import UNCHANGED, Normalization
 
 # Intel's MKL rounds a product by how its operands lie in memory, so that a run would depend on its place in the batch, unless
 # this is set before the process's first product. It costs no time, and networks whose widths are multiples of 4 no bit.
@@ -34,15 +38,27 @@ class Layer(NamedTuple):
 class MLP:
     """R multilayer perceptrons with tanh units, their weights in one flat parameter `theta` [R, P]."""
 
-    def __init__(self, widths: Sequence[int], gains: Sequence[float], generators: Sequence[np.random.Generator]) -> None:
-        """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run."""
+    def __init__(
+        self,
+        widths: Sequence[int],
+        gains: Sequence[float],
+        generators: Sequence[np.random.Generator],
+        constants: Sequence[float] = (),
+    ) -> None:
+        """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run.
+
+        `constants` are initial values of further outputs behind the last layer's, trained as well, the same for every x.
+        """
         shapes = list(pairwise(widths))
-        size = sum((i + 1) * h for i, h in shapes)
+        size = sum((i + 1) * h for i, h in shapes) + len(constants)
         weights, gradients = (aligned_zeros(len(generators), size) for _ in range(2))
         self.theta = nn.Parameter(weights)  # [R, P]
         self.theta.grad = gradients
         self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(weights, shapes)]
         self.gradients = [v for layer in views(gradients, shapes) for v in layer]
+        self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)).requires_grad_() if constants else None
+        if constants:
+            self.gradients.append(tail(gradients, len(constants)))
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
                 layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
@@ -57,11 +73,13 @@ class MLP:
             x = torch.nn.functional.pad(x, (0, 0, 0, fill))
         for layer in self.layers[:-1]:
             x = torch.tanh(affine(x, layer))
-        return affine(x, self.layers[-1])[:, :rows]
+        y = affine(x, self.layers[-1])[:, :rows]
+        return y if self.constants is None else torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
 
     def leaves(self) -> list[Tensor]:
-        """Weights and biases in the order in which they lie in `theta`."""
-        return [leaf for layer in self.layers for leaf in layer]
+        """Weights, biases and constants in the order in which they lie in `theta`."""
+        constants = [] if self.constants is None else [self.constants]
+        return [leaf for layer in self.layers for leaf in layer] + constants
 
 
 def aligned_zeros(runs: int, size: int) -> Tensor:
@@ -83,6 +101,11 @@ def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
     return layers
 
 
+def tail(flat: Tensor, size: int) -> Tensor:
+    """The last `size` numbers of every run as a view of a flat tensor [R, P]: [R, 1, size]."""
+    return flat[:, -size:].view(len(flat), 1, size)
+
+
 def affine(x: Tensor, layer: Layer) -> Tensor:
     """The map x W + b of every run: [R, B, I] → [R, B, H]."""
     if layer.weight.shape[1] == 1:  # as a product, its gradient would round by where in memory the result happens to lie
@@ -101,25 +124,31 @@ def orthogonal(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
 
 
 class ActorCritic:
-    """A categorical policy and a state value for each of R runs; separate networks of the same hidden widths.
+    """A policy and a state value for each of R runs; separate networks of the same hidden widths.
 
     Initial gains follow Stable-Baselines3: √2 in hidden layers, 0.01 for the policy's output (so that all actions start
-    nearly equally likely), 1 for the value's.
+    nearly equally likely, or have means near 0), 1 for the value's. Observations given to its methods are normalised ones:
+    `normalization` is applied by whoever acts, once for each observation.
     """
 
     def __init__(
         self,
         observation_size: int,
-        actions: int,
+        head: Head,
         hidden: Sequence[int],
         generators: Sequence[np.random.Generator],  # one a run
         observation_scale: Sequence[float] = (),
+        normalization: Normalization = UNCHANGED,
     ) -> None:
-        """`observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length."""
+        """`head` says what kind of actions the policy takes.
+
+        `observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length.
+        """
         check_scale(observation_scale, observation_size)
         self._gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
+        self.head, self.normalization = head, normalization
         gains = [2**0.5] * len(hidden)
-        self.actor = MLP([observation_size, *hidden, actions], [*gains, 0.01], generators)
+        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants)
         self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators)
 
     def parameters(self) -> list[nn.Parameter]:
@@ -136,9 +165,13 @@ class ActorCritic:
         gradients = torch.autograd.grad(loss.sum(), [leaf for network in networks for leaf in network.leaves()])
         torch._foreach_copy_([view for network in networks for view in network.gradients], gradients)
 
-    def logits(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
-        """Unnormalised log-probabilities of the actions."""
+    def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
+        """What the head makes a distribution of: logits, or means and ln σ."""
         return self.actor(self._scaled(observations))
+
+    def judge(self, observations: Tensor, actions: Tensor) -> Judgement:  # [R, B, O], [R, B, …]
+        """Log-probabilities of actions taken, and entropies."""
+        return self.head.judge(self.outputs(observations), actions)
 
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
         """Expected discounted return from each state."""

@@ -11,9 +11,11 @@ VPG does: leaving cut episodes out would favour short ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from agents.a2c import loss
-from agents.learning import Descend, Evaluation, evaluate
+from agents.a2c import loss, metrics
+from agents.heads import Generators
+from agents.learning import Descend, Measure, evaluate
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 from agents.settings import Settings
@@ -26,8 +28,8 @@ class Reinforce(Settings):
     n_steps: int = 500
     """Steps of each environment per update (T); the longest episode, or more."""
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
-        """One update of all runs; returns what the networks said of the rollout before it."""
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+        """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
         seen = evaluate(policy, rollout, self, gae_lambda=1.0)  # λ = 1: A = G − b(s)
         descend(loss(seen, self))
-        return seen
+        return partial(metrics, seen)

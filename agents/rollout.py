@@ -1,7 +1,7 @@
 """Acting: T steps of every environment of every run, recorded for learning.
 
-The policy samples by the Gumbel-max trick, a = argmax(logits + Gumbel noise), and the noise is drawn per run beforehand:
-randomness enters `collect` as an argument, and a run's noise does not depend on its neighbours.
+The noise that the policy samples with is drawn per run beforehand (see agents/heads.py): randomness enters `collect` as an
+argument, and a run's noise does not depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from agents.networks import ActorCritic
 
 
 class Rollout(NamedTuple):
-    """A window of experience. Axes: T time, R runs, N environments per run, O observation."""
+    """A window of experience. Axes: T time, R runs, N environments per run, O observation, A action."""
 
-    observations: Tensor  # [T + 1, R, N, O]  s_0 … s_T
-    actions: Tensor  # [T, R, N]  int64
-    rewards: Tensor  # [T, R, N]
+    observations: Tensor  # [T + 1, R, N, O]  s_0 … s_T, normalised if the policy normalises
+    actions: Tensor  # [T, R, N]  int64, or [T, R, N, A]  float32 as drawn, before an environment's box clipped them
+    rewards: Tensor  # [T, R, N]  normalised if the policy normalises
     terminated: Tensor  # [T, R, N]  bool
     truncated: Tensor  # [T, R, N]  bool
     valid: Tensor  # [T, R, N]  bool, False where the call only reset the environment (next-step autoreset)
@@ -42,13 +42,12 @@ class Environments(Protocol):
 
     runs: int
     envs_per_run: int
-    action_space: Any
 
     def reset(self) -> NDArray[np.float32]:
         """First observations [R, N, O]."""
         ...
 
-    def step(self, actions: NDArray[np.int64]) -> Any:
+    def step(self, actions: NDArray) -> Any:
         """Observations, rewards, terminated, truncated, valid."""
         ...
 
@@ -60,29 +59,33 @@ class Actor:
         """`env` is a batch of R × N environments (see envs/batch.py), `generators` the policy noise of each run."""
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count
-        self._observations = env.reset()
+        self._normalization = policy.normalization
+        everywhere = np.ones((env.runs, env.envs_per_run), bool)
+        self._observations = self._normalization.observations.take(env.reset(), everywhere)
         self._returns = np.zeros((env.runs, env.envs_per_run))
         self._lengths = np.zeros((env.runs, env.envs_per_run), np.int64)
 
     def collect(self, steps: int) -> tuple[Rollout, Episodes]:
         """Act for `steps` calls of every environment."""
-        env = self.env
+        env, policy = self.env, self.policy
         shape = (steps, env.runs, env.envs_per_run)
         observations = torch.empty(steps + 1, *shape[1:], self._observations.shape[-1])
-        actions = torch.empty(shape, dtype=torch.int64)
+        actions = policy.head.empty(shape)
         rewards = np.empty(shape, np.float32)
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
-        noise = gumbel_noise(self.generators, (steps, env.envs_per_run, int(env.action_space.n)))
+        noise = policy.head.noise(self.generators, steps, env.envs_per_run)
         ended: list[Episodes] = []
         views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
         with torch.no_grad():
-            for t, (seen, gumbel, chosen) in enumerate(views):
+            for t, (seen, drawn, chosen) in enumerate(views):
                 seen.copy_(torch.from_numpy(self._observations))
-                torch.argmax(self.policy.logits(seen).add_(gumbel), -1, out=chosen)
-                result = env.step(chosen.numpy())
-                self._observations = result.observations
-                rewards[t], terminated[t], truncated[t], valid[t] = result[1:]
-                ended.append(self._count(result.rewards, result.terminated | result.truncated, result.valid))
+                policy.head.sample(policy.outputs(seen), drawn, out=chosen)
+                result = env.step(policy.head.sent(chosen.numpy()))
+                terminated[t], truncated[t], valid[t] = result[2:]
+                over = result.terminated | result.truncated
+                self._observations = self._normalization.observations.take(result.observations, ~over)
+                rewards[t] = self._normalization.rewards.take(result.rewards, result.valid, over)
+                ended.append(self._count(result.rewards, over, result.valid))
         observations[steps] = torch.from_numpy(self._observations)
         arrays = (torch.from_numpy(a) for a in (rewards, terminated, truncated, valid))
         return Rollout(observations, actions, *arrays), Episodes(*map(np.concatenate, zip(*ended, strict=True)))
@@ -102,10 +105,3 @@ class Actor:
 
 
 NO_EPISODES = Episodes(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
-
-
-def gumbel_noise(generators: Sequence[np.random.Generator], shape: tuple[int, int, int]) -> Tensor:
-    """Standard Gumbel noise −ln(−ln u) for `shape` = (T, N, A), drawn run by run: [T, R, N, A]."""
-    uniform = np.stack([g.random(shape, np.float32) for g in generators], axis=1)
-    # u = 0 would give −∞ and 0 · ∞ later; the smallest step of a 24-bit uniform variate is 2⁻²⁴.
-    return torch.from_numpy(uniform).clamp_(min=2.0**-25).log_().neg_().log_().neg_()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
 MOST_STEPS = 10_000_000
 WIDEST = 16_384
+WIDEST_LOG_STD = 20
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,21 @@ class Settings:
     observation_scale: tuple[float, ...] = ()
     """Observations are divided by these typical sizes, one a sensor, each > 0, before the networks see them; empty: by 1.
     Small differences that matter (a lander's speed close to the ground) are then seen by units with weights of usual size."""
+    normalize_observations: bool = False
+    """Shift and scale observations by the run's running mean and standard deviation (see agents/normalization.py)."""
+    normalize_rewards: bool = False
+    """Divide rewards, for learning, by the running standard deviation of the run's discounted return; before reward_scale."""
     normalize_advantage: bool = False
-    """Scale advantages to mean 0, standard deviation 1 within each run's window."""
+    """Scale advantages to mean 0, standard deviation 1 within each run's batch of an update."""
+    log_std_init: float = 0.0
+    """With continuous actions, the initial ln σ of each of them."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of the actor and of the critic."""
+
+    @property
+    def updates_per_window(self) -> int:
+        """Optimizer updates that a window of `n_steps` steps is good for."""
+        return 1
 
     def __post_init__(self) -> None:
         for name in ("n_envs", "n_steps"):
@@ -57,6 +69,10 @@ class Settings:
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
         sizes = self.observation_scale
         require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
+        once = not (sizes and self.normalize_observations)
+        require(once, "observation_scale", "empty with normalize_observations, which finds the scale itself", sizes)
+        rule = f"from −{WIDEST_LOG_STD} to {WIDEST_LOG_STD}"
+        require(abs(self.log_std_init) <= WIDEST_LOG_STD, "log_std_init", rule, self.log_std_init)
         require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
 
 

@@ -1,16 +1,17 @@
 """The training loop of R runs: a generator of records that knows neither files nor curves nor what β is.
 
-    for update in train(agent, env, policy, optimizer, updates=1000, generators=noise):
+    for update in train(agent, env, policy, optimizer, windows=1000, generators=noise):
         print(update.number, update.steps, update.episodes.episode_return)
 
-Each record is one optimizer update of every run. Whoever consumes it decides what to keep; measuring that costs time is a
-function, called only when someone wants the numbers.
+Each record is one window of every run: `n_steps` steps, and what was learned from them in one optimizer update (A2C, REINFORCE)
+or several (PPO). Rules, detectors, shifts by updates and recorded signals count optimizer updates; curves, episodes and the
+schedule of lr go by windows. Whoever consumes a record decides what to keep; measuring that costs time is a function, called
+only when someone wants the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.a2c import metrics
-from agents.learning import Descend, Evaluation
+from agents.heads import Generators
+from agents.learning import Descend, Measure
 from agents.networks import ActorCritic
 from agents.rollout import Actor, Environments, Episodes, Rollout
 
@@ -29,7 +30,7 @@ class Agent(Protocol):
 
     @property
     def n_steps(self) -> int:
-        """Steps of each environment per update."""
+        """Steps of each environment per window."""
         ...
 
     @property
@@ -42,19 +43,28 @@ class Agent(Protocol):
         """`constant` or `linear`."""
         ...
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend) -> Evaluation:
-        """Learn from one rollout; calls `descend` on a loss [R] for every optimizer update."""
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+        """Learn from one rollout; calls `descend` on a loss [R] for every optimizer update, as often in every window.
+
+        What has to be drawn comes from `generators`, one a run.
+        """
         ...
 
 
 class Update(NamedTuple):
-    """One optimizer update of every run."""
+    """One window of every run, and the optimizer updates made of it."""
 
-    number: int  # updates made so far, from 1
+    number: int  # optimizer updates made so far
+    window: int  # windows so far, from 1
     steps: NDArray[np.int64]  # [R]  environment steps made so far
-    episodes: Episodes  # those that ended during this update's rollout
-    grad_norm: Tensor  # [R]  length of the gradient before clipping
-    metrics: Callable[[], dict[str, Tensor]]  # losses and the like, [R] each
+    episodes: Episodes  # those that ended in this window
+    grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the window's optimizer updates
+    metrics: Measure  # losses and the like, [R] each
+
+    @property
+    def grad_norm(self) -> Tensor:
+        """That of the last optimizer update [R]."""
+        return self.grad_norms[-1]
 
 
 def train(
@@ -62,14 +72,15 @@ def train(
     env: Environments,
     policy: ActorCritic,
     optimizer: torch.optim.Optimizer,
-    updates: int,
-    generators: Sequence[np.random.Generator],  # [R] policy noise of each run
+    windows: int,
+    generators: Generators,  # [R] of each run, for the policy's noise and whatever the agent draws
 ) -> Iterator[Update]:
-    """Alternate acting and learning `updates` times; every run makes the same number of updates.
+    """Alternate acting and learning `windows` times; every run makes the same number of optimizer updates.
 
     An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient
     norm before clipping, and whether these data are the first since a change of the environment, where the environments know
-    (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of every update.
+    (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of every update. The data
+    of a window's first update are the first since a change; those of its later updates are the same ones again.
     """
     actor = Actor(env, policy, generators)
     initial_lr = [group["lr"] for group in optimizer.param_groups]
@@ -87,15 +98,17 @@ def train(
         shifted.zero_()
         count_update()
 
-    for index in range(1, updates + 1):
+    updates = 0
+    for window in range(1, windows + 1):
         if agent.lr_schedule == "linear":
             for group, lr in zip(optimizer.param_groups, initial_lr, strict=True):
-                group["lr"] = lr * (1 - (index - 1) / updates)
+                group["lr"] = lr * (1 - (window - 1) / windows)
         before = onsets_of(env)
         rollout, episodes = actor.collect(agent.n_steps)
         shifted.copy_(torch.from_numpy(onsets_of(env) > before))
-        seen = agent.learn(policy, rollout, descend)
-        yield Update(index, actor.steps.copy(), episodes, norms[-1], partial(metrics, seen))
+        measure = agent.learn(policy, rollout, descend, generators)
+        updates += len(norms)
+        yield Update(updates, window, actor.steps.copy(), episodes, torch.stack(norms), measure)
         norms.clear()
 
 

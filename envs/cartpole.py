@@ -55,14 +55,14 @@ class CartPoleBatch:
         self._poles.np_random = self._generators = RunGenerators(seeds, envs_per_run)  # type: ignore[assignment]
         self._arrays: CartPoleArrays | None = None
         self.observation_space = cast(gym.spaces.Box, self._poles.single_observation_space)
-        self.action_space = cast(gym.spaces.Discrete, self._poles.single_action_space)
+        self.action_space: gym.spaces.Discrete | gym.spaces.Box = cast(gym.spaces.Discrete, self._poles.single_action_space)
 
     def reset(self) -> NDArray[np.float32]:
         self._generators.starting = np.ones(self.runs * self.envs_per_run, bool)
         observations, _ = self._poles.reset()
         return self._per_run(np.ascontiguousarray(observations))
 
-    def step(self, actions: NDArray[np.int64]) -> Step:
+    def step(self, actions: NDArray) -> Step:
         if self._arrays is not None:
             self._arrays.before_step(actions.ravel())
         starting = self._generators.starting = self._poles.prev_done.copy()

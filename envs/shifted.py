@@ -76,7 +76,7 @@ class ShiftedBatch:
         self._last = self._shifter.counts["steps"], self._shifter.changed
         return self._shifter.see(self._batch.reset())
 
-    def step(self, actions: NDArray[np.int64]) -> Step:
+    def step(self, actions: NDArray) -> Step:
         shifter = self._shifter
         shifter.advance()
         self._last = shifter.counts["steps"], shifter.changed

@@ -34,7 +34,7 @@ OPTIMIZER_TAGS = (
 DETECTOR_TAGS = ("detector/statistic", "detector/threshold", "detector/alarms")
 AGENT_TAGS = (
     "rollout/ep_rew_mean", "rollout/ep_len_mean", "eval/mean_reward", "train/policy_loss", "train/value_loss",
-    "train/entropy", "train/explained_variance",
+    "train/entropy", "train/explained_variance", "train/approx_kl", "train/clip_fraction",
 )  # fmt: skip
 ENVIRONMENT_TAGS = ("env/regime",)
 TAGS = (*AGENT_TAGS, *OPTIMIZER_TAGS, *DETECTOR_TAGS, *ENVIRONMENT_TAGS)
@@ -165,6 +165,6 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
     return [experiment, start, end]
 
 
-def logging_steps(updates: int) -> int:
-    """Updates from one logging step to the next, so that there are at most POINTS."""
-    return max(1, math.ceil(updates / POINTS))
+def logging_steps(windows: int) -> int:
+    """Windows of the training from one logging step to the next, so that there are at most POINTS."""
+    return max(1, math.ceil(windows / POINTS))

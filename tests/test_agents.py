@@ -14,10 +14,11 @@ from scipy import stats as scipy_stats
 
 from agents.a2c import A2C, metrics
 from agents.evaluation import episode_returns
+from agents.heads import Categorical, gumbel_noise
 from agents.learning import Evaluation, by_run, evaluate, explained_variance, normalized
 from agents.networks import ActorCritic
 from agents.reinforce import Reinforce
-from agents.rollout import Actor, Rollout, gumbel_noise
+from agents.rollout import Actor, Rollout
 from agents.settings import Settings
 from agents.training import train
 from envs import Step, make
@@ -51,7 +52,7 @@ def window(T: int, R: int, N: int, seed: int) -> Rollout:
 
 
 def policy_of(R: int, hidden=(5,), seed: int = 0, observation_size: int = O, actions: int = A) -> ActorCritic:
-    policy = ActorCritic(observation_size, actions, hidden, generators(*range(seed, seed + R)))
+    policy = ActorCritic(observation_size, Categorical(actions), hidden, generators(*range(seed, seed + R)))
     for network in (policy.actor, policy.critic):
         with_random_biases(network, seed)
     policy.actor.layers[-1].weight.data *= 50  # opinionated: a nearly uniform policy hides mistakes
@@ -71,7 +72,7 @@ def learn(agent, policy: ActorCritic, rollout: Rollout) -> tuple[torch.Tensor, E
         losses.append(loss.detach())
         policy.backward(loss)
 
-    seen = agent.learn(policy, rollout, descend)
+    seen = agent.learn(policy, rollout, descend, generators()).args[0]
     assert len(losses) == 1
     return losses[0], seen
 
@@ -321,7 +322,7 @@ class Scripted:
 
 def indifferent(R: int, logits, observation_size: int = 4) -> ActorCritic:
     """A policy with the same logits everywhere."""
-    policy = ActorCritic(observation_size, len(logits), (), generators(*range(R)))
+    policy = ActorCritic(observation_size, Categorical(len(logits)), (), generators(*range(R)))
     policy.actor.layers[0].weight.data.zero_()
     policy.actor.layers[0].bias.data[:] = torch.tensor(logits)
     return policy
@@ -463,12 +464,12 @@ def test_every_run_learns_which_action_pays(agent, bandit):
     """
     seeds = (0, 1, 2)
     env = make(bandit, seeds, 4)
-    policy = ActorCritic(3, 3, (8,), generators(*seeds))
+    policy = ActorCritic(3, Categorical(3), (8,), generators(*seeds))
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.02)
     for _ in train(replace(agent, n_envs=4), env, policy, optimizer, 150, generators(7, 8, 9)):
         pass
     contexts = torch.eye(3).expand(len(seeds), 3, 3)
-    probabilities = torch.softmax(policy.logits(contexts).detach(), -1)  # [R, 3, A]
+    probabilities = torch.softmax(policy.outputs(contexts).detach(), -1)  # [R, 3, A]
     for context, action in enumerate(Bandit.PAYS):
         assert (probabilities[:, context, action] > 0.8).all()
 
@@ -518,7 +519,7 @@ def test_records_count_updates_and_environment_steps():
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
     updates = list(train(A2C(n_steps=5), Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)))
     for index, update in enumerate(updates, 1):
-        assert update[0] == index
+        assert update[:2] == (index, index)
         assert update.steps.tolist() == replayed(5 * index)[1].tolist()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.heads import Categorical, Gaussian
 from agents.networks import ActorCritic
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.optimizers import BASELINES, make_arm
@@ -81,6 +82,9 @@ ASYMMETRIC = "asymmetric:rise=0.9,fall=0.999"
 CUSUM = "cusum:arl=50000,max=0.99"
 SENSITIVE = "cusum:arl=1.5,burn_in=2,max=0.99"  # alarms every few updates
 
+SMALL = {"n_envs": 3, "n_steps": 25, "batch_size": 16, "n_epochs": 2}
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+
 ROWS = {
     # name: (environment, agent, rule, steps, evaluation episodes, settings)
     "CartPole a2c 64-64 x8": ("CartPole-v1", "a2c", "0.99", 3000, 12, {"n_envs": 8}),
@@ -95,6 +99,28 @@ ROWS = {
     "Acrobot reinforce 10 x3": ("Acrobot-v1", "reinforce", "0.99", 2000, 2, {"n_envs": 3, "n_steps": 100, "hidden": (10,)}),
     "Acrobot reinforce 64-64 x8": ("Acrobot-v1", "reinforce", SENSITIVE, 1500, 2, {"n_envs": 8, "n_steps": 25}),
     "LunarLander a2c": ("LunarLander-v3", "a2c", CUSUM, 600, 12, {"n_envs": 3, "hidden": (10,)}),
+    "CartPole ppo 64-64 x8": ("CartPole-v1", "ppo", CUSUM, 1500, 12, {"n_steps": 32, "batch_size": 100, "n_epochs": 3}),
+    "CartPole ppo 10 x3": ("CartPole-v1", "ppo", SENSITIVE, 700, 3, {**SMALL, "hidden": (10,), "normalize_observations": True}),
+    "Acrobot ppo normalised": ("Acrobot-v1", "ppo", LINEAR, 1600, 2, {**SMALL, "n_envs": 5, "n_steps": 40, **NORMALIZED}),
+    "Pendulum a2c x8": ("Pendulum-v1", "a2c", ASYMMETRIC, 2500, 5, {"n_envs": 8}),
+    "Pendulum reinforce x3 normalised": (
+        "Pendulum-v1",
+        "reinforce",
+        "0.99",
+        2000,
+        5,
+        {"n_envs": 3, "n_steps": 100, **NORMALIZED},
+    ),
+    "Pendulum ppo Adam": ("Pendulum-v1", "ppo", "adam", 1200, 5, {**SMALL, "n_steps": 50, "batch_size": 64}),
+    "LunarLanderContinuous ppo": (
+        "LunarLanderContinuous-v3",
+        "ppo",
+        CUSUM,
+        1000,
+        5,
+        {**SMALL, "n_steps": 120, "batch_size": 50, "hidden": (9, 7), "normalize_observations": True},
+    ),
+    "one observation ppo": ("TestWalk-v0", "ppo", "0.99", 600, 3, {**SMALL, "n_envs": 1, "batch_size": 7, **NORMALIZED}),
     "one environment": ("CartPole-v1", "a2c", "0.99", 600, 1, {"n_envs": 1, "hidden": (10,)}),
     "one step": ("CartPole-v1", "a2c", "0.99", 80, 1, {"n_envs": 1, "n_steps": 1, "hidden": (10,)}),
     "one observation": ("TestWalk-v0", "a2c", "0.99", 1000, 3, {"n_envs": 8}),
@@ -167,8 +193,8 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
             x, weight = torch.randn(3, B, O, generator=noise), torch.randn(3, B, A, generator=noise)
             results = []
             for runs in (slice(0, 3), slice(1, 2)):
-                policy = ActorCritic(O, A, hidden, [np.random.default_rng(r) for r in range(3)][runs])
-                logits, values = policy.logits(x[runs].clone()), policy.values(x[runs].clone())
+                policy = ActorCritic(O, Categorical(A), hidden, [np.random.default_rng(r) for r in range(3)][runs])
+                logits, values = policy.outputs(x[runs].clone()), policy.values(x[runs].clone())
                 policy.backward((torch.log_softmax(logits, -1) * weight[runs]).sum((1, 2)) + values.square().sum(1))
                 row = 1 if runs.stop == 3 else 0
                 results.append([t[row] for t in (logits, values, *(p.grad for p in policy.parameters()))])
@@ -177,14 +203,31 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
             assert not different, f"B = {B}, A = {A}"
 
 
+@pytest.mark.parametrize("A", [1, 2, 3])
+def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch(A):
+    """Silent failure: means and deviations share a tensor, so that gradients reach the last product strided."""
+    for B in (1, 3, 8, 128, 800):
+        noise = torch.Generator().manual_seed(B)
+        x, actions, weight = (torch.randn(3, B, *size, generator=noise) for size in ((4,), (A,), ()))
+        results = []
+        for runs in (slice(0, 3), slice(1, 2)):
+            head = Gaussian(-np.ones(A), np.ones(A))
+            policy = ActorCritic(4, head, (10,), [np.random.default_rng(r) for r in range(3)][runs])
+            log_prob, entropy = policy.judge(x[runs].clone(), actions[runs].clone())
+            policy.backward((log_prob * weight[runs]).sum(1) + entropy.sum(1) + policy.values(x[runs].clone()).sum(1))
+            row = 1 if runs.stop == 3 else 0
+            results.append([t[row] for t in (log_prob, entropy, policy.actor.theta.grad)])
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True)), f"B = {B}"
+
+
 @pytest.mark.parametrize("hidden", [(64, 64), (7, 7), (3, 5), (30,), (1, 7), (33, 17)], ids=str)
 @pytest.mark.parametrize("B", [5, 24, 136])
 def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
     """Silent failure: operands of odd widths lie differently in memory from place to place, and MKL rounds them differently."""
     twins = [np.random.default_rng(9) for _ in range(7)]
-    policy = ActorCritic(3, 3, hidden, twins)
+    policy = ActorCritic(3, Categorical(3), hidden, twins)
     x = torch.randn(1, B, 3, generator=torch.Generator().manual_seed(1)).expand(7, -1, -1).contiguous()
-    logits, values = policy.logits(x), policy.values(x)
+    logits, values = policy.outputs(x), policy.values(x)
     policy.backward(torch.log_softmax(logits, -1).square().sum((1, 2)) + values.square().sum(1))
     for t in (logits, values, *(p.grad for p in policy.parameters())):
         assert [r for r in range(7) if not torch.equal(t[r], t[0])] == []

@@ -16,7 +16,6 @@ BAD = {
     "train --envv CartPole-v1": "did you mean --env",
     "train": "an environment is needed",
     "train --env CartPol-v1": "did you mean CartPole-v1",
-    "train --env Pendulum-v1": "action space must be Discrete",
     "train --env FrozenLake-v1": "observation space must be a flat Box",
     "train --env CartPole-v1 --beta 1.0": "beta must be in [0, 1)",
     "train --env CartPole-v1 --beta liner:start=0.5,end=0.9": "did you mean linear",
@@ -52,6 +51,11 @@ BAD = {
     "train --env CartPole-v1 --workers 0": "workers must be at least 1",
     "train --env CartPole-v1 --agent dqn": "invalid choice 'dqn'",
     "train --env CartPole-v1 --agent reinforce --gae-lambda 0.9": "reinforce has no setting 'gae_lambda'",
+    "train --env CartPole-v1 --clip-range 0.1": "a2c has no setting 'clip_range'",
+    "train --env CartPole-v1 --agent ppo --batch-size 1": "batch_size must be from 2 to n_envs · n_steps",
+    "train --env CartPole-v1 --agent ppo --n-steps 1 --n-envs 4": "batch_size must be from 2 to n_envs · n_steps, 4",
+    "train --env CartPole-v1 --agent ppo --n-epochs 0": "n_epochs must be at least 1",
+    "train --env CartPole-v1 --observation-scale 1 1 1 1 --normalize-observations True": "empty with normalize_observations",
     "compare --env CartPole-v1": "at least one arm is needed",
     "compare --betas 0.9": "an environment is needed",
     "compare --env CartPole-v1 --betas 0.9 0.90": "0.9 twice",
@@ -186,6 +190,8 @@ def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["envs"]) == 0
     out = capsys.readouterr().out
     assert all(env_id in out for _, env_id in PRESETS)
+    assert re.search(r"Pendulum-v1 +│ +3 +│ +1 continuous", out)
+    assert re.search(r"BipedalWalker-v3 +│ +24 +│ +4 continuous", out)
 
 
 def test_the_viewers_address_shows_arms_where_there_are_some(tmp_path: Path) -> None:

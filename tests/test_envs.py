@@ -227,7 +227,23 @@ def test_a_pole_that_falls_at_the_time_limit_is_both_terminated_and_truncated():
 # Any environment ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("env_id", "calls"), [("LunarLander-v3", 400), ("Acrobot-v1", 510), ("MountainCar-v0", 210)])
+def some_actions(space, rng, shape):
+    """Actions as an agent gives them: numbers from 0, or vectors in the box."""
+    if isinstance(space, gym.spaces.Discrete):
+        return rng.integers(0, int(space.n), shape)
+    return rng.uniform(space.low, space.high, (*shape, *space.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "calls"),
+    [
+        ("LunarLander-v3", 400),
+        ("Acrobot-v1", 510),
+        ("MountainCar-v0", 210),
+        ("Pendulum-v1", 410),
+        ("LunarLanderContinuous-v3", 300),
+    ],
+)
 def test_serial_batch_equals_gymnasiums_sync_vector_env(env_id, calls):
     """Silent failure: next-step autoreset that is off by a call, or environments seeded other than Gymnasium does."""
     seeds, N = (2, 40), 2
@@ -239,9 +255,9 @@ def test_serial_batch_equals_gymnasiums_sync_vector_env(env_id, calls):
     np.testing.assert_array_equal(ours.reset().reshape(first.shape), first)
     rng, over, ends = np.random.default_rng(0), np.zeros(len(keys), bool), 0
     for call in range(calls):
-        actions = rng.integers(0, int(ours.action_space.n), (len(seeds), N))
+        actions = some_actions(ours.action_space, rng, (len(seeds), N))
         step = ours.step(actions)
-        observations, rewards, terminated, truncated, _ = theirs.step(actions.ravel())
+        observations, rewards, terminated, truncated, _ = theirs.step(actions.reshape(len(keys), *actions.shape[2:]))
         expected = (observations, rewards.astype(np.float32), terminated, truncated, ~over)
         for name, a, b in zip(step._fields, step, expected, strict=True):
             np.testing.assert_array_equal(a.reshape(b.shape), b, err_msg=f"{name} at call {call}")
@@ -267,6 +283,35 @@ class Echo(gym.Env):
         return np.array([action], np.float32), float(action), False, False, {}
 
 
+class Vector(Echo):
+    """Two real numbers an action; keeps what it got, and overwrites it."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gym.spaces.Box(np.array([-1, 0]), np.array([1, 5]), dtype=np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        seen = action.astype(np.float32)
+        action[:] = 0
+        return seen, 0.0, False, False, {}
+
+
+class Buttons(Echo):
+    """Several choices at once."""
+
+    action_space = gym.spaces.MultiDiscrete([2, 3])
+
+
+class Grid(Echo):
+    """A matrix of real numbers an action."""
+
+    action_space = gym.spaces.Box(-1, 1, (2, 2))
+
+
 class Image(Echo):
     """An observation with more than one axis."""
 
@@ -275,11 +320,12 @@ class Image(Echo):
 
 @pytest.fixture
 def registered():
-    for name, entry_point in (("TestEcho-v0", Echo), ("TestImage-v0", Image)):
-        gym.register(name, entry_point=entry_point)
+    kinds = (Echo, Vector, Buttons, Grid, Image)
+    for kind in kinds:
+        gym.register(f"Test{kind.__name__}-v0", entry_point=kind)
     yield
-    for name in ("TestEcho-v0", "TestImage-v0"):
-        gym.registry.pop(name)
+    for kind in kinds:
+        gym.registry.pop(f"Test{kind.__name__}-v0")
 
 
 @pytest.mark.usefixtures("registered")
@@ -291,6 +337,18 @@ def test_actions_of_a_space_that_does_not_start_at_zero_arrive_shifted():
     step = env.step(np.array([[0, 1, 2]]))
     assert step.observations.ravel().tolist() == [-1, 0, 1]
     assert step.rewards.ravel().tolist() == [-1, 0, 1]
+
+
+@pytest.mark.usefixtures("registered")
+def test_vectors_arrive_in_the_precision_of_the_space_and_are_the_environments_own():
+    """Silent failure: an environment that writes to its action rewrites the rollout that is being recorded."""
+    env = make("TestVector-v0", (0, 1), 2)
+    assert env.action_space.dtype == np.float64
+    env.reset()
+    actions = np.random.default_rng(0).uniform(0, 1, (2, 2, 2)).astype(np.float32)
+    kept = actions.copy()
+    np.testing.assert_array_equal(env.step(actions).observations, kept)
+    np.testing.assert_array_equal(actions, kept)
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------------
@@ -332,13 +390,14 @@ def test_a_module_that_is_not_there_is_bad_input_too():
 @pytest.mark.parametrize(
     ("env_id", "rule", "remedy"),
     [
-        ("Pendulum-v1", "action space must be Discrete, Pendulum-v1 has Box", "Discrete actions"),
+        ("TestButtons-v0", "action space must be Discrete or a flat Box of floats, TestButtons-v0 has Multi", "TransformAction"),
+        ("TestGrid-v0", "action space must be Discrete or a flat Box of floats, TestGrid-v0 has Box", "TransformAction"),
         ("FrozenLake-v1", "observation space must be a flat Box, FrozenLake-v1 has Discrete", "FlattenObservation"),
         ("TestImage-v0", "observation space must be a flat Box, TestImage-v0 has Box", "FlattenObservation"),
     ],
 )
 def test_spaces_that_the_agents_cannot_use_are_refused_with_a_remedy(env_id, rule, remedy):
-    """Silent failure: a continuous action is rounded, or an index is taken for a magnitude."""
+    """Silent failure: a vector is taken for one number, or an index for a magnitude."""
     for refuse in (lambda: make(env_id, (0,), 1), lambda: SerialBatch(env_id, (0,), 1)):
         with pytest.raises(ValueError, match=remedy) as error:
             refuse()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from agents.heads import Categorical
 from agents.networks import MLP, ActorCritic, orthogonal
 from agents.training import clip
 
@@ -51,11 +52,11 @@ def flat_gradient(module: nn.Sequential) -> torch.Tensor:
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), widths, st.integers(1, 4), st.integers(0, 99))
 def test_each_run_computes_what_its_own_sequential_computes(R, B, O, hidden, A, seed):  # noqa: E741  # the axes' letters
     """Silent failure: runs mix, a bias is dropped, or the padding for one output column leaks into the result."""
-    policy = ActorCritic(O, A, hidden, generators(*range(seed, seed + R)))
+    policy = ActorCritic(O, Categorical(A), hidden, generators(*range(seed, seed + R)))
     x = torch.randn(R, B, O, generator=torch.Generator().manual_seed(seed))
     for network in (policy.actor, policy.critic):
         with_random_biases(network, seed)
-    logits, values = policy.logits(x), policy.values(x)
+    logits, values = policy.outputs(x), policy.values(x)
     assert logits.shape == (R, B, A)
     assert values.shape == (R, B)
     for r in range(R):
@@ -69,14 +70,14 @@ def test_each_run_computes_what_its_own_sequential_computes(R, B, O, hidden, A, 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), widths, st.integers(1, 4), st.integers(0, 99))
 def test_backward_gives_each_run_the_gradient_of_its_own_loss(R, B, O, hidden, A, seed):  # noqa: E741  # the axes' letters
     """Silent failure: gradients land in the wrong place of θ, add up over updates, or come from a neighbour's loss."""
-    policy = ActorCritic(O, A, hidden, generators(*range(seed, seed + R)))
+    policy = ActorCritic(O, Categorical(A), hidden, generators(*range(seed, seed + R)))
     noise = torch.Generator().manual_seed(seed)
     x, weight = torch.randn(R, B, O, generator=noise), torch.randn(R, B, A, generator=noise)
     for network in (policy.actor, policy.critic):
         with_random_biases(network, seed)
 
     def loss():  # [R]
-        return (policy.logits(x).square() * weight).sum((1, 2)) + policy.values(x).pow(3).sum(1)
+        return (policy.outputs(x).square() * weight).sum((1, 2)) + policy.values(x).pow(3).sum(1)
 
     policy.backward(loss())
     policy.backward(loss())  # the second call replaces the first
@@ -107,12 +108,12 @@ def test_a_weight_set_in_theta_is_the_weight_the_layers_use():
 
 def test_an_optimizer_step_moves_the_policy_downhill():
     """Silent failure: `theta.grad` is not what `backward` fills, so the optimizer steps with zeros."""
-    policy = ActorCritic(3, 2, (5,), generators(0, 1, 2))
+    policy = ActorCritic(3, Categorical(2), (5,), generators(0, 1, 2))
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.05)
     x = torch.randn(3, 8, 3, generator=torch.Generator().manual_seed(0))
 
     def loss():
-        return policy.logits(x).sub(1).square().mean((1, 2)) + policy.values(x).sub(2).square().mean(1)
+        return policy.outputs(x).sub(1).square().mean((1, 2)) + policy.values(x).sub(2).square().mean(1)
 
     first = loss()
     for _ in range(20):
@@ -146,7 +147,7 @@ def test_orthogonal_matrices_are_uniform():
 
 def test_initial_gains_are_those_of_stable_baselines():
     """Silent failure: a policy that starts opinionated (gain 1 instead of 0.01) explores less in every run."""
-    policy = ActorCritic(4, 3, (16, 8), generators(5, 6))
+    policy = ActorCritic(4, Categorical(3), (16, 8), generators(5, 6))
     for network, gains in ((policy.actor, (2**0.5, 2**0.5, 0.01)), (policy.critic, (2**0.5, 2**0.5, 1.0))):
         for (weight, bias), gain in zip(network.layers, gains, strict=True):
             assert not bias.any()
@@ -157,7 +158,10 @@ def test_initial_gains_are_those_of_stable_baselines():
 
 def test_initial_weights_depend_on_the_runs_own_generator_alone():
     """Silent failure: adding a seed to a study changes the networks of the others, or gives all of them the same one."""
-    together, alone = ActorCritic(4, 2, (8, 8), generators(3, 4, 5)), ActorCritic(4, 2, (8, 8), generators(4))
+    together, alone = (
+        ActorCritic(4, Categorical(2), (8, 8), generators(3, 4, 5)),
+        ActorCritic(4, Categorical(2), (8, 8), generators(4)),
+    )
     for many, one in zip(together.parameters(), alone.parameters(), strict=True):
         assert torch.equal(many[1], one[0])
         assert not torch.equal(many[0], many[1])

@@ -188,6 +188,32 @@ def test_evaluate_gives_the_final_evaluation_again(study: Path, capsys: pytest.C
     assert (study / "report" / "evaluation.csv").read_text() != greedy
 
 
+@pytest.mark.parametrize(
+    ("agent", "options"),
+    [("ppo", ["--batch-size", "20", "--n-epochs", "2", "--normalize-rewards", "True"]), ("a2c", []), ("reinforce", [])],
+)
+def test_continuous_normalised_runs_in_a_changing_world_are_evaluated_again_as_they_were(
+    agent: str, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Running statistics that are not saved, or go on running in the evaluation, only show as a worse score."""
+    line = f"train --env Pendulum-v1 --agent {agent} --seeds 0-1 --steps 700 --eval-episodes 3 --out {tmp_path / 'x'}"
+    shape = "--n-envs 2 --n-steps 50 --normalize-observations True --log-std-init -0.5 --shift action_sign:values=1/-1,at=400"
+    assert main([*line.split(), *shape.split(), *options, "--hidden", "4", "--workers", "1"]) == 0
+    folder = tmp_path / "x" / "Pendulum-v1" / "0.99" / "seed_0001"
+    weights = np.load(folder / "checkpoint" / "weights.npz")
+    assert weights["actor"].size == (3 + 1) * 4 + (4 + 1) * 1 + 1  # ln σ is the last
+    assert weights["observations_count"] == pytest.approx(700 + 2, rel=0.01)  # the steps' states, and those of now
+    assert ("rewards_variance" in weights.files) == (agent == "ppo")
+    metrics = read_table(folder / "metrics.csv")
+    assert read_table(folder / "shifts.csv")["action_sign"].tolist() == [-1]
+    assert np.isfinite(metrics["train/approx_kl"]).all() == (agent == "ppo")
+    assert main(["evaluate", str(tmp_path / "x"), "--episodes", "3"]) == 0
+    rows = (tmp_path / "x" / "report" / "evaluation.csv").read_text().splitlines()
+    assert float(rows[-1].split(",")[3]) == metrics["eval/mean_reward"][-1]
+    assert main(["evaluate", str(tmp_path / "x"), "--episodes", "3", "--stochastic"]) == 0
+    assert (tmp_path / "x" / "report" / "evaluation.csv").read_text().splitlines() != rows
+
+
 def test_policies_are_evaluated_in_episodes_that_they_were_not_trained_in() -> None:
     """The same starts again would measure memory."""
     seeds = range(100)
@@ -345,3 +371,19 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     for workers in (1, 2, 3, 16):
         runs = [(b.arm.rule, seed) for b in study.batches(workers) for seed in b.seeds]
         assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))
+
+
+def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_path: Path) -> None:
+    """Silent failure: alarms are counted by windows, and a control repeats them at a tenth of the training."""
+    agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
+    arm = make_arm("cusum:arl=5,burn_in=3")
+    batch = BatchSpec(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
+    train_batch(batch, lambda progress: None)
+    for seed in batch.seeds:
+        alarms = read_table(batch.run_folder(seed) / "alarms.csv")
+        signals = np.load(batch.run_folder(seed) / "signals.npz")
+        assert len(signals["alarm"]) == batch.updates == 10 * 6
+        (index,) = np.nonzero(signals["alarm"])
+        assert alarms["update"].tolist() == (index + 1).tolist()
+        assert alarms["step"].tolist() == signals["step"][index].tolist()
+        assert len(index) > 0

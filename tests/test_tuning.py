@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,23 +178,32 @@ def test_an_arm_without_any_learning_curve_trains_untuned_and_is_named(tmp_path:
 # Trials ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "baseline", "rule"), [("cusum", False, "cusum:arl=4,burn_in=3"), ("adam", True, "adam"), ("oracle", False, "oracle")]
-)
-def test_a_trial_is_the_training_it_stands_for(text: str, baseline: bool, rule: str, tmp_path: Path) -> None:
+PPO = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 2, "hidden": (8,)})
+TRIALS = {
+    "cusum:arl=4,burn_in=3": (AGENT, make_arm("cusum")),
+    "adam": (AGENT, make_arm("adam", baseline=True)),
+    "oracle": (AGENT, make_arm("oracle")),
+    "cusum:arl=8,burn_in=3": (PPO, make_arm("cusum")),
+}
+
+
+@pytest.mark.parametrize("rule", TRIALS)
+def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> None:
     """Silent failure: settings tried side by side share an lr, a generator or a detector, and another one wins."""
+    agent, arm = TRIALS[rule]
+    name = "ppo" if agent is PPO else "a2c"
     shift = ("force_mag:values=10/-10,at=200",)
-    given = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", AGENT, make_arm(text, baseline), (4, 9), 600, 1, shifts=shift)
-    pair = (Setting(0, 1e-3, text), Setting(1, 2e-2, rule))
+    given = BatchSpec(str(tmp_path), "CartPole-v1", name, agent, arm, (4, 9), 600, 1, shifts=shift)
+    pair = (Setting(0, 1e-3, arm.rule), Setting(1, 2e-2, rule))
     batch = TrialBatch(given, pair, str(tmp_path / "trials.csv"))
     said: list[int] = []
     batch.run(lambda progress: said.append(progress.steps))
-    assert len(said) == 38  # ⌈600 / 16⌉ updates of four runs
+    assert len(said) == 38  # ⌈600 / 16⌉ windows of four runs
     assert 0.9 * 4 * 38 * 16 < said[-1] < 4 * 38 * 16  # a few steps only reset
     found = {(row.number, row.seed): row for row in trials.read(tmp_path / "trials.csv")}
     assert list(found) == [(0, 4), (0, 9), (1, 4), (1, 9)]
     for setting in pair:
-        alone = BatchSpec(**{**vars(given), "agent": make_agent("a2c", "CartPole-v1", {**vars(AGENT), "lr": setting.lr})})
+        alone = BatchSpec(**{**vars(given), "agent": replace(agent, lr=setting.lr)})
         played = BatchSpec(**{**vars(alone), "rule": setting.rule})
         train_batch(played, lambda progress: None)
         for seed in given.seeds:
@@ -201,7 +211,7 @@ def test_a_trial_is_the_training_it_stands_for(text: str, baseline: bool, rule: 
             assert run is not None
             row = found[setting.number, seed]
             assert (row.area, row.lr, row.rule) == (run.area, setting.lr, setting.rule)
-            if not baseline:  # logged at every update here: 38 of them
+            if agent is AGENT and not arm.is_baseline:  # logged at every update here: 38 of them
                 logged = run.metrics["optim/update_rms"]
                 assert row.update_rms == pytest.approx(math.sqrt(np.mean(logged**2)), rel=1e-4)
 

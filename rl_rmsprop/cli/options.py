@@ -13,7 +13,7 @@ from tyro.conf import arg
 class RunOptions:
     """What is run, and where its results go."""
 
-    agent: Literal["a2c", "reinforce"] = "a2c"
+    agent: Literal["a2c", "ppo", "reinforce"] = "a2c"
     """Learning algorithm."""
     seeds: str = "0-4"
     """One run per seed: 0-9, or 0,2,5-7."""
@@ -53,11 +53,17 @@ class Settings:
     n_envs: Annotated[int | None, preset("INT")] = None
     """Environments per run."""
     n_steps: Annotated[int | None, preset("INT")] = None
-    """Steps of each environment per update."""
+    """Steps of each environment before the agent learns from them."""
     gamma: Annotated[float | None, preset("FLOAT")] = None
     """Discount per step."""
     gae_lambda: Annotated[float | None, preset("FLOAT")] = None
-    """λ of the advantage estimate (a2c)."""
+    """λ of the advantage estimate (a2c, ppo)."""
+    n_epochs: Annotated[int | None, preset("INT")] = None
+    """How often the steps are gone through (ppo)."""
+    batch_size: Annotated[int | None, preset("INT")] = None
+    """Steps per optimizer update (ppo)."""
+    clip_range: Annotated[float | None, preset("FLOAT")] = None
+    """How far the ratio of an action's probabilities may move (ppo)."""
     vf_coef: Annotated[float | None, preset("FLOAT")] = None
     """Weight of the value loss."""
     ent_coef: Annotated[float | None, preset("FLOAT")] = None
@@ -68,8 +74,14 @@ class Settings:
     """Factor on rewards for learning; reported returns are unscaled."""
     observation_scale: Annotated[tuple[float, ...] | None, preset("FLOAT [FLOAT ...]")] = None
     """Typical size of each sensor, by which observations are divided."""
+    normalize_observations: Annotated[bool | None, preset("{True,False}")] = None
+    """Shift and scale observations by their running mean and standard deviation."""
+    normalize_rewards: Annotated[bool | None, preset("{True,False}")] = None
+    """Divide rewards, for learning, by the running standard deviation of the discounted return."""
     normalize_advantage: Annotated[bool | None, preset("{True,False}")] = None
     """Scale advantages to mean 0 and standard deviation 1."""
+    log_std_init: Annotated[float | None, preset("FLOAT")] = None
+    """Initial ln σ of continuous actions."""
     hidden: Annotated[tuple[int, ...] | None, preset("INT [INT ...]")] = None
     """Widths of the hidden layers."""
 

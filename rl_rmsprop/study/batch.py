@@ -17,13 +17,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import envs
 from agents.evaluation import episode_returns
+from agents.heads import Categorical, Gaussian, Head
 from agents.networks import ActorCritic
+from agents.normalization import Normalization, ScaledByReturn, Standardized, Unchanged
 from agents.training import train
 from envs.shifts import parse_all
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
@@ -53,7 +56,7 @@ class BatchSpec:
     seeds: tuple[int, ...]
     """One run each."""
     steps: int
-    """Environment steps per run: each run makes ⌈steps / (n_envs · n_steps)⌉ updates."""
+    """Environment steps per run, rounded up to whole windows of n_envs · n_steps."""
     eval_episodes: int = 100
     """Episodes of the final evaluation with the greedy policy."""
     aggregated: bool = False
@@ -66,9 +69,14 @@ class BatchSpec:
     """What the arm trains with here, if that is not its own text: a tuned rule, or that of a control."""
 
     @property
+    def windows(self) -> int:
+        """Windows of each run: it acts, then learns, so often."""
+        return -(-self.steps // (self.agent.n_envs * self.agent.n_steps))
+
+    @property
     def updates(self) -> int:
         """Optimizer updates of each run."""
-        return -(-self.steps // (self.agent.n_envs * self.agent.n_steps))
+        return self.windows * self.agent.updates_per_window
 
     @property
     def label(self) -> str:
@@ -109,8 +117,8 @@ def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
     for folder, seed in zip(folders, spec.seeds, strict=True):
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
-    with Recorder(folders, optimizer, env, spec.updates, hparams_group(spec), hparams(spec), spec.aggregated) as recorder:
-        for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
+    with Recorder(folders, optimizer, env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated) as recorder:
+        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
             log.take(update)
             if recorder.take(update):
                 report(recorder.progress())
@@ -141,9 +149,22 @@ def evaluate_batch(
 
 
 def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
-    """Freshly initialised networks of all runs."""
-    sizes = (env.observation_space.shape[0], int(env.action_space.n))
-    return ActorCritic(*sizes, spec.agent.hidden, generators(spec.seeds, "init"), spec.agent.observation_scale)
+    """Freshly initialised networks of all runs, and statistics of nothing yet."""
+    agent, size = spec.agent, env.observation_space.shape[0]
+    normalization = Normalization(
+        Standardized(env.runs, size) if agent.normalize_observations else Unchanged(),
+        ScaledByReturn(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
+    )
+    head = head_of(env.action_space, agent.log_std_init)
+    return ActorCritic(size, head, agent.hidden, generators(spec.seeds, "init"), agent.observation_scale, normalization)
+
+
+def head_of(space: gym.Space, log_std: float) -> Head:
+    """The kind of policy that acts in an action space, a continuous one with this ln σ at first."""
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n))
+    assert isinstance(space, gym.spaces.Box)
+    return Gaussian(space.low, space.high, log_std)
 
 
 def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
@@ -215,16 +236,19 @@ def write_json(path: Path, content: object) -> None:
 
 
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
-    """The weights of one run as plain arrays (numpy's format, no pickle)."""
+    """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
     arrays: dict[str, Any] = {name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()}
-    np.savez(path, **arrays)
+    np.savez(path, **arrays, **{name: array[run] for name, array in policy.normalization.arrays().items()})
 
 
 def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:
-    """Put saved weights back, one file a run."""
+    """Put saved weights and running statistics back, one file a run."""
+    statistics = policy.normalization.arrays()
     for r, path in enumerate(paths):
         with np.load(path, allow_pickle=False) as arrays:
             for name, theta in policy.named_parameters():
                 if arrays[name].shape != theta.shape[1:]:
                     raise ValueError(f"{path}: {name} has {arrays[name].shape[0]} weights, the network {theta.shape[1]}")
                 theta.data[r] = torch.from_numpy(arrays[name])
+            for name, array in statistics.items():
+                array[r] = arrays[name]

@@ -29,11 +29,18 @@ def show(console: Console) -> None:
         env.close()
         agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
         limit, solved = spec.max_episode_steps, spec.reward_threshold
-        cells = (env_id, str(observation.shape[0]), str(action.n), str(limit or "–"), str(solved or "–"), agents or "–")
+        cells = (env_id, str(observation.shape[0]), kind_of(action), str(limit or "–"), str(solved or "–"), agents or "–")
         table.add_row(*cells)
     console.print(table)
-    console.print("Any other registered id with a flat Box observation and Discrete actions works too.", soft_wrap=True)
+    console.print(
+        "Any other registered id with a flat Box observation and Discrete or flat Box actions works too.", soft_wrap=True
+    )
     console.print("What can shift in one: rl-rmsprop envs CartPole-v1", soft_wrap=True)
+
+
+def kind_of(action: gym.spaces.Discrete | gym.spaces.Box) -> str:
+    """How many actions there are to choose from, or how many real numbers an action is."""
+    return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{action.shape[0]} continuous"
 
 
 def show_shifts(env_id: str, console: Console) -> None:

@@ -6,12 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from agents.a2c import A2C
+from agents.ppo import PPO
 from agents.reinforce import Reinforce
 from rl_rmsprop import grammar
 
-Agent = A2C | Reinforce
+Agent = A2C | PPO | Reinforce
 
-AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "reinforce": Reinforce}
+AGENTS: dict[str, type[Agent]] = {"a2c": A2C, "ppo": PPO, "reinforce": Reinforce}
 """Name on the command line → settings."""
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
@@ -34,6 +35,27 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_advantage": True,
         "reward_scale": 0.1,
         "observation_scale": (0.3, 0.5, 0.3, 0.3, 0.2, 0.15, 1.0, 1.0),
+    },
+    # PPO's are those of RL Baselines3 Zoo, without its falling clip range and its state-dependent exploration.
+    ("ppo", "CartPole-v1"): {
+        "lr": 1e-3,
+        "lr_schedule": "linear",
+        "n_envs": 8,
+        "n_steps": 32,
+        "batch_size": 256,
+        "n_epochs": 20,
+        "gamma": 0.98,
+        "gae_lambda": 0.8,
+    },
+    ("ppo", "Pendulum-v1"): {
+        "lr": 1e-3,
+        "n_envs": 4,
+        "n_steps": 1024,
+        "batch_size": 64,
+        "n_epochs": 10,
+        "gamma": 0.9,
+        "gae_lambda": 0.95,
+        "reward_scale": 0.1,
     },
     ("reinforce", "CartPole-v1"): {
         "lr": 1.7e-3,

@@ -1,6 +1,7 @@
 """Writes down what a batch of runs does: a consumer of the training loop's records.
 
-Between logging steps it only counts; at a logging step it measures once for all runs and writes a row a run.
+Between logging steps it only counts; at a logging step it measures once for all runs and writes a row a run. A row stands for a
+window of the training, after its last optimizer update; the smallest and largest β are over all updates since the last row.
 """
 
 from __future__ import annotations
@@ -58,19 +59,19 @@ class Recorder:
         folders: Sequence[Path],
         optimizer: torch.optim.Optimizer,
         env: EnvBatch,
-        updates: int,
+        windows: int,
         group: str,
         hparams: Mapping[str, str | float],
         aggregates: bool,
     ) -> None:
-        self._optimizer, self._updates = optimizer, updates
+        self._optimizer, self._windows = optimizer, windows
         self._shifting = env if isinstance(env, ShiftedBatch) else None
         self._onsets = np.zeros(len(folders), np.int64)  # [R] changes of the environment written down
         self._alarms = np.zeros(len(folders))  # [R] alarms so far
         self._new_alarms: list[tuple[int, int]] = []  # run and update, not yet written down
         self._made = 0  # updates of the optimizer
-        self._every = telemetry.logging_steps(updates)
-        self._every_histogram = max(self._every, updates // HISTOGRAMS // self._every * self._every)
+        self._every = telemetry.logging_steps(windows)
+        self._every_histogram = max(self._every, windows // HISTOGRAMS // self._every * self._every)
         shifting = tuple(self._shifting.values) if self._shifting is not None else ()
         self._files = [open_files(folder, shifting) for folder in folders]
         self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
@@ -84,22 +85,22 @@ class Recorder:
                 files.events.add(0, summary)
             files.events.add(0, telemetry.layout(aggregates, self._shifting is not None))
         self._measure(1)
+        optimizer.register_step_post_hook(self._keep_range)
 
     def take(self, update: Update) -> bool:
         """One record; returns whether this was a logging step."""
         self._keep_episodes(update)
-        self._keep_range()
         self._keep_shifts(update)
         self._keep_alarms(update)
         self._steps = update.steps
-        logging = update.number % self._every == 0 or update.number == self._updates
-        if logging and update.number < self._updates:
+        logging = update.window % self._every == 0 or update.window == self._windows
+        if logging and update.window < self._windows:
             self._write(self._measured(update))
         elif logging:
             self._columns = self._measured(update)  # the last row waits for the evaluation
-        if update.number % self._every_histogram == 0:
+        if update.window % self._every_histogram == 0:
             self._write_histograms()
-        self._measure(update.number + 1)
+        self._measure(update.window + 1)
         return logging
 
     def finish(self, mean_reward: NDArray[np.float64]) -> None:
@@ -121,10 +122,10 @@ class Recorder:
         mean_return = sum(returns) / len(returns) if returns else math.nan
         return Progress(int(self._steps.sum()), mean_return, float(beta.mean()), float(np.nansum(alarms)))
 
-    def _measure(self, index: int) -> None:
-        """Have the optimizer measure the surprise in the update with this index if it will be logged."""
+    def _measure(self, window: int) -> None:
+        """Have the optimizer measure the surprise in the updates of this window if it will be logged."""
         if isinstance(self._optimizer, AdaptiveRMSprop):
-            self._optimizer.measure_surprise = index % self._every == 0 or index == self._updates
+            self._optimizer.measure_surprise = window % self._every == 0 or window == self._windows
 
     def _keep_episodes(self, update: Update) -> None:
         for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
@@ -157,7 +158,8 @@ class Recorder:
             self._files[run].alarms.write({"update": number, "step": int(update.steps[run])})
         self._new_alarms.clear()
 
-    def _keep_range(self) -> None:
+    def _keep_range(self, *_: Any) -> None:
+        """Called after every step of the optimizer."""
         beta = self._optimizer.param_groups[0].get("alpha")
         if isinstance(beta, Tensor):
             low, high = self._range or (beta, beta)

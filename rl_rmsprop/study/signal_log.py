@@ -1,8 +1,12 @@
 """Keeps every update's signals of R runs: what a detector could have listened to, and what a rule had to predict.
 
     before each step of the optimizer: gradients, E → surprise, ln ‖g‖², cosine, a sample of g²
-    after it: β, alarm, return of the episodes that ended, what truly changed in the environment
-    at the end: signals.npz in every run's folder, a row an update
+    after it: β, alarm
+    after the window's last one: gradient before clipping, return of the episodes that ended, what truly changed
+    at the end: signals.npz in every run's folder, a row an optimizer update
+
+What belongs to the data rather than to an update stands in the row of the first update of their window: the episodes' return
+and whether the environment has changed. A window of PPO has many rows, with the same step.
 
 `replay` (see rl_rmsprop/study/replay.py) runs detectors and rules over these files without training again.
 """
@@ -58,9 +62,11 @@ class SignalLog:
         self._rows["step"] = np.zeros((updates, runs), np.int64)
         self._squares = np.zeros((updates, runs, len(NETWORKS) * SAMPLE), np.float32)
         self._previous: dict[str, Tensor] = {}
-        self._before: dict[str, Tensor] = {}
+        self._clipped: dict[str, list[Tensor]] = {part: [] for part in PARTS}  # ‖g‖² [R] of this window's updates
+        self._made = 0  # optimizer updates
         self._alarms, self._onsets = np.zeros(runs), np.zeros(runs, np.int64)
         optimizer.register_step_pre_hook(self._look)
+        optimizer.register_step_post_hook(self._keep)
 
     @torch.no_grad()
     def _look(self, *_: Any) -> None:
@@ -69,16 +75,25 @@ class SignalLog:
         squares = {name: g.square() for name, g in grads.items()}
         means = {name: self._expected(name) for name in grads}
         eps = self._optimizer.param_groups[0].get("eps", 0.0)
+        rows, t = self._rows, self._made
         for part, names in PARTS.items():
             g2, E = [squares[name] for name in names], [mean for name in names if (mean := means[name]) is not None]
             if E:
-                self._before[f"surprise{part}"] = signals.surprise(g2, E, eps, runs=True)
+                rows[f"surprise{part}"][t] = signals.surprise(g2, E, eps, runs=True).numpy()
             if self._previous:
                 now, last = ([table[name] for name in names] for table in (grads, self._previous))
-                self._before[f"cosine{part}"] = signals.cosine(now, last, runs=True)
-            self._before[f"grad_norm{part}"] = signals.squared_norm(g2, runs=True)  # clipped; `take` knows by how much
+                rows[f"cosine{part}"][t] = signals.cosine(now, last, runs=True).numpy()
+            self._clipped[part].append(signals.squared_norm(g2, runs=True))  # `take` knows by how much
         self._previous = {name: g.clone() for name, g in grads.items()}
-        self._sample = torch.cat([thinned(squares[name]) for name in NETWORKS], 1)
+        self._squares[t] = torch.cat([thinned(squares[name]) for name in NETWORKS], 1).numpy()
+
+    def _keep(self, *_: Any) -> None:
+        """Called after each step: what the rule has made of it."""
+        group: dict[str, Any] = self._optimizer.param_groups[0]
+        self._rows["beta"][self._made] = group.get("alpha", np.nan)
+        alarms = group["rule_state"]["alarms"].numpy() if "alarms" in group.get("rule_state", {}) else self._alarms
+        self._rows["alarm"][self._made], self._alarms = alarms > self._alarms, alarms.copy()
+        self._made += 1
 
     def _expected(self, name: str) -> Tensor | None:
         """Ê of a network before this update [R, P]; None before the first update and of other optimizers."""
@@ -89,23 +104,18 @@ class SignalLog:
         return update.mean_square(update.slot(theta, self._optimizer.state[theta], group, self._optimizer.runs), group)
 
     def take(self, made: Update) -> None:
-        """One update that has been made."""
-        t, rows = made.number - 1, self._rows
-        for name, value in self._before.items():
-            rows[name][t] = value.numpy()
-        clipped_by = made.grad_norm.double().square() / self._before["grad_norm"].clamp(min=signals.TINY)
-        for part in PARTS:
-            rows[f"grad_norm{part}"][t] = signals.log(self._before[f"grad_norm{part}"] * clipped_by).numpy()
-        self._squares[t] = self._sample.numpy()
-        group: dict[str, Any] = self._optimizer.param_groups[0]
-        rows["beta"][t] = group.get("alpha", np.nan)
-        alarms = group["rule_state"]["alarms"].numpy() if "alarms" in group.get("rule_state", {}) else self._alarms
+        """One window that has been learned from: the rest of its rows."""
+        rows, first = self._rows, made.number - len(made.grad_norms)
+        norms = {part: torch.stack(clipped) for part, clipped in self._clipped.items()}  # [U, R] each
+        clipped_by = made.grad_norms.double().square() / norms[""].clamp(min=signals.TINY)
+        for part, clipped in self._clipped.items():
+            rows[f"grad_norm{part}"][first : made.number] = signals.log(norms[part] * clipped_by).numpy()
+            clipped.clear()
         onsets = onsets_of(self._env)
-        rows["alarm"][t], self._alarms = alarms > self._alarms, alarms.copy()
-        rows["shifted"][t], self._onsets = onsets > self._onsets, onsets
-        rows["regime"][t] = getattr(self._env, "regime", 0)
-        rows["step"][t] = made.steps
-        rows["episode_return"][t] = mean_by_run(made.episodes.run, made.episodes.episode_return, len(onsets))
+        rows["shifted"][first], self._onsets = onsets > self._onsets, onsets
+        rows["episode_return"][first] = mean_by_run(made.episodes.run, made.episodes.episode_return, len(onsets))
+        rows["regime"][first : made.number] = getattr(self._env, "regime", 0)
+        rows["step"][first : made.number] = made.steps
 
     @property
     def arrays(self) -> dict[str, NDArray]:

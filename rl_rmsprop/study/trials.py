@@ -99,8 +99,8 @@ class TrialBatch:
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
         )
-        earnings = Earnings(env.runs, spec.updates)
-        for update in train(spec.agent, env, policy, optimizer, spec.updates, generators(wide.seeds, "policy")):
+        earnings = Earnings(env.runs, spec.windows)
+        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy")):
             if earnings.take(update):
                 report(earnings.progress())
         env.close()
@@ -164,8 +164,8 @@ def rows_of(thetas: Sequence[nn.Parameter], part: int, runs: int) -> list[nn.Par
 class Earnings:
     """The episodes of R runs, as a study keeps them, and how far the runs are at the steps at which a study would log."""
 
-    def __init__(self, runs: int, updates: int) -> None:
-        self._every, self._updates = telemetry.logging_steps(updates), updates
+    def __init__(self, runs: int, windows: int) -> None:
+        self._every, self._windows = telemetry.logging_steps(windows), windows
         self._ended: list[list[tuple[int, float, int]]] = [[] for _ in range(runs)]  # step, return, length of each episode
         self._steps = np.zeros(runs, np.int64)
 
@@ -174,7 +174,7 @@ class Earnings:
         for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
             self._ended[run].append(tuple(episode))
         self._steps = update.steps
-        return update.number % self._every == 0 or update.number == self._updates
+        return update.window % self._every == 0 or update.window == self._windows
 
     def areas(self) -> list[float]:
         """The area under each run's learning curve."""

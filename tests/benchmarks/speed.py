@@ -56,7 +56,7 @@ def trained(batch: BatchSpec) -> tuple[float, float, float]:
     env = envs.make(batch.env_id, batch.seeds, AGENT.n_envs)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), AGENT.lr, batch.updates, batch.seeds)
-    updates = train(AGENT, env, policy, optimizer, batch.updates, generators(batch.seeds, "policy"))
+    updates = train(AGENT, env, policy, optimizer, batch.windows, generators(batch.seeds, "policy"))
     start = time.perf_counter()
     if batch.folder:
         made, writing = recorded(batch, env, optimizer, updates)
@@ -75,7 +75,7 @@ def recorded(
     for folder in folders:
         folder.mkdir(parents=True)
     made, writing, start = 0.0, 0.0, time.perf_counter()
-    with Recorder(folders, optimizer, env, batch.updates, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+    with Recorder(folders, optimizer, env, batch.windows, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
         writing += time.perf_counter() - start
         for update in updates:
             made = float(update.steps.sum())

@@ -1,0 +1,111 @@
+"""Running normalisation of observations and rewards, each run by what it has seen itself.
+
+    x̂ = clip((x − μ) / √(σ² + 1e-8), ±10)                     μ, σ²: of all observations so far, sensor by sensor
+    r̂ = clip(r / √(ς² + 1e-8), ±10)                           ς²: variance of the discounted return so far, R ← γR + r
+
+Mean and variance take a batch at once by Chan, Golub and LeVeque's parallel formula (1979), from mean 0 and variance 1 that
+count as 10⁻⁴ observations. This is `VecNormalize` of Stable-Baselines3, number for number. An observation counts where a step is
+taken in it: the last one of an episode, after which the environment is only reset, does not; neither do the rewards and returns
+of those resets. Statistics move while `Actor` acts; `apply` uses them as they are, for evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+START = 1e-4
+"""How many observations the initial mean 0 and variance 1 count as."""
+TINY = 1e-8
+CLIP = 10.0
+
+
+class Moments:
+    """Running mean and variance of vectors in R runs: `mean` and `variance` [R, O], `count` [R], all float64."""
+
+    def __init__(self, runs: int, size: int) -> None:
+        self.mean, self.variance = np.zeros((runs, size)), np.ones((runs, size))
+        self.count = np.full(runs, START)
+
+    def take(self, x: NDArray, counts: NDArray[np.bool_]) -> None:
+        """Add those of x [R, N, O] that count [R, N]."""
+        x, weight = x.astype(np.float64), counts[..., None].astype(np.float64)  # [R, N, O], [R, N, 1]
+        n = counts.sum(1)[:, None]  # [R, 1]
+        some = np.maximum(n, 1)
+        mean = (x * weight).sum(1) / some
+        variance = (np.square(x - mean[:, None]) * weight).sum(1) / some
+        before, total = self.count[:, None], self.count[:, None] + n
+        delta = mean - self.mean
+        self.mean = self.mean + delta * n / total
+        self.variance = (self.variance * before + variance * n + np.square(delta) * before * n / total) / total
+        self.count = total[:, 0]
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """All there is to save, a row a run; writing to them changes the moments."""
+        return {"mean": self.mean, "variance": self.variance, "count": self.count}
+
+
+class Unchanged:
+    """Lets observations and rewards pass as they are."""
+
+    def take(self, x: NDArray, *_: NDArray) -> NDArray:
+        return x
+
+    def apply(self, x: NDArray) -> NDArray:
+        return x
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        return {}
+
+
+class Standardized:
+    """Observations less their mean, over their standard deviation."""
+
+    def __init__(self, runs: int, size: int) -> None:
+        self._moments = Moments(runs, size)
+        self.arrays = self._moments.arrays
+
+    def take(self, observations: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Learn from those of `observations` [R, N, O] that count [R, N]; returns all of them normalised."""
+        self._moments.take(observations, counts)
+        return self.apply(observations)
+
+    def apply(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same without learning."""
+        mean, deviation = self._moments.mean[:, None], np.sqrt(self._moments.variance[:, None] + TINY)
+        return np.clip((observations - mean) / deviation, -CLIP, CLIP).astype(np.float32)
+
+
+class ScaledByReturn:
+    """Rewards over the standard deviation of the discounted return."""
+
+    def __init__(self, runs: int, envs_per_run: int, gamma: float) -> None:
+        self._moments, self._gamma = Moments(runs, 1), gamma
+        self.arrays = self._moments.arrays
+        self._returns = np.zeros((runs, envs_per_run))  # [R, N]  of the episodes under way
+
+    def take(self, rewards: NDArray[np.float32], valid: NDArray[np.bool_], over: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Learn from the `valid` ones of `rewards` [R, N], of which some end an episode; returns all of them scaled."""
+        self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
+        self._moments.take(self._returns[..., None], valid)
+        self._returns[over] = 0.0
+        deviation = np.sqrt(self._moments.variance + TINY)  # [R, 1]
+        return np.clip(rewards / deviation, -CLIP, CLIP).astype(np.float32)
+
+
+class Normalization(NamedTuple):
+    """What a policy's runs do to observations before the networks see them, and to rewards before it learns from them."""
+
+    observations: Standardized | Unchanged
+    rewards: ScaledByReturn | Unchanged
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """All statistics by name, a row a run; empty if nothing is normalised."""
+        parts = {"observations": self.observations, "rewards": self.rewards}
+        return {f"{part}_{name}": array for part, normalizer in parts.items() for name, array in normalizer.arrays().items()}
+
+
+UNCHANGED = Normalization(Unchanged(), Unchanged())
+"""Normalises nothing."""

@@ -1,0 +1,150 @@
+"""PPO: proximal policy optimisation with a clipped surrogate (Schulman et al. 2017), as in Stable-Baselines3.
+
+    ρ = π(a|s) / π_old(a|s)
+    loss = −mean(min(ρ A, clip(ρ, 1 − c, 1 + c) A))  +  vf_coef · mean((G − V(s))²)  −  ent_coef · mean(entropy)
+
+A window of `n_steps` steps in `n_envs` environments is gone through `n_epochs` times, in another order each time, in
+minibatches of `batch_size` steps; each minibatch is one optimizer update, and the means are over its valid steps. Advantages A
+and returns G are those of the networks before the first of them. Every run has an order of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.heads import Generators
+from agents.learning import Descend, Evaluation, Measure, by_run, evaluate, explained_variance, mean, normalized_sample
+from agents.networks import ActorCritic
+from agents.rollout import Rollout
+from agents.settings import Settings, require
+
+
+@dataclass(frozen=True)
+class PPO(Settings):
+    """Settings of PPO. The defaults are those of Stable-Baselines3, but for 8 environments instead of one."""
+
+    n_steps: int = 256
+    """Steps of each environment per window (T)."""
+    lr: float = 3e-4
+    """Step size of the optimizer, > 0."""
+    gae_lambda: float = 0.95
+    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
+    n_epochs: int = 10
+    """How often a window is gone through."""
+    batch_size: int = 64
+    """Steps per optimizer update, from 2 to those of a window; the last minibatch of an epoch may be smaller."""
+    clip_range: float = 0.2
+    """c: how far the probability of an action may move, as a ratio, before it gains nothing more; > 0."""
+    normalize_advantage: bool = True
+    """Scale advantages to mean 0, standard deviation 1 within each minibatch."""
+
+    @property
+    def updates_per_window(self) -> int:
+        """One for every minibatch of every epoch."""
+        return self.n_epochs * -(-self.n_envs * self.n_steps // self.batch_size)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.n_epochs >= 1, "n_epochs", "at least 1", self.n_epochs)
+        require(0 < self.clip_range < float("inf"), "clip_range", "greater than 0 and finite", self.clip_range)
+        window = self.n_envs * self.n_steps
+        require(2 <= self.batch_size <= window, "batch_size", f"from 2 to n_envs · n_steps, {window}", self.batch_size)
+
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+        """`updates_per_window` updates of all runs; the order of the minibatches is drawn from `generators`."""
+        with torch.no_grad():
+            before = evaluate(policy, rollout, self, self.gae_lambda)
+        window = Minibatch(
+            by_run(rollout.observations[:-1]),
+            by_run(rollout.actions),
+            before.log_prob,
+            before.advantage,
+            before.returns,
+            before.valid,
+        )
+        updates = []
+        for _ in range(self.n_epochs):
+            for part in minibatches(window, self.batch_size, generators):
+                terms = judge(policy, part, self)
+                descend(terms.policy_loss + self.vf_coef * terms.value_loss - self.ent_coef * terms.entropy)
+                updates.append(Terms(*(term.detach() for term in terms)))
+        return partial(metrics, before, updates, self)
+
+
+class Minibatch(NamedTuple):
+    """Steps of a window, with what the networks said of them before it; none of it has a gradient."""
+
+    observations: Tensor  # [R, B, O]
+    actions: Tensor  # [R, B] or [R, B, A]
+    log_prob: Tensor  # [R, B]  ln π_old(a|s)
+    advantage: Tensor  # [R, B]
+    returns: Tensor  # [R, B]
+    valid: Tensor  # [R, B]  1 where the step counts
+
+
+class Terms(NamedTuple):
+    """What an update's loss is made of, and what says how far the policy has moved."""
+
+    policy_loss: Tensor  # [R]
+    value_loss: Tensor  # [R]
+    entropy: Tensor  # [R]
+    log_ratio: Tensor  # [R, B]  ln ρ
+    valid: Tensor  # [R, B]
+
+
+def minibatches(window: Minibatch, size: int, generators: Generators) -> Iterator[Minibatch]:
+    """All steps of a window once, in an order of each run's own, `size` at a time."""
+    runs, steps = window.valid.shape
+    order = torch.from_numpy(np.stack([g.permutation(steps) for g in generators]))  # [R, B]
+    places = order + steps * torch.arange(runs).unsqueeze(1)  # in tensors with runs and steps as one axis
+    for start in range(0, steps, size):
+        index = places[:, start : start + size]
+        yield Minibatch(*(x.flatten(0, 1)[index] for x in window))
+
+
+def judge(policy: ActorCritic, part: Minibatch, settings: PPO) -> Terms:
+    """The terms of the loss of each run; gradients flow through the first three."""
+    log_prob, entropy = policy.judge(part.observations, part.actions)
+    value = policy.values(part.observations)
+    advantage = normalized_sample(part.advantage, part.valid) if settings.normalize_advantage else part.advantage
+    log_ratio = log_prob - part.log_prob
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
+    return Terms(
+        -mean(torch.minimum(ratio * advantage, clipped * advantage), part.valid),
+        mean((part.returns - value).square(), part.valid),
+        mean(entropy, part.valid),
+        log_ratio,
+        part.valid,
+    )
+
+
+def metrics(before: Evaluation, updates: Sequence[Terms], settings: PPO) -> dict[str, Tensor]:
+    """What is worth a curve, a value a run [R]: means over the window's updates.
+
+    The Kullback-Leibler divergence of the new policy from the old is estimated by mean(ρ − 1 − ln ρ), which is never negative
+    and, with actions of the old policy, unbiased (http://joschu.net/blog/kl-approx.html), over the last epoch's updates.
+    """
+    last = updates[-(len(updates) // settings.n_epochs) :]
+    return {
+        "train/policy_loss": average([u.policy_loss for u in updates]),
+        "train/value_loss": average([u.value_loss for u in updates]),
+        "train/entropy": average([u.entropy for u in updates]),
+        "train/explained_variance": explained_variance(before),
+        "train/approx_kl": average([mean(u.log_ratio.exp() - 1 - u.log_ratio, u.valid) for u in last]),
+        "train/clip_fraction": average(
+            [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.valid) for u in updates]
+        ),
+    }
+
+
+def average(values: Sequence[Tensor]) -> Tensor:
+    """Mean of tensors [R] of several updates, each run by itself."""
+    return torch.stack(tuple(values), -1).mean(-1)
