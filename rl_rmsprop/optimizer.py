@@ -288,6 +288,9 @@ class AdaptiveRMSprop(RMSprop):
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
             return self.last_surprise[index]
+        if rule.listens_to == "peak_surprise":
+            means = [update.mean_square(slot, group) for slot in slots]
+            return signals.peak_surprise(squares, means, group["eps"], per_run)
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
             return signals.log(signals.total(squares, per_run) if norm is None else norm.square())

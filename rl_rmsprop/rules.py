@@ -46,7 +46,7 @@ class Adaptive:
     reaction: Reaction = None  # type: ignore[assignment]  # filled in below
     """What an alarm does; the detector's usual reaction where none is given."""
     signal: str = "surprise"
-    """What the detector listens to: surprise, grad_norm or cosine."""
+    """What the detector listens to: surprise, peak_surprise, grad_norm or cosine."""
 
     def __post_init__(self) -> None:
         if self.signal not in SIGNALS:

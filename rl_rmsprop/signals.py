@@ -1,8 +1,9 @@
 """What a detector listens to: one number per run and update, computed from the gradient before E takes it.
 
-    surprise  = ln mean_i( g_i² / (Ê_i + ε²) )      how far g² is from what E predicted; scale-free, about 0 when Ê is right
-    grad_norm = ln ‖g‖²                             with the norm before clipping where the training loop reports it
-    cosine    = cos(g_t, g_{t−1})                   in [−1, 1]; rises when the gradient keeps its direction
+    surprise      = ln mean_i( g_i² / (Ê_i + ε²) )  how far g² is from what E predicted; scale-free, about 0 when Ê is right
+    peak_surprise = the largest surprise of a tensor: a small network's shift is not drowned by a large one
+    grad_norm     = ln ‖g‖²                         with the norm before clipping where the training loop reports it
+    cosine        = cos(g_t, g_{t−1})               in [−1, 1]; rises when the gradient keeps its direction
 
 Every function takes the gradients of one parameter group as a list of tensors and returns a scalar, or [R] where the first
 axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is far below ε² cannot dominate the mean.
@@ -18,6 +19,7 @@ from torch import Tensor
 
 SIGNALS = {
     "surprise": "ln mean(g²/Ê): how far squared gradients are from what E predicted; about 0 when E is right",
+    "peak_surprise": "the largest surprise of a tensor, such as the critic's where the agents here train",
     "grad_norm": "ln ‖g‖² before clipping; knows scale, so it also sees rewards grow",
     "cosine": "cosine of this gradient with the last one; rises when the gradient keeps its direction",
 }
@@ -37,6 +39,11 @@ def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, run
     ratios = [g2 / (E + (eps * eps + TINY)) for g2, E in zip(squares, means, strict=True)]
     count = sum(r.numel() for r in ratios) / (len(ratios[0]) if runs else 1)
     return log(total(ratios, runs) / count)
+
+
+def peak_surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
+    """The largest surprise of a tensor, each as if it were alone."""
+    return reduce(torch.maximum, [surprise([g2], [E], eps, runs) for g2, E in zip(squares, means, strict=True)])
 
 
 def squared_norm(squares: Sequence[Tensor], runs: bool) -> Tensor:

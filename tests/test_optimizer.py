@@ -40,6 +40,7 @@ RULES = {
     "cusum, centered": {"alpha": "cusum:arl=20,burn_in=5,reaction=drop,schedule=constant,beta=0.9", "centered": True},
     "cusum, momentum": {"alpha": "cusum:arl=20,burn_in=5,max=0.95", "momentum": 0.5},
     "cusum of the norm": {"alpha": "cusum:arl=20,burn_in=5,signal=grad_norm,reaction=drop"},
+    "cusum of the peak": {"alpha": "cusum:arl=20,burn_in=5,signal=peak_surprise"},
     "cusum of the cosine": {"alpha": "cusum:arl=20,burn_in=5,signal=cosine"},
     "page_hinkley": {"alpha": "page_hinkley:arl=20,burn_in=5,min_samples=5"},
     "random": {"alpha": "random:every=9"},

@@ -100,6 +100,8 @@ def test_recorded_signals_are_those_of_the_training(studies: tuple[Path, Path]) 
     both = np.exp(signals["grad_norm_actor"].astype(float)) + np.exp(signals["grad_norm_critic"].astype(float))
     np.testing.assert_allclose(np.log(both), signals["grad_norm"], rtol=1e-3, atol=1e-3)
     assert (np.abs(signals["cosine"][1:]) <= 1).all()
+    larger = np.maximum(signals["surprise_actor"], signals["surprise_critic"])
+    assert np.array_equal(signals["peak_surprise"], larger, equal_nan=True)
 
 
 def test_replay_prints_detectors_and_rules_and_writes_them(

@@ -163,7 +163,7 @@ def test_a_plus_in_a_number_does_not_join():
         ("cusum:reaction=jump", ["reaction", "'jump'", "known are restart, drop, reset, soft"]),
         ("cusum:schedule=harmonc", ["schedule", "'harmonc'", "did you mean harmonic?"]),
         ("cusum:schedule=linear", ["needs start=… and end=…"]),
-        ("cusum:signal=norm", ["signal", "surprise, grad_norm, cosine", "'norm'"]),
+        ("cusum:signal=norm", ["signal", "surprise, peak_surprise, grad_norm, cosine", "'norm'"]),
         ("cusum:reaction=drop,low=1", ["low", "[0, 1)", "1"]),
         ("cusum:reaction=drop,recover=0", ["recover", "greater than 0", "0"]),
         ("cusum:reaction=soft,dead=1", ["dead", "[0, 1)", "1", "drop"]),
@@ -274,7 +274,7 @@ def test_controls_are_told_from_detectors(tmp_path):
 
 def test_bad_signals_are_refused():
     """A detector of an unknown signal would listen to nothing and never alarm."""
-    with pytest.raises(ValueError, match=r"signal must be one of surprise, grad_norm, cosine, got 'norm'"):
+    with pytest.raises(ValueError, match=r"signal must be one of surprise, peak_surprise, grad_norm, cosine, got 'norm'"):
         Adaptive(signal="norm")
 
 

@@ -33,6 +33,14 @@ def test_surprise_is_the_log_of_the_mean_ratio():
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
 
 
+def test_peak_surprise_is_that_of_the_most_surprised_tensor():
+    """A shift that only the critic feels would be averaged away among the actor's parameters, or across runs."""
+    g, E, eps = tensors(0), [t.square() + 0.1 for t in tensors(1)], 0.2
+    expected = np.max([np.log((rows([a]) ** 2 / (rows([b]) + eps**2)).mean(1)) for a, b in zip(g, E, strict=True)], 0)
+    got = signals.peak_surprise([t.square() for t in g], E, eps, runs=True)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
+
+
 def test_without_runs_a_signal_is_one_number_over_everything():
     """With a run axis taken for granted a plain model's first layer would be read as its runs."""
     g, E = tensors(0), [t.square() + 0.1 for t in tensors(1)]
@@ -123,5 +131,5 @@ def test_a_parameter_of_one_number_per_run_counts_like_any_other():
 
 def test_every_signal_has_a_sentence():
     """`rl-rmsprop rules` prints this table; a signal without a sentence is not found."""
-    assert set(signals.SIGNALS) == {"surprise", "grad_norm", "cosine"}
+    assert set(signals.SIGNALS) == {"surprise", "peak_surprise", "grad_norm", "cosine"}
     assert all(signals.SIGNALS.values())

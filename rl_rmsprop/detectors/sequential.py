@@ -35,7 +35,7 @@ class SequentialTest(Detector):
     arl: float = 50_000
     """Mean number of updates between false alarms on a stationary stream, > 1. Five per cent of runs of T updates see a
     false alarm if arl = 20·T."""
-    burn_in: int = 100
+    burn_in: int = 20
     """Updates before the first alarm is possible, and after an alarm before the next; the level is learned anew in them."""
     memory: float = 1000
     """Updates over which the stream's level, scale and correlation are averaged; at least burn_in. A shift much slower than

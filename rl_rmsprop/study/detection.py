@@ -80,13 +80,16 @@ def rate(alarms: Alarms) -> float:
 
 def explained(alarms: Alarms, changes: NDArray[np.bool_]) -> float:
     """Share of alarms that have a change within NEAR updates before or after; NaN without alarms."""
-    if not alarms.any():
-        return math.nan
-    near = changes.copy()
+    return float(near(changes)[alarms].mean()) if alarms.any() else math.nan
+
+
+def near(changes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Updates [T, R] that have a change within NEAR updates before or after."""
+    result = changes.copy()
     for shift in range(1, NEAR + 1):
-        near[shift:] |= changes[:-shift]
-        near[:-shift] |= changes[shift:]
-    return float(near[alarms].mean())
+        result[shift:] |= changes[:-shift]
+        result[:-shift] |= changes[shift:]
+    return result
 
 
 def scale_changes(log_norm: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -34,7 +34,7 @@ SAMPLE = 32
 NETWORKS = ("actor", "critic")
 PARTS = {"": NETWORKS, **{f"_{name}": (name,) for name in NETWORKS}}
 """Ending of a signal's name → the networks it is computed over."""
-SERIES = tuple(f"{signal}{part}" for signal in ("surprise", "grad_norm", "cosine") for part in PARTS)
+SERIES = (*(f"{signal}{part}" for signal in ("surprise", "grad_norm", "cosine") for part in PARTS), "peak_surprise")
 """Signals kept, of all parameters and of each network: surprise (NaN for baselines), ln ‖g‖² before clipping, cosine."""
 
 
@@ -80,6 +80,8 @@ class SignalLog:
             g2, E = [squares[name] for name in names], [mean for name in names if (mean := means[name]) is not None]
             if E:
                 rows[f"surprise{part}"][t] = signals.surprise(g2, E, eps, runs=True).numpy()
+            if E and names == NETWORKS:
+                rows["peak_surprise"][t] = signals.peak_surprise(g2, E, eps, runs=True).numpy()
             if self._previous:
                 now, last = ([table[name] for name in names] for table in (grads, self._previous))
                 rows[f"cosine{part}"][t] = signals.cosine(now, last, runs=True).numpy()

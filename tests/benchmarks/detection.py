@@ -12,6 +12,8 @@ of envs/severity.csv, and those of rewards below, which do not change what a fro
 from __future__ import annotations
 
 import argparse
+import csv
+import math
 import multiprocessing
 import os
 import time
@@ -19,10 +21,13 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
 import envs
 from agents import train
@@ -31,6 +36,9 @@ from envs.parameters import parameters_of
 from envs.severity import load
 from envs.shifted import ShiftedBatch
 from envs.shifts import parse_all
+from rl_rmsprop.detectors import Cusum, Detector, PageHinkley, ShiryaevRoberts
+from rl_rmsprop.detectors.offline import Adwin
+from rl_rmsprop.study import detection, replay
 from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.presets import make_agent
@@ -165,17 +173,171 @@ def load_signals(folder: Path, env_id: str, name: str) -> Streams:
     return Streams(env_id, ARM.rule, seeds, {key: np.concatenate([part[key] for part in loaded], 1) for key in loaded[0]})
 
 
+# Scoring ----------------------------------------------------------------------------------------------------------------------
+
+
+class Contender(NamedTuple):
+    """A detector and what it listens to."""
+
+    name: str
+    detector: Detector
+    signal: str
+
+
+OURS = "cusum, gradient"
+CONTENDERS = (
+    Contender(OURS, Cusum(), "surprise"),
+    Contender("cusum, return", Cusum(), "episode_return"),
+    Contender("ADWIN, gradient", Adwin(), "surprise"),
+    Contender("ADWIN, return", Adwin(), "episode_return"),
+    Contender("page_hinkley, gradient", PageHinkley(), "surprise"),
+    Contender("e_sr, gradient", ShiryaevRoberts(), "surprise"),
+)
+"""Ours first; all are made as sensitive as the same rate of alarms on the twins allows."""
+RATE = 2.0
+"""Alarms per 1000 updates of the twins."""
+TOUCHED = 4.0
+"""A shift touches gradients if its paired t statistic over seeds (shifted minus twin) is larger than this."""
+GRADIENT = ("grad_norm", "grad_norm_actor", "grad_norm_critic", "surprise", "cosine")
+
+
+class Row(NamedTuple):
+    """One contender's answer to one shift."""
+
+    env_id: str
+    shift: str
+    touched: float
+    """Largest |t| of the gradient's signals, over the seeds: mean over WITHIN updates with the shift minus without."""
+    contender: str
+    alarms_per_1000: float
+    """On the twins, over their whole training."""
+    twin_hits: float
+    """Share of twins with an alarm in the same WITHIN updates, in which nothing shifts."""
+    hits_20: float
+    hits_50: float
+    delay_median: float
+
+
+WITHIN = 50
+
+
+def score(env_id: str, folder: Path, console: Console) -> list[Row]:
+    """All contenders on all shifts of one environment."""
+    twin = load_signals(folder, env_id, TWIN)
+    branches = {name: load_signals(folder, env_id, name) for name in shifts_of(env_id)}
+    start = int(np.flatnonzero(next(iter(branches.values())).shifted.all(1))[0])
+    moved = {name: touched(branch, twin, start) for name, branch in branches.items()}
+    rows = []
+    for contender in CONTENDERS:
+        x = twin.signal(contender.signal)
+        unit = 5 * float(x.std()) if isinstance(contender.detector, Adwin) else 1.0  # ADWIN assumes a range of about 1
+        detector = replay.at_rate(contender.detector, RATE, x / unit, twin.seeds)
+        calm = detection.alarms_of(detector, x / unit, twin.seeds)
+        side_by_side = torch.cat([branch.signal(contender.signal) for branch in branches.values()], 1)
+        alarms = detection.alarms_of(detector, side_by_side / unit, twin.seeds * len(branches))
+        for name, part in zip(branches, np.split(alarms, len(branches), 1), strict=True):
+            answer = detection.quality(part, branches[name].shifted)
+            chance = float(calm[start : start + WITHIN].any(0).mean())
+            rows.append(
+                Row(
+                    env_id, name, moved[name], contender.name, detection.rate(calm), chance, *answer.hits[:2], answer.delay_median
+                )
+            )
+        console.print(
+            f"{env_id}, {contender.name}: {detection.rate(calm):.2f} alarms per 1000 updates of the twins with {detector}"
+        )
+    return rows
+
+
+def touched(branch: Streams, twin: Streams, start: int) -> float:
+    """How clearly a shift moves any of the gradient's signals: the largest |t| over seeds of shifted minus twin."""
+    sizes = []
+    for name in GRADIENT:
+        with_shift, without = (s.signal(name)[start : start + WITHIN].mean(0).numpy() for s in (branch, twin))  # [R]
+        difference = with_shift - without
+        sizes.append(abs(difference.mean()) / (difference.std(ddof=1) / math.sqrt(len(difference)) + 1e-12))
+    return float(max(sizes))
+
+
+def verdicts(rows: Sequence[Row], against: str) -> dict[str, list[str]]:
+    """Shifts that touch gradients by how ours compares with another contender in hits within 50 updates."""
+    hits = {(row.env_id, row.shift, row.contender): row.hits_50 for row in rows if row.touched > TOUCHED}
+    found: dict[str, list[str]] = {"more": [], "as many": [], "fewer": []}
+    for env_id, shift, contender in hits:
+        if contender == OURS:
+            gain = hits[env_id, shift, OURS] - hits[env_id, shift, against]
+            found["more" if gain > 0 else "fewer" if gain < 0 else "as many"].append(f"{env_id} {shift}")
+    return found
+
+
+def alarms_of_the_default(env_id: str, folder: Path) -> dict[str, float]:
+    """Alarms per 1000 updates of the default detector where nothing shifts: early, on the plateau, at changes of scale.
+
+    Early is until the return, averaged over 50 updates, has come 90 % of the way from its first to its last fifth; an alarm at
+    a change of the gradient's scale, found afterwards (see study/detection.py), is counted there and in neither.
+    """
+    twin = load_signals(folder, env_id, TWIN)
+    alarms = detection.alarms_of(Cusum(), twin.signal("surprise"), twin.seeds)
+    near = detection.near(detection.scale_changes(twin.signal("grad_norm").numpy()))
+    early = ~arrived(twin.signal("episode_return").numpy())
+    share = 1000 / alarms.size
+    return {
+        "all": float(alarms.sum() * share),
+        "at a change of scale": float((alarms & near).sum() * share),
+        "early, elsewhere": float((alarms & ~near & early).sum() / max(early.sum(), 1) * 1000),
+        "plateau, elsewhere": float((alarms & ~near & ~early).sum() / max((~early).sum(), 1) * 1000),
+        "share of updates that are early": float(early.mean()),
+    }
+
+
+def arrived(returns: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Updates [T, R] from the first on at which the smoothed return has come 90 % of its way."""
+    fifth = len(returns) // 5
+    first, last = returns[:fifth].mean(0), returns[-fifth:].mean(0)
+    total = np.cumsum(np.vstack([np.zeros_like(first), returns]), 0)
+    smooth = np.vstack([np.full((49, len(first)), -np.inf), (total[50:] - total[:-50]) / 50])
+    return np.maximum.accumulate(smooth >= first + 0.9 * (last - first), 0)
+
+
+def show(rows: Sequence[Row], console: Console) -> None:
+    """Hits of every contender on every shift, and who finds more."""
+    names = [contender.name for contender in CONTENDERS]
+    for env_id in dict.fromkeys(row.env_id for row in rows):
+        table = Table("shift", "touches", *names, title=f"{env_id}: hits within {WITHIN} updates, share of {len(SEEDS)} seeds")
+        for shift in dict.fromkeys(row.shift for row in rows if row.env_id == env_id):
+            found = {row.contender: row for row in rows if (row.env_id, row.shift) == (env_id, shift)}
+            cells = [f"{found[name].hits_50:.0%} ({found[name].delay_median:.0f})" for name in names]
+            table.add_row(shift, f"t = {found[OURS].touched:.0f}", *cells)
+        console.print(table)
+    for against in names[1:4]:
+        counts = verdicts(rows, against)
+        console.print(f"{OURS} against {against}: " + ", ".join(f"{len(which)} {word}" for word, which in counts.items()))
+        console.print("  fewer: " + (", ".join(counts["fewer"]) or "none"))
+
+
 def main() -> None:
     """Record or score."""
     options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     options.add_argument("what", choices=("record", "score"))
     options.add_argument("env", nargs="*", default=list(STEPS), help="environments, of " + ", ".join(STEPS))
     options.add_argument("--signals", default="runs/benchmarks/detection", type=Path, help="where recorded signals are kept")
+    options.add_argument("--out", default="tests/benchmarks/detection.csv", type=Path)
     given = options.parse_args()
     if given.what == "record":
         workers = os.cpu_count() or 1
         with multiprocessing.get_context("fork").Pool(workers) as pool:
             pool.starmap(record, [(piece, given.signals) for piece in recordings(given.env, workers)], chunksize=1)
+        return
+    torch.set_num_threads(1)
+    console = Console(width=160)
+    rows = [row for env_id in given.env for row in score(env_id, given.signals, console)]
+    show(rows, console)
+    with given.out.open("w", encoding="utf-8", newline="") as file:
+        cells = [[f"{x:.4g}" if isinstance(x, float) else x for x in row] for row in rows]
+        csv.writer(file, lineterminator="\n").writerows([Row._fields, *cells])
+    for env_id in given.env:
+        counted = alarms_of_the_default(env_id, given.signals)
+        console.print(f"{env_id}, default detector, nothing shifts, per 1000 updates: {counted}")
 
 
 if __name__ == "__main__":
