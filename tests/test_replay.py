@@ -168,6 +168,7 @@ def test_delays_count_from_the_change_to_the_first_alarm_before_the_next() -> No
     """Silent failure: an alarm before the change, or after the next one, counts as an answer."""
     assert detection.delays_of(at(100, 5, 12, 40, 41), at(100, 10, 30, 60)) == [2.0, 10.0, math.inf]
     assert detection.delays_of(at(10, 3), at(10, 3)) == [0.0]
+    assert detection.delays_of(at(10, 3), at(10)) == []
 
 
 def test_quality_is_over_all_changes_of_all_runs() -> None:

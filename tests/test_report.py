@@ -20,6 +20,7 @@ from rl_rmsprop.study.results import RETURN, ArmResults, Run
 from rl_rmsprop.study.scores import Episodes
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import Interval
+from rl_rmsprop.study.streams import Streams
 
 END = 10_000.0
 NO_SHIFTS = {"step": np.empty(0)}
@@ -185,6 +186,35 @@ def test_each_change_has_a_row_an_arm() -> None:
     assert (change.what, change.runs, change.recovered) == ("all changes", 64, 64)
     always = {name: np.zeros(41) for name in shifts} | {"step": np.linspace(1, 8000, 41)}
     assert run(0, 1.0, shifts=always).changes == []
+
+
+def test_a_run_without_an_episode_before_a_change_is_left_out_of_its_row() -> None:
+    """One such run would leave a dash for all the others."""
+    shifts = {name: np.array([2000.0]) for name in ("update", "step", "regime", "gravity")}
+    late = run(8, 100.0, shifts=shifts)
+    late = Run(8, late.metrics, shifts, late.episodes.where(late.episodes.step > 3000))
+    runs = (*(run(s, 100.0, shifts=shifts) for s in range(8)), late)
+    (change,) = analysis.changes(analysed([ArmResults("CartPole-v1", make_arm("0.9"), runs)]))
+    assert (change.drop, change.regret) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    assert (change.runs, change.recovered) == (8, 8)
+
+
+def test_detectors_are_held_against_the_true_changes_where_there_are_some() -> None:
+    """Without a change there is nothing to hit, and `nan%` is no share; an arm without a detector has no row.
+
+    By hand: two runs change at update 100; one alarms 10 updates later, the other never, and once at 50.
+    """
+    alarm, shifted = np.zeros((200, 2), bool), np.zeros((200, 2), bool)
+    alarm[[50, 110], [1, 0]] = shifted[100] = True
+    detector = arm("cusum", [1.0] * 2)
+    for each in detector.runs:
+        each.metrics["detector/alarms"] = np.ones(2)
+    found = analysed([arm("0.9", [1.0] * 2), detector])
+    recorded = [Streams("CartPole-v1", rule, (0, 1), {"alarm": alarm, "shifted": shifted}) for rule in ("0.9", "cusum")]
+    (row,) = tables.detection_quality(found, recorded).rows
+    assert row == ["cusum", "2", "50%", "50%", "50%", "10", "never", "5.00"]
+    calm = Streams("CartPole-v1", "cusum", (0, 1), {"alarm": alarm, "shifted": np.zeros_like(shifted)})
+    assert tables.detection_quality(found, [calm]).rows == []
 
 
 def test_scores_of_several_environments_are_averaged_on_one_scale() -> None:

@@ -144,6 +144,8 @@ def test_each_change_is_measured_in_its_own_phase() -> None:
     first, second = scores.responses(run, [500.0, 1000.0], 1500.0, 1, 1)
     assert (first.recovery, first.watched) == (math.inf, 500.0)
     assert (second.before, second.drop) == (10.0, -90.0)
+    short = episodes([100.0] * 50 + [10.0] * 5 + [100.0] * 50)
+    assert scores.responses(short, [500.0, 550.0], 1050.0, 1, 1)[1].before == 10.0
 
 
 def test_without_an_episode_before_or_after_nothing_is_said() -> None:

@@ -27,9 +27,9 @@ MOST_CHANGES = 40
 """Changes of the environment up to which each is an event of its own; with more it changes all the time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One finished run."""
+    """One finished run; equal to itself alone, since arrays cannot be compared as a whole."""
 
     seed: int
     metrics: dict[str, NDArray[np.float64]]
@@ -90,9 +90,9 @@ class Run:
         return self.metrics["step"][known], self.metrics[tag][known]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArmResults:
-    """The runs of one arm in one environment."""
+    """The runs of one arm in one environment; equal to itself alone."""
 
     env_id: str
     arm: Arm

@@ -228,13 +228,19 @@ def change_of(result: ArmResults, k: int | None, step: float) -> Change:
         step,
         "all changes" if k is None or not runs else values_at(runs[0], k),
         result,
-        result.average([float(np.mean([r.drop for r in responses])) for responses in taken]),
+        result.average(means(taken, "drop")),
         statistics.bootstrap_time(times, watched, np.random.default_rng(0)),
         float(watched.max(initial=0.0)),
         int(np.isfinite(times).sum()),
         int((watched >= 0).sum()),
-        result.average([float(np.mean([r.regret for r in responses])) for responses in taken]),
+        result.average(means(taken, "regret")),
     )
+
+
+def means(taken: Sequence[Sequence[Response]], name: str) -> list[float]:
+    """Each run's mean of one number over its changes; what is not known is left out, and runs that know nothing."""
+    known = [[x for r in responses if not math.isnan(x := getattr(r, name))] for responses in taken]
+    return [float(np.mean(values)) for values in known if values]
 
 
 def padded(taken: Sequence[Sequence[Response]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -78,7 +78,7 @@ def choice(found: Analysis) -> str:
     """Where the baseline comes from."""
     assert found.baseline is not None
     if found.chosen is not None:
-        return "The baseline was named before the comparison (--baseline)."
+        return "The baseline was named with --baseline: its p-values hold if that was before the results were seen."
     if found.baseline.is_fixed:
         return (
             "The baseline is the fixed β with the best score in these very runs, which flatters it: for rules that change β "

@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from rl_rmsprop.study import detection, sensitivity, statistics
-from rl_rmsprop.study.report import analysis
-from rl_rmsprop.study.report.analysis import Analysis, Overall
+from rl_rmsprop.study.report.analysis import Analysis, Overall, changes
 from rl_rmsprop.study.report.document import Table
 from rl_rmsprop.study.report.words import probability
 from rl_rmsprop.study.results import ArmResults
@@ -97,7 +96,7 @@ def differences(found: Analysis) -> Table:
 def responses(found: Analysis) -> Table:
     """How the arms took the changes of the environment."""
     rows, marks = [], []
-    for change in analysis.changes(found):
+    for change in changes(found):
         when = change.what if math.isnan(change.step) else f"{change.what} at {change.step:,.0f}"
         recovery = times(change.recovery, change.watched) + share_of(change.recovered, change.runs)
         rows.append([when, change.result.arm.rule, number(change.drop), recovery, number(change.regret)])
@@ -111,7 +110,7 @@ def detection_quality(found: Analysis, streams: Sequence[Streams]) -> Table:
     rows, marks = [], []
     for result in found.shown:
         own = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.rule)), None)
-        if own is None or math.isnan(result.alarms):
+        if own is None or not own.is_shifted or math.isnan(result.alarms):
             continue
         quality = detection.quality(own.arrays["alarm"], own.shifted)
         delays = [DASH if math.isnan(d) else "never" if math.isinf(d) else f"{d:.0f}" for d in quality[2:]]
@@ -136,16 +135,16 @@ def over_all(rows: Sequence[Overall]) -> Table:
 def failures(found: Sequence[Analysis]) -> Table:
     """Runs that did not finish, an arm a row."""
     rows = []
-    for analysis_ in found:
-        for result in analysis_.arms:
+    for analysis in found:
+        for result in analysis.arms:
             if result.failed:
-                rows.append([analysis_.env_id, result.arm.rule, ", ".join(map(str, result.failed)), result.reason])
+                rows.append([analysis.env_id, result.arm.rule, ", ".join(map(str, result.failed)), result.reason])
     return Table(["environment", "arm", "seeds", "reason"], rows, words=4)
 
 
 def wall_times(found: Sequence[Analysis]) -> Table:
-    """Seconds of training of each arm, one core each."""
-    header = ["environment", "arm", "runs", "training, core seconds"]
+    """How long the training of each arm took, its batches added up."""
+    header = ["environment", "arm", "runs", "training, seconds"]
     rows = [[a.env_id, result.arm.rule, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
     return Table(header, rows, words=2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rl_rmsprop.study.report.analysis import FEW_SEEDS, Against, Analysis
+from rl_rmsprop.study.report.analysis import FEW_SEEDS, Analysis
 from rl_rmsprop.study.results import ArmResults
 from rl_rmsprop.study.statistics import Interval, number
 
@@ -28,19 +28,18 @@ def finding(analysis: Analysis) -> str:
     said = f"{env_id}: {best.arm.rule} {metric.best}, {earned}{metric.unit}"
     if analysis.baseline is None or len(analysis.ranked) < 2:
         return said + "."
-    rival = analysis.baseline if best is not analysis.baseline else analysis.ranked[1]
-    other = best if best is not analysis.baseline else rival
-    against = next(a for a in analysis.against if a.result is other)
-    return said + f"; {lead(analysis, against, flipped=best is analysis.baseline, rival=rival)}."
+    return said + f"; {lead(analysis, analysis.baseline)}."
 
 
-def lead(analysis: Analysis, against: Against, flipped: bool, rival: ArmResults) -> str:
-    """The best arm's lead over its rival in words; `flipped` if the best one is the baseline."""
-    who = f"the next, {rival.arm.rule}," if flipped else f"{kind(analysis)}, {rival.arm.rule},"
-    pairs, difference, _, p = against.comparison
-    if math.isnan(p):
-        return f"{pairs} seeds in common with {who} are too few to compare"
-    difference = turned(difference) if flipped else difference
+def lead(analysis: Analysis, baseline: ArmResults) -> str:
+    """The best arm's lead over the baseline in words, or over the next if it is the baseline itself."""
+    best, leads = analysis.ranked[0], analysis.ranked[0] is baseline
+    rival = analysis.ranked[1] if leads else baseline
+    who = f"{'the next' if leads else kind(analysis)}, {rival.arm.rule},"
+    against = next(a for a in analysis.against if a.result is (rival if leads else best))
+    if math.isnan(against.comparison.p):
+        return f"{against.comparison.pairs} seeds in common with {who} are too few to compare"
+    difference = turned(against.comparison.difference) if leads else against.comparison.difference
     gap = "its lead over" if analysis.metric.better > 0 else "its difference from"
     tests = sum(not math.isnan(a.comparison.p) for a in analysis.against)
     correction = f" corrected for {tests} comparisons" if tests > 1 else ""
@@ -54,7 +53,7 @@ def kind(analysis: Analysis) -> str:
 
 
 def turned(interval: Interval) -> Interval:
-    """The difference seen from the other arm."""
+    """The difference seen from the baseline."""
     return Interval(-interval.value, -interval.high, -interval.low)
 
 
