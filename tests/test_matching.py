@@ -90,4 +90,10 @@ def test_the_matched_lr_is_what_the_runs_train_with(matched: Path) -> None:
         assert config["settings"]["lr"] == lr.get(arm.rule, loaded.agents[0].lr)
     said = " ".join((matched / "report" / "report.md").read_text(encoding="utf-8").split())
     assert "on seeds 50-52, so that the root mean square of its updates is that of 0.9 at lr 0.0016" in said
-    assert sorted(path.name for path in matched.iterdir()) == ["CartPole-v1", "matching.csv", "report", "study.json"]
+    assert sorted(path.name for path in matched.iterdir()) == [
+        "CartPole-v1",
+        "matching.csv",
+        "report",
+        "report.json",
+        "study.json",
+    ]
