@@ -195,16 +195,14 @@ def test_what_is_no_study_file_is_said_in_one_line(line: str, words: str, file: 
     assert words in capsys.readouterr().err
 
 
-def test_the_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_runs(tmp_path: Path) -> None:
     """The first file that anyone copies must work."""
     example = ROOT / "runs" / "example.toml"
     described = studied([str(example)])
     assert len(described.env_ids) * len(described.arms) > 1
     tiny = ["--seeds", "0-1", "--steps", "600", "--eval-episodes", "1", "--tune", "2", "--tune-seeds", "70"]
-    assert main(["compare", str(example), *tiny, "--env", "CartPole-v1", "--out", str(tmp_path / "x"), "--workers", "1"]) in (
-        0,
-        3,
-    )
+    place = ["--out", str(tmp_path / "x"), "--workers", "1"]
+    assert main(["compare", str(example), *tiny, *place]) == 0
     saved = json.loads((tmp_path / "x" / "study.json").read_text())
     assert [arm["rule"] for arm in saved["arms"]] == [arm.rule for arm in described.arms]
-    assert "_sensitivity.png" in capsys.readouterr().out
+    assert (tmp_path / "x" / "report" / "CartPole-v1_sensitivity.png").is_file()
