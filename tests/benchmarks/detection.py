@@ -123,7 +123,7 @@ def record(recording: Recording, folder: Path) -> None:
     log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
     name, last = TWIN, spec.updates
     try:
-        for made in train(spec.agent, env, policy, optimizer, spec.updates, generators(spec.seeds, "policy")):
+        for made in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
             log.take(made)
             if made.number == last:
                 break
