@@ -371,3 +371,19 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     for workers in (1, 2, 3, 16):
         runs = [(b.arm.rule, seed) for b in study.batches(workers) for seed in b.seeds]
         assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))
+
+
+def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_path: Path) -> None:
+    """Silent failure: alarms are counted by windows, and a control repeats them at a tenth of the training."""
+    agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
+    arm = make_arm("cusum:arl=5,burn_in=3")
+    batch = BatchSpec(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
+    train_batch(batch, lambda progress: None)
+    for seed in batch.seeds:
+        alarms = read_table(batch.run_folder(seed) / "alarms.csv")
+        signals = np.load(batch.run_folder(seed) / "signals.npz")
+        assert len(signals["alarm"]) == batch.updates == 10 * 6
+        (index,) = np.nonzero(signals["alarm"])
+        assert alarms["update"].tolist() == (index + 1).tolist()
+        assert alarms["step"].tolist() == signals["step"][index].tolist()
+        assert len(index) > 0

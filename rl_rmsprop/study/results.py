@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop import rules, telemetry
+from rl_rmsprop import telemetry
 from rl_rmsprop.study import scores
 from rl_rmsprop.study.batch import BatchSpec, run_config
 from rl_rmsprop.study.optimizers import Arm
@@ -122,7 +122,7 @@ class ArmResults:
     @property
     def is_fixed(self) -> bool:
         """Whether the arm is a β that never changes."""
-        return not self.arm.is_baseline and isinstance(rules.parse(self.arm.rule), rules.Constant)
+        return self.arm.is_fixed
 
     @property
     def seconds(self) -> float:

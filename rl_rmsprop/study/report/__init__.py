@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rl_rmsprop.study import figures, plotting
+from rl_rmsprop.study import figures, plotting, sensitivity
 from rl_rmsprop.study.report import markdown, page, score_figures
 from rl_rmsprop.study.report.aggregates import write_aggregates
 from rl_rmsprop.study.report.analysis import Analysis, analyse
@@ -54,7 +54,9 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
     for analysis in (a for a in found if a.shown):
         draw_figures(analysis, folder)
     write_files(folder, found)
-    blocks = content(study, found, recorded(study))
+    tuned = sensitivity.responses(study)
+    draw_tuning(tuned, folder)
+    blocks = content(study, found, recorded(study), tuned)
     (folder / "report.md").write_text(markdown.render(title(study), blocks), encoding="utf-8")
     (folder / "report.html").write_text(page.render(title(study), blocks, folder), encoding="utf-8")
     if settings is not None:
@@ -77,6 +79,17 @@ def draw_figures(found: Analysis, folder: Path) -> None:
     for name, figure in drawn.items():
         for ending in ("png", "svg"):
             plotting.save(figure, folder / f"{found.env_id.replace('/', '-')}_{name}.{ending}")
+
+
+def draw_tuning(tuned: Sequence[sensitivity.Response], folder: Path) -> None:
+    """A figure of every draw for each environment of a tuned study, and with several of them their table."""
+    env_ids = list(dict.fromkeys(response.env_id for response in tuned))
+    for env_id in env_ids:
+        figure = sensitivity.figure([response for response in tuned if response.env_id == env_id])
+        for ending in ("png", "svg"):
+            plotting.save(figure, folder / f"{env_id.replace('/', '-')}_sensitivity.{ending}")
+    if len(env_ids) > 1:
+        sensitivity.write_table(sensitivity.sensitivities(tuned), folder / "sensitivity.csv")
 
 
 def recorded(study: Study) -> Sequence[Streams]:

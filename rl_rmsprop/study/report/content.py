@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rl_rmsprop.study.disclosure import settings_of_the_arms
 from rl_rmsprop.study.report import tables
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.changes import changes
@@ -13,11 +14,12 @@ from rl_rmsprop.study.report.overall import overall
 from rl_rmsprop.study.report.words import finding, warnings
 from rl_rmsprop.study.results import MOST_CHANGES, provenance
 from rl_rmsprop.study.scores import PLATEAU, WINDOW
+from rl_rmsprop.study.sensitivity import Response
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams
 
 
-def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams]) -> list[Block]:
+def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams], tuned: Sequence[Response]) -> list[Block]:
     """All blocks of the report."""
     blocks: list[Block] = [Paragraph(what(study))]
     blocks += [Paragraph(finding(analysis), "finding") for analysis in found]
@@ -25,8 +27,12 @@ def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams])
     together = overall(found)
     if together:
         blocks += [Heading("All environments"), Paragraph(OVERALL), tables.over_all(together)]
+    if len({response.env_id for response in tuned}) > 1:
+        blocks += [Heading("One setting for all environments", 3), Paragraph(PHI), tables.sensitivities(tuned)]
     for analysis in (a for a in found if a.shown):
         blocks += environment(analysis, streams)
+        if analysis.env_id in {response.env_id for response in tuned}:
+            blocks += [Heading("Every draw of the tuning", 3), Picture(f"{file_name(analysis.env_id)}_sensitivity", DRAWS)]
     failed = tables.failures(found)
     blocks += [Heading("Failed runs"), failed] if failed.rows else []
     blocks += [Heading("How to read this"), Items(definitions(study, found))]
@@ -83,6 +89,19 @@ def choice(found: Analysis) -> str:
     return "No arm is a fixed β, so the first one is the baseline. Name another with --baseline."
 
 
+def file_name(env_id: str) -> str:
+    """What the figures of an environment are called after."""
+    return env_id.replace("/", "-")
+
+
+DRAWS = (
+    "Score on the tuning seeds against lr and against the size of the updates: arms whose curves meet on the right differ in "
+    "step size alone."
+)
+PHI = (
+    "Normalised score of each arm's draws on the tuning seeds: the best draw of each environment, the draw that is best on "
+    "average, and their difference Φ, what tuning for every environment anew gains (Adkins, Bowling and White 2024)."
+)
 OVERALL = (
     "Final evaluation on a scale where 0 is an untrained policy (mean of the first 100 episodes of every run) and 1 is solved; "
     "averages over all runs of all environments, resampled within each environment."
@@ -144,10 +163,9 @@ DETECTORS = (
 def settings(study: Study) -> list[str]:
     """Settings without which the numbers mislead."""
     corrected = "with" if study.arms[0].bias_correction else "without"
-    lrs = ", ".join(str(agent.lr) for agent in study.agents)
     return [
         f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root.",
-        f"All arms share every setting of the agent, lr = {lrs} included: an arm that prefers another one is not at its best.",
+        *settings_of_the_arms(study),
         "The arm in the finding was picked for its score; the correction for all arms allows for that, its average does not: "
         "confirm it on other seeds.",
     ]

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from rl_rmsprop.study import detection, statistics
+from rl_rmsprop.study import detection, sensitivity, statistics
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Table
 from rl_rmsprop.study.report.overall import Overall
 from rl_rmsprop.study.report.words import probability
 from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.sensitivity import Response
 from rl_rmsprop.study.statistics import Interval, number
 from rl_rmsprop.study.streams import Streams
 
@@ -155,3 +156,11 @@ def terminal(found: Analysis) -> Table:
     table = scores(found)
     keep = [i for i, name in enumerate(table.header) if name != "collapsed"]
     return replace(table, header=[table.header[i] for i in keep], rows=[[row[i] for i in keep] for row in table.rows])
+
+
+def sensitivities(tuned: Sequence[Response]) -> Table:
+    """What tuning for every environment anew gains each arm."""
+    rows = [[row.arm, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in sensitivity.sensitivities(tuned)]
+    places = {response.arm: response.place for response in tuned}
+    header = ["arm", "tuned for each environment", "one draw for all", "Φ"]
+    return Table(header, rows, marks=[places[row[0]] for row in rows])
