@@ -27,11 +27,11 @@ def make(
 ) -> EnvBatch:
     """Environments for the runs with these seeds: CartPole-v1 in array operations, any other registered id one by one.
 
-    `seeds` are the runs' seeds, all different and ≥ 0; `envs_per_run` is N ≥ 1. `shifts` change the environments over the
-    run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for evaluation), and
-    `shift_seeds` are then the seeds of the training runs, from which random times come; noise comes from `seeds`. Raises
-    ValueError for an id that is not registered (naming the nearest one), for spaces that the agents cannot use, and for
-    shifts that are not possible.
+    `seeds` are the runs' seeds, ≥ 0 (runs with the same one see the same randomness); `envs_per_run` is N ≥ 1. `shifts` change
+    the environments over the run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for
+    evaluation), and `shift_seeds` are then the seeds of the training runs, from which random times come; noise comes from
+    `seeds`. Raises ValueError for an id that is not registered (naming the nearest one), for spaces that the agents cannot use,
+    and for shifts that are not possible.
     """
     if envs_per_run < 1:
         raise ValueError(f"environments per run must be at least 1, got {envs_per_run}")

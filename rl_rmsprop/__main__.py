@@ -1,4 +1,4 @@
-"""`python -m rl_rmsprop`: the command line, see rl_rmsprop/cli.py."""
+"""`python -m rl_rmsprop`: the command line, see rl_rmsprop/cli/."""
 
 import sys
 

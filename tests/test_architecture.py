@@ -19,10 +19,7 @@ SHARED = {"envs": {"rl_rmsprop.grammar"}}
 """What a package may take from the leaves: shifts are written in the grammar of β rules."""
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
 LEAVES = sorted(
-    p
-    for pattern in ("*.py", "detectors/*.py")
-    for p in (ROOT / "rl_rmsprop").glob(pattern)
-    if p.name not in ("cli.py", "__main__.py")
+    p for pattern in ("*.py", "detectors/*.py") for p in (ROOT / "rl_rmsprop").glob(pattern) if p.name != "__main__.py"
 )
 
 

@@ -83,7 +83,7 @@ CUSUM = "cusum:arl=50000,max=0.99"
 SENSITIVE = "cusum:arl=1.5,burn_in=2,max=0.99"  # alarms every few updates
 
 SMALL = {"n_envs": 3, "n_steps": 25, "batch_size": 16, "n_epochs": 2}
-NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True, "observation_scale": ()}
 
 ROWS = {
     # name: (environment, agent, rule, steps, evaluation episodes, settings)
@@ -118,7 +118,7 @@ ROWS = {
         CUSUM,
         1000,
         5,
-        {**SMALL, "n_steps": 120, "batch_size": 50, "hidden": (9, 7), "normalize_observations": True},
+        {**SMALL, "n_steps": 120, "batch_size": 50, "hidden": (9, 7), "normalize_observations": True, "observation_scale": ()},
     ),
     "one observation ppo": ("TestWalk-v0", "ppo", "0.99", 600, 3, {**SMALL, "n_envs": 1, "batch_size": 7, **NORMALIZED}),
     "one environment": ("CartPole-v1", "a2c", "0.99", 600, 1, {"n_envs": 1, "hidden": (10,)}),

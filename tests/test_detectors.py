@@ -56,7 +56,7 @@ def named(detector):
 
 for seed, updates in ((0, [2, 3]), (3, [1, 40]), (4, [])):
     (RECORDED / f"seed_{seed:04d}").mkdir()
-    np.savez(RECORDED / f"seed_{seed:04d}" / "signals.npz", alarm=np.isin(np.arange(1, 51), updates))
+    (RECORDED / f"seed_{seed:04d}" / "alarms.csv").write_text("\n".join(["update,step", *(f"{u},{8 * u}" for u in updates), ""]))
 
 TABLE: list[Detector] = [
     Cusum(arl=200, burn_in=20),
@@ -539,20 +539,21 @@ def test_hashed_numbers_are_uniform():
     assert 99 - 4 * math.sqrt(2 * 99) < chi_square < 99 + 4 * math.sqrt(2 * 99)
 
 
-def folder_of(path: Path, alarms_by_seed: dict[int, list[bool]]) -> str:
+def folder_of(path: Path, updates_by_seed: dict[int, list[int]]) -> str:
     """An arm's folder with recorded alarms."""
-    for seed, alarm in alarms_by_seed.items():
+    for seed, updates in updates_by_seed.items():
         (path / f"seed_{seed:04d}").mkdir(parents=True)
-        np.savez(path / f"seed_{seed:04d}" / "signals.npz", alarm=np.array(alarm, dtype=bool), surprise=np.zeros(len(alarm)))
+        lines = ["update,step", *(f"{update},{128 * update}" for update in updates), ""]
+        (path / f"seed_{seed:04d}" / "alarms.csv").write_text("\n".join(lines))
     return str(path)
 
 
 def test_a_yoked_run_replays_the_next_seed_and_nothing_after_its_end(tmp_path):
     """Its own alarms are no control; those of the neighbour in the batch would depend on the batch."""
-    runs = folder_of(tmp_path, {2: [True, False, False], 5: [False, True], 11: [False, False, True, True]})
+    times = {2: [1], 5: [2], 11: [3, 4]}
+    runs = folder_of(tmp_path, times)
     keys = [2, 5, 11, 3, 0, 99]
     got = alarms(replay(Yoked(runs), noise(6, len(keys)), torch.tensor(keys)))
-    times = {2: [1], 5: [2], 11: [3, 4]}
     source = {2: 5, 5: 11, 11: 2, 3: 5, 0: 2, 99: 2}
     assert {key: (got[:, r].nonzero().flatten() + 1).tolist() for r, key in enumerate(keys)} == {
         key: times[source[key]] for key in keys
@@ -561,42 +562,43 @@ def test_a_yoked_run_replays_the_next_seed_and_nothing_after_its_end(tmp_path):
 
 def test_yoked_to_a_single_run_replays_it(tmp_path):
     """One recorded seed is still a control for all others."""
-    got = alarms(replay(Yoked(folder_of(tmp_path, {4: [False, True]})), noise(3, 2), torch.tensor([4, 5])))
+    got = alarms(replay(Yoked(folder_of(tmp_path, {4: [2]})), noise(3, 2), torch.tensor([4, 5])))
     assert got.tolist() == [[False, False], [True, True], [False, False]]
+
+
+def test_yoked_to_runs_without_alarms_never_alarms(tmp_path):
+    """A run of a detector that stayed silent is a result like any other."""
+    assert not alarms(replay(Yoked(folder_of(tmp_path, {0: [], 1: []})), noise(5, 2), torch.tensor([0, 1]))).any()
 
 
 def test_a_folder_that_was_recorded_again_is_read_again(tmp_path):
     """The alarms of the first recording would be replayed under the name of the second."""
-    runs = folder_of(tmp_path, {0: [True, False]})
+    runs = folder_of(tmp_path, {0: [1]})
     assert alarms(replay(Yoked(runs), noise(2))).tolist() == [True, False]
-    np.savez(tmp_path / "seed_0000" / "signals.npz", alarm=np.array([False, True]))
+    (tmp_path / "seed_0000" / "alarms.csv").write_text("update,step\n2,16\n")
     assert alarms(replay(Yoked(runs), noise(2))).tolist() == [False, True]
 
 
 def test_folders_that_cannot_be_yoked_to_are_refused(tmp_path):
     """Without alarms to replay it would be `never` under another name, found out after the study."""
-    with pytest.raises(ValueError, match=r"runs must be an arm's folder with recorded signals .*/missing'.*record the arm"):
+    with pytest.raises(ValueError, match=r"runs must be an arm's folder with recorded alarms .*/missing'.*train the arm"):
         Yoked(str(tmp_path / "missing"))
     (tmp_path / "seed_0000").mkdir()
-    with pytest.raises(ValueError, match="runs must be an arm's folder with recorded signals"):
+    with pytest.raises(ValueError, match="runs must be an arm's folder with recorded alarms"):
         Yoked(str(tmp_path))
-    file = tmp_path / "seed_0000" / "signals.npz"
-    for content, words in (
-        ({"surprise": np.zeros(3)}, r"must hold an array alarm, got .*record the run again"),
-        ({"alarm": np.zeros(3)}, r"one true or false per update, got float64 of shape \(3,\)"),
-        ({"alarm": np.zeros((3, 2), bool)}, r"one true or false per update, got bool of shape \(3, 2\)"),
-        ({"alarm": np.array([None])}, "must hold an array alarm"),  # a pickle, which may run code
-    ):
-        np.savez(file, **content)
-        with pytest.raises(ValueError, match=words):
+    file = tmp_path / "seed_0000" / "alarms.csv"
+    for content in ("", "step\n3\n", "update,step\n0,0\n", "update,step\nsoon,1\n", "update,step\n\n", "\x93NUMPY"):
+        file.write_text(content)
+        with pytest.raises(
+            ValueError, match=r"alarms.csv must hold a column `update` of numbers from 1, got .*train the run again"
+        ):
             Yoked(str(tmp_path))
-    file.write_bytes(b"PK not a zip file")
-    with pytest.raises(ValueError, match="must hold an array alarm"):
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="must hold a column `update`"):
         Yoked(str(tmp_path))
     file.unlink()
-    folder_of(tmp_path / "other", {})
     (tmp_path / "other" / "seed_x").mkdir(parents=True)
-    np.savez(tmp_path / "other" / "seed_x" / "signals.npz", alarm=np.array([True]))
+    (tmp_path / "other" / "seed_x" / "alarms.csv").write_text("update,step\n")
     with pytest.raises(ValueError, match=r"named seed_ and a number, got .*seed_x"):
         Yoked(str(tmp_path / "other"))
 

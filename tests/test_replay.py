@@ -72,6 +72,21 @@ def test_oracle_alarms_exactly_at_the_true_change(studies: tuple[Path, Path]) ->
         assert np.array_equal(signals["alarm"], signals["shifted"])
 
 
+def test_alarms_are_listed_with_update_and_step(studies: tuple[Path, Path]) -> None:
+    """Silent failure: controls yoked to a detector, and ticks in figures, are an update off, or come from the wrong run."""
+    count = {}
+    for arm in ("cusum_arl50_burn_in5_max0.99", "oracle", "0.9"):
+        folders = [run_folder(studies[0], arm, seed) for seed in (0, 1)]
+        for folder in folders:
+            signals, listed = np.load(folder / "signals.npz"), read_table(folder / "alarms.csv")
+            (index,) = np.nonzero(signals["alarm"])
+            assert listed["update"].tolist() == (index + 1).tolist()
+            assert listed["step"].tolist() == signals["step"][index].tolist()
+        count[arm] = sum(len(read_table(folder / "alarms.csv")["update"]) for folder in folders)
+    assert count["oracle"] == 2
+    assert count["0.9"] == 0
+
+
 def test_recorded_signals_are_those_of_the_training(studies: tuple[Path, Path]) -> None:
     """Silent failure: signals are recorded after the step, or of clipped gradients, and replays hear something else."""
     folder = run_folder(studies[0])
@@ -152,6 +167,7 @@ def test_delays_count_from_the_change_to_the_first_alarm_before_the_next() -> No
     """Silent failure: an alarm before the change, or after the next one, counts as an answer."""
     assert detection.delays_of(at(100, 5, 12, 40, 41), at(100, 10, 30, 60)) == [2.0, 10.0, math.inf]
     assert detection.delays_of(at(10, 3), at(10, 3)) == [0.0]
+    assert detection.delays_of(at(10, 3), at(10)) == []
 
 
 def test_quality_is_over_all_changes_of_all_runs() -> None:

@@ -1,76 +1,380 @@
-"""What the report says in words: only what the runs can carry."""
+"""What a report says: only what the runs can carry, and the same to the terminal, the page and the files."""
+
+import base64
+import json
+import math
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from rl_rmsprop.study import plotting
 from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.report import finding, paired_difference, row
-from rl_rmsprop.study.results import ArmResults, Run
+from rl_rmsprop.study.plotting import COLOURS, look
+from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.study.report import files, markdown, page, tables, words
+from rl_rmsprop.study.report.analysis import Analysis, analyse
+from rl_rmsprop.study.report.changes import changes
+from rl_rmsprop.study.report.document import Code, Heading, Items, Paragraph, Picture, Table
+from rl_rmsprop.study.report.overall import overall
+from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
+from rl_rmsprop.study.results import RETURN, ArmResults, Run
+from rl_rmsprop.study.scores import Episodes
+from rl_rmsprop.study.spec import Study
+from rl_rmsprop.study.statistics import Interval
+from rl_rmsprop.study.streams import Streams
 
-STEPS = np.array([100.0, 200.0, 300.0])
+END = 10_000.0
+NO_SHIFTS = {"step": np.empty(0)}
 
 
-def arm(rule: str, heights: list[float], baseline: bool = False) -> ArmResults:
-    """An arm whose run with seed s earns heights[s] all the time; NaN is a run in which no episode ended."""
-    runs = tuple(Run(seed, table(height), {}) for seed, height in enumerate(heights))
-    return ArmResults("CartPole-v1", make_arm(rule, baseline), runs, ())
-
-
-def table(height: float) -> dict[str, np.ndarray]:
-    """The columns of metrics.csv that the report reads."""
-    return {
-        "step": STEPS,
-        "rollout/ep_rew_mean": np.full(3, height),
-        "eval/mean_reward": np.array([np.nan, np.nan, 7.0]),
-        "detector/alarms": np.full(3, np.nan),
+def run(seed: int, height: float, final: float = 7.0, shifts: dict[str, np.ndarray] = NO_SHIFTS, gain: float = 0.0) -> Run:
+    """A run of 1000 episodes that each earn `height`, and `gain` more from the middle on; NaN is one in which none ended."""
+    earned = np.full(1000, height) + gain * (np.arange(1000) >= 500)
+    ended = Episodes(np.linspace(10, END, 1000), earned, np.full(1000, 10.0))
+    if math.isnan(height):
+        ended = ended.where(np.zeros(1000, bool))
+    metrics = {
+        "step": np.array([END / 2, END]),
+        "eval/mean_reward": np.array([np.nan, final]),
+        "detector/alarms": np.full(2, np.nan),
     }
+    return Run(seed, metrics, shifts, ended, seconds=2.0)
+
+
+def arm(rule: str, heights: list[float], baseline: bool = False, place: int = 0, **more: float) -> ArmResults:
+    """An arm whose run with seed s earns heights[s]."""
+    runs = tuple(run(seed, height, **more) for seed, height in enumerate(heights))
+    return ArmResults("CartPole-v1", make_arm(rule, baseline), runs, place=place)
+
+
+def analysed(arms: list[ArmResults], **settings: object) -> Analysis:
+    """The analysis of one environment's arms."""
+    return analyse(arms, ReportSettings(thresholds={"CartPole-v1": 475.0}, **settings))[0]  # type: ignore[arg-type]
+
+
+def said(arms: list[ArmResults], **settings: object) -> str:
+    return words.finding(analysed(arms, **settings))
+
+
+# The finding --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_clear_lead_is_called_one_only_with_enough_seeds() -> None:
     """Five differences of one sign happen by chance in 2 · 2⁻⁵ = 6 % of comparisons."""
-    better, worse = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
-    assert "chance hardly explains" in finding("CartPole-v1", [arm("0.9", worse), arm("cusum", better)])
-    few = finding("CartPole-v1", [arm("0.9", worse[:5]), arm("cusum", better[:5])])
-    assert "too few seeds in common" in few
+    better, worse = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [1.0] * 6
+    assert "chance hardly explains" in said([arm("0.9", worse), arm("cusum", better)])
+    few = said([arm("0.9", worse[:5]), arm("cusum", better[:5])])
+    assert "5 seeds in common with the best fixed β, 0.9, are too few to compare" in few
     assert "chance" not in few
 
 
 def test_differences_are_between_runs_of_the_same_seed() -> None:
-    """Unpaired, the spread between seeds would hide a lead that every seed shows."""
-    a, b = arm("0.9", [11.0, 21.0, 31.0, 41.0, 51.0, 61.0]), arm("0.99", [10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
-    difference = paired_difference(a, b)
-    assert difference is not None
-    assert (difference.value, difference.low, difference.high) == (1.0, 1.0, 1.0)
+    """Unpaired, the spread between seeds would hide a lead that every seed shows; a failed run takes its partner with it."""
+    a, b = arm("0.9", [11.0, 21.0, 31.0, 41.0, 51.0, 61.0]), arm("0.99", [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 1e6])
+    (against,) = analysed([a, b], baseline="0.99").against
+    assert against.comparison.pairs == 6
+    assert against.comparison.difference == pytest.approx((1.0, 1.0, 1.0))
 
 
 def test_a_detector_is_held_against_the_best_fixed_beta_not_the_runner_up() -> None:
-    """The question of a study is whether β should change at all."""
-    arms = [arm("0.9", [1.0] * 6), arm("0.99", [2.0] * 6), arm("linear:start=0.5,end=0.9", [3.0] * 6), arm("cusum", [4.0] * 6)]
-    assert "its lead over the best fixed β, 0.99, is +2.0 [+2.0, +2.0]" in finding("CartPole-v1", arms)
-
-
-def test_a_baseline_is_no_fixed_beta() -> None:
-    """Beating Adam says nothing about whether β should change."""
+    """The question of a study is whether β should change at all; beating Adam says nothing about it."""
+    heights = {"0.9": 1.0, "0.99": 2.0, "linear:start=0.5,end=0.9": 3.0, "cusum": 4.0}
+    arms = [arm(rule, [height] * 6) for rule, height in heights.items()]
+    assert "its lead over the best fixed β, 0.99, is +2.0 [+2.0, +2.0]" in said(arms)
     arms = [arm("0.9", [1.0] * 6), arm("adam", [2.0] * 6, baseline=True), arm("cusum", [3.0] * 6)]
-    assert "its lead over the best fixed β, 0.9, is +2.0" in finding("CartPole-v1", arms)
+    assert "its lead over the best fixed β, 0.9, is +2.0" in said(arms)
 
 
-def test_curves_of_runs_that_begin_at_different_steps_meet_where_all_have_values() -> None:
-    """Beyond its own ends a run would be drawn with a value it never had."""
-    early, late = Run(0, table(1.0), {}), Run(1, table(3.0), {})
-    late.metrics["rollout/ep_rew_mean"][0] = np.nan
-    curve = ArmResults("CartPole-v1", make_arm("0.9"), (early, late), ()).curve("rollout/ep_rew_mean")
-    assert curve is not None
-    assert (curve[0][0], curve[0][-1]) == (200.0, 300.0)
-    assert (curve[1].value == 2.0).all()
+def test_the_baseline_that_was_named_is_the_one_compared_with() -> None:
+    """Whoever names the arm beforehand must not get the one that the data chose."""
+    arms = [arm("0.9", [1.0] * 6), arm("0.99", [2.0] * 6), arm("cusum", [4.0] * 6)]
+    named = analysed(arms, baseline="0.9")
+    assert named.baseline is arms[0]
+    assert "its lead over the baseline, 0.9, is +3.0" in words.finding(named)
+    assert analysed([*arms[:2], arm("adam", [9.0] * 6, baseline=True)]).baseline is arms[1]
+    assert analysed([arm("cusum", [1.0] * 6), arm("mixture", [2.0] * 6)]).baseline.arm.rule == "cusum"  # type: ignore[union-attr]
+
+
+def test_the_best_arm_being_the_baseline_leads_over_the_next() -> None:
+    """`its lead is −2` would be the difference seen from the wrong side."""
+    assert "its lead over the next, 0.9, is +2.0 [+2.0, +2.0]" in said([arm("0.9", [1.0] * 6), arm("0.99", [3.0] * 6)])
+
+
+def test_many_comparisons_make_a_small_p_ordinary() -> None:
+    """Among ten arms that do not differ, one has p < 0.05 in four of ten studies."""
+    base, noise = [1.0] * 6, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    same = [arm(rule, base) for rule in ("0.9", "0.95", "0.5")]
+    one = said([*same[:1], arm("cusum", noise)])
+    many = said([*same, arm("cusum", noise)])
+    assert "p = 0.031, a difference that chance hardly explains" in one
+    assert "p = 0.094 corrected for 3 comparisons, which may be chance among so many comparisons" in many
+
+
+def test_fewer_steps_are_better() -> None:
+    """The slowest arm would win."""
+    arms = [arm("0.9", [500.0] * 6), arm("0.99", [10.0] * 6, gain=490.0)]
+    assert analysed(arms, metric="steps_to_threshold").ranked == arms
+    assert "0.9 reached the threshold soonest, 1,000" in said(arms, metric="steps_to_threshold")
 
 
 def test_arms_in_which_no_episode_ended_are_not_ranked() -> None:
     """`0.9 earned most, nan` was the first arm, not the best."""
     silent = [float("nan")] * 6
-    assert finding("CartPole-v1", [arm("0.9", silent), arm("0.99", silent)]).endswith("give more --steps.")
-    assert "0.99 earned most" in finding("CartPole-v1", [arm("0.9", silent), arm("0.99", [1.0] * 6)])
+    assert said([arm("0.9", silent), arm("0.99", silent)]).endswith("give more --steps.")
+    assert "0.99 earned most" in said([arm("0.9", silent), arm("0.99", [1.0] * 6)])
+    nothing = ArmResults("CartPole-v1", make_arm("0.9"), (), (0, 1), "did not finish")
+    assert said([nothing]) == "CartPole-v1: no run has finished."
 
 
-def test_what_is_not_known_is_an_empty_cell() -> None:
-    """`nan` in a table of results reads as a number to some programs and as text to others."""
-    assert row(arm("0.9", [float("nan")]))[4:] == [7.0, "", "", "", "", "", ""]
+def test_what_weakens_the_numbers_is_said() -> None:
+    """A reader of the finding alone must not take three seeds, or the survivors of a crash, for a study."""
+    arms = [arm("0.9", [1.0] * 3), ArmResults("CartPole-v1", make_arm("cusum"), (run(0, 2.0, 9.0),), (1, 2), "lost")]
+    few, failed = words.warnings([analysed(arms)], seeds=3)
+    assert "Fewer than 10 seeds (3)" in few
+    assert "2 of 6 runs did not finish" in failed
+    (ceiling,) = words.warnings([analysed([arm("0.9", [1.0] * 12), arm("cusum", [2.0] * 12)])], seeds=12)
+    assert "every run ends at 7" in ceiling
+
+
+# Tables and files ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_never_got_there_is_shown_as_such() -> None:
+    """A median of the successes alone would praise an arm for its luckiest run."""
+    result = ArmResults("CartPole-v1", make_arm("0.9"), tuple(run(s, 500.0 if s < 3 else 1.0) for s in range(10)))
+    assert tables.threshold_cell(analysed([result]), result) == "> 10,000 [1,000, > 10,000] · 3/10"
+    most = ArmResults("CartPole-v1", make_arm("0.9"), tuple(run(s, 500.0 if s < 8 else 1.0) for s in range(10)))
+    assert tables.threshold_cell(analysed([most]), most).startswith("1,000 [1,000, ")
+
+
+def test_the_optimality_gap_does_not_reward_what_is_beyond_solved() -> None:
+    """By hand: finals of 375 and 495 miss 475 by 100 and 0."""
+    result = ArmResults("CartPole-v1", make_arm("0.9"), (run(0, 1.0, 375.0), run(1, 1.0, 495.0)))
+    assert analysed([result]).gap(result).value == 50.0
+
+
+def test_without_a_threshold_there_are_no_columns_about_it() -> None:
+    """`steps to nan` is no column."""
+    unsolved = analyse([arm("0.9", [1.0] * 6)], ReportSettings())[0]
+    assert not any("steps to" in name for name in tables.scores(unsolved).header)
+    assert "optimality gap" not in tables.averages(unsolved).header
+
+
+def test_what_is_not_known_is_an_empty_cell(tmp_path: Path) -> None:
+    """`nan` in a table of results reads as a number to some programs and as text to others; a failed run keeps its row."""
+    results = [arm("0.9", [float("nan"), 500.0]), ArmResults("CartPole-v1", make_arm("cusum"), (), (0, 1), "lost")]
+    files.write_files(tmp_path, [analysed(results)])
+    rows = [line.split(",") for line in (tmp_path / "results.csv").read_text().splitlines()]
+    assert rows[0] == list(files.RUN_COLUMNS)
+    assert rows[1] == ["CartPole-v1", "0.9", "0", "finished", "10000", "0", "", "7.0", "inf", "", "", "0", "", "", ""]
+    assert rows[2][6:10] == ["500.0", "7.0", "1000.0", "0.0"]
+    assert rows[3] == ["CartPole-v1", "cusum", "0", "failed", *[""] * 11]
+    assert not (tmp_path / "shifts.csv").exists()
+    assert len((tmp_path / "arms.csv").read_text().splitlines()) == 3
+
+
+def test_each_change_has_a_row_an_arm() -> None:
+    """Two changes pooled would hide that a rule takes one of them well."""
+    columns = {"update": [1, 2], "step": [4000.0, 8000.0], "regime": [1, 2], "gravity": [25.0, 5.0]}
+    shifts = {name: np.array(column, float) for name, column in columns.items()}
+    result = ArmResults("CartPole-v1", make_arm("0.9"), tuple(run(s, 100.0, shifts=shifts, gain=-50.0) for s in range(8)))
+    table = tables.responses(analysed([result]))
+    assert [row[0] for row in table.rows] == ["gravity 25 at 4,000", "gravity 5 at 8,000"]
+    assert table.rows[0][2] == "0.0 [0.0, 0.0]"  # nothing happens until 5000
+    many = {name: np.tile(x, 4) for name, x in shifts.items()} | {"step": np.linspace(1000, 8000, 8)}
+    pooled = ArmResults("CartPole-v1", make_arm("0.9"), tuple(run(s, 100.0, shifts=many) for s in range(8)))
+    (change,) = changes(analysed([pooled]))
+    assert (change.what, change.runs, change.recovered) == ("all changes", 64, 64)
+    always = {name: np.zeros(41) for name in shifts} | {"step": np.linspace(1, 8000, 41)}
+    assert run(0, 1.0, shifts=always).changes == []
+
+
+def test_a_run_without_an_episode_before_a_change_is_left_out_of_its_row() -> None:
+    """One such run would leave a dash for all the others."""
+    shifts = {name: np.array([2000.0]) for name in ("update", "step", "regime", "gravity")}
+    late = run(8, 100.0, shifts=shifts)
+    late = Run(8, late.metrics, shifts, late.episodes.where(late.episodes.step > 3000))
+    runs = (*(run(s, 100.0, shifts=shifts) for s in range(8)), late)
+    (change,) = changes(analysed([ArmResults("CartPole-v1", make_arm("0.9"), runs)]))
+    assert (change.drop, change.regret) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    assert (change.runs, change.recovered) == (8, 8)
+
+
+def test_detectors_are_held_against_the_true_changes_where_there_are_some() -> None:
+    """Without a change there is nothing to hit, and `nan%` is no share; an arm without a detector has no row.
+
+    By hand: two runs change at update 100; one alarms 10 updates later, the other never, and once at 50.
+    """
+    alarm, shifted = np.zeros((200, 2), bool), np.zeros((200, 2), bool)
+    alarm[[50, 110], [1, 0]] = shifted[100] = True
+    detector = arm("cusum", [1.0] * 2)
+    for each in detector.runs:
+        each.metrics["detector/alarms"] = np.ones(2)
+    found = analysed([arm("0.9", [1.0] * 2), detector])
+    recorded = [Streams("CartPole-v1", rule, (0, 1), {"alarm": alarm, "shifted": shifted}) for rule in ("0.9", "cusum")]
+    (row,) = tables.detection_quality(found, recorded).rows
+    assert row == ["cusum", "2", "50%", "50%", "50%", "10", "never", "5.00"]
+    calm = Streams("CartPole-v1", "cusum", (0, 1), {"alarm": alarm, "shifted": np.zeros_like(shifted)})
+    assert tables.detection_quality(found, [calm]).rows == []
+
+
+def test_scores_of_several_environments_are_averaged_on_one_scale() -> None:
+    """By hand: untrained 25, solved 475, finals 475 and 250: 1 and ½. Otherwise the environment with larger returns decides."""
+    first = ArmResults("CartPole-v1", make_arm("0.9"), (run(0, 25.0, 475.0), run(1, 25.0, 475.0)))
+    second = ArmResults("Acrobot-v1", make_arm("0.9"), (run(0, -500.0, -300.0), run(1, -500.0, -300.0)))
+    thresholds = {"CartPole-v1": 475.0, "Acrobot-v1": -100.0}
+    (row,) = overall(analyse([first, second], ReportSettings(thresholds=thresholds)))
+    assert row.mean == (0.75, 0.75, 0.75)
+    assert row.gap == (0.25, 0.25, 0.25)
+    assert overall(analyse([first, second], ReportSettings(thresholds={"CartPole-v1": 475.0}))) == []
+
+
+def test_wall_time_counts_each_batch_once() -> None:
+    """Runs of a batch are trained together: their times are one time."""
+    result = arm("0.9", [1.0, 1.0, 1.0])
+    assert result.seconds == 2.0
+    later = Run(9, {}, {}, result.runs[0].episodes, seconds=5.0)
+    assert ArmResults("CartPole-v1", make_arm("0.9"), (*result.runs, later)).seconds == 7.0
+
+
+def test_curves_of_runs_that_begin_at_different_steps_meet_where_all_have_values() -> None:
+    """Beyond its own ends a run would be drawn with a value it never had."""
+    early, late = run(0, 1.0), run(1, 3.0)
+    late = Run(1, late.metrics, NO_SHIFTS, late.episodes.where(late.episodes.step >= 2000))
+    curve = ArmResults("CartPole-v1", make_arm("0.9"), (early, late)).curve(RETURN)
+    assert curve is not None
+    assert (curve[0][0], curve[0][-1]) == (2000.0, END)
+    assert (curve[1].value == 2.0).all()
+
+
+def test_an_arm_keeps_its_colour_in_every_figure_and_no_two_look_alike() -> None:
+    """An arm whose neighbours failed must not take over their colour from one figure to the next."""
+    assert len({look(place) for place in range(28)}) == 28
+    assert look(8)[0] == COLOURS[1]
+    found = analysed([ArmResults("CartPole-v1", make_arm("0.9"), (), (0,), "lost"), arm("cusum", [1.0] * 6, place=1)])
+    assert tables.averages(found).marks == [1]
+
+
+# The document -------------------------------------------------------------------------------------------------------------
+
+BLOCKS = [
+    Paragraph("a < b", "finding"), Paragraph("few", "warning"), Heading("<x>", 3), Items(["1", "2"]), Code("run --me"),
+    Table(["arm", "n"], [["a|b", "1"]], marks=[8]),
+]  # fmt: skip
+
+
+def test_markdown_says_everything_in_order() -> None:
+    """A bar in an arm's name would make a further column."""
+    assert markdown.render("T", BLOCKS) == (
+        "# T\n\n**a < b**\n\n> **Beware.** few\n\n### <x>\n\n- 1\n- 2\n\n    run --me\n\n"
+        "| arm | n |\n|---|--:|\n| a\\|b | 1 |\n"
+    )  # fmt: skip
+
+
+def test_the_page_escapes_words_and_scrolls_tables_in_their_own_box(tmp_path: Path) -> None:
+    """A rule with < in it would be taken for markup; a wide table would move the whole page on a phone."""
+    text = page.render("T", BLOCKS, tmp_path)
+    assert '<p class="finding">a &lt; b</p>' in text
+    assert "<h3>&lt;x&gt;</h3>" in text
+    assert '<div class="scroll"><table>' in text
+    assert f'stroke="{COLOURS[1]}"' in text
+    assert "prefers-color-scheme: dark" in text
+    assert "http" not in text
+
+
+def test_figures_depend_on_the_data_alone_and_turn_dark_with_the_screen(tmp_path: Path) -> None:
+    """A date inside would make every report another one; black ink on a dark screen is no ink."""
+    for name in ("a", "b"):
+        figure = plotting.new_figure(2, 1)
+        axes = figure.subplots()
+        axes.plot([0, 1], [2, 1])
+        axes.grid()
+        plotting.save(figure, tmp_path / f"{name}.svg")
+        plotting.save(figure, tmp_path / f"{name}.png")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    shown = page.render("T", [Picture("a", "a curve")], tmp_path)
+    drawn = base64.b64decode(shown.split("base64,")[1].split('"')[0]).decode()
+    assert drawn.replace(page.DARK_FIGURE, "") == (tmp_path / "a.svg").read_text()
+    assert drawn.index("<svg") < drawn.index(page.DARK_FIGURE) < drawn.index("<path")
+    for ink in ("fill: #ffffff", "stroke: #000000", "stroke: #b0b0b0"):  # what matplotlib writes, and the style turns
+        assert ink in drawn.replace(page.DARK_FIGURE, "")
+
+
+def test_numbers_have_no_interval_where_there_is_none() -> None:
+    """`1.0 [nan, nan]` is not a sentence."""
+    assert tables.times(Interval(math.inf, math.inf, math.inf), 5.0) == "> 5"
+    assert tables.percent(Interval(*np.full(3, np.nan))) == "–"
+
+
+# Settings -----------------------------------------------------------------------------------------------------------------
+
+
+def study(folder: Path, env_ids: tuple[str, ...] = ("CartPole-v1",), shifts: tuple[str, ...] = ()) -> Study:
+    agents = tuple(make_agent("a2c", env_id, {}) for env_id in env_ids)
+    return Study(folder, env_ids, "a2c", agents, (make_arm("0.9"), make_arm("cusum:max=0.99")), (0, 1), 1000, shifts=shifts)
+
+
+def test_settings_come_back_from_their_file(tmp_path: Path) -> None:
+    """A report made again would compare with another arm."""
+    made = make_settings(study(tmp_path), "final", "0.90", ["123"])
+    assert made == ReportSettings("final", "0.9", {"CartPole-v1": 123.0})
+    save_settings(made, tmp_path)
+    assert load_settings(study(tmp_path)) == made
+    (tmp_path / "report.json").unlink()
+    assert load_settings(study(tmp_path)) == ReportSettings("area", None, {"CartPole-v1": 475.0})
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"metric": "area"}', '{"metric": "area", "baseline": null, "thresholds": 3}'])
+def test_a_file_of_settings_that_is_none_is_named(content: str, tmp_path: Path) -> None:
+    """Silently taking the defaults would answer another question than the one that was asked."""
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(ValueError, match=r"report\.json does not say how to report a study"):
+        load_settings(study(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "finl"}, "metric must be one of area, final, .* got 'finl': did you mean final?"),
+        ({"metric": "recovery"}, "this study has no --shift"),
+        ({"baseline": "0.8"}, "baseline must be one of the study's arms, got '0.8'"),
+        ({"baseline": "cusm"}, "got 'cusm'"),
+        ({"threshold": ["fast"]}, "threshold must be a return such as 475, got 'fast'"),
+        ({"threshold": ["inf"]}, "threshold must be a return such as 475, got 'inf'"),
+        ({"threshold": ["Acrobot-v1=3"]}, "threshold must be of an environment of the study, got 'Acrobot-v1'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict, message: str, tmp_path: Path) -> None:
+    """A report by another metric than the one typed would be believed."""
+    with pytest.raises(ValueError, match=message):
+        make_settings(study(tmp_path), **options)
+
+
+def test_a_threshold_is_asked_for_where_one_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one no run ever gets there, and all arms would tie."""
+    from rl_rmsprop.study.report import settings
+
+    monkeypatch.setattr(settings, "registered_threshold", lambda env_id: None)
+    with pytest.raises(ValueError, match="CartPole-v1 has none: give --threshold"):
+        make_settings(study(tmp_path), "steps_to_threshold")
+    assert make_settings(study(tmp_path), "steps_to_threshold", threshold=["9"]).thresholds == {"CartPole-v1": 9.0}
+    assert make_settings(study(tmp_path)).thresholds == {}
+
+
+def test_with_several_environments_a_threshold_names_its_own(tmp_path: Path) -> None:
+    """475 is solved in CartPole and out of reach in Acrobot."""
+    both = study(tmp_path, ("CartPole-v1", "Acrobot-v1"))
+    assert make_settings(both).thresholds == {"CartPole-v1": 475.0, "Acrobot-v1": -100.0}
+    assert make_settings(both, threshold=["Acrobot-v1=-80"]).thresholds["Acrobot-v1"] == -80.0
+    with pytest.raises(ValueError, match="must name its environment if there are several, got '475': write CartPole-v1=475"):
+        make_settings(both, threshold=["475"])
+
+
+def test_settings_are_kept_as_json(tmp_path: Path) -> None:
+    """The file is for people too."""
+    save_settings(ReportSettings("area", None, {"CartPole-v1": 475.0}), tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == {
+        "metric": "area", "baseline": None, "thresholds": {"CartPole-v1": 475.0},
+    }  # fmt: skip

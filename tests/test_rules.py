@@ -4,7 +4,6 @@ import copy
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -39,7 +38,7 @@ def recorded(folder: Path) -> Path:
     """An arm's folder with the recorded alarms of two runs."""
     for seed in (0, 1):
         (folder / f"seed_{seed:04d}").mkdir(exist_ok=True)
-        np.savez(folder / f"seed_{seed:04d}" / "signals.npz", alarm=np.arange(5) == 2 * seed)
+        (folder / f"seed_{seed:04d}" / "alarms.csv").write_text(f"update,step\n{2 * seed + 1},{8 * (2 * seed + 1)}\n")
     return folder
 
 
@@ -170,7 +169,7 @@ def test_a_plus_in_a_number_does_not_join():
         ("cusum:reaction=soft,dead=1", ["dead", "[0, 1)", "1", "drop"]),
         ("oracle:at=/", ["at", "whole number"]),
         ("yoked", ["needs runs=…"]),
-        ("yoked:runs=/no/such/folder", ["runs", "recorded signals", "/no/such/folder", "record the arm"]),
+        ("yoked:runs=/no/such/folder", ["runs", "recorded alarms", "/no/such/folder", "train the arm"]),
         ("adwin", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("adwin:delta=0.1", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("asymmetric:rise=1", ["rise", "[0, 1)", "1"]),

@@ -1,6 +1,8 @@
 """Whole studies at a tiny size: files, tables, figures, failures, and that nothing depends on the order of work."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import gymnasium as gym
@@ -11,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
-from rl_rmsprop.study import report, runner, spec
+from rl_rmsprop.study import runner, spec
 from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, hparams_group, train_batch
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
 from rl_rmsprop.study.presets import PRESETS, make_agent
@@ -97,19 +99,67 @@ def test_a_baseline_logs_no_beta(study: Path) -> None:
 def test_the_report_holds_table_finding_and_pictures(study: Path) -> None:
     """The report is what a reader of the study sees."""
     page = (study / "report" / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/svg+xml;base64,") == 5
     assert "earned most over training" in page
-    assert "http://" not in page
-    rows = (study / "report" / "results.csv").read_text().splitlines()
-    assert [line.split(",")[1] for line in rows[1:2]] == ["0.9"]
-    assert len(rows) == 1 + len(ARMS) + 1
+    assert "Fewer than 10 seeds (3)" in page
+    assert "http" not in page
+    with (study / "report" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["arm"], row["seed"]) for row in rows] == [(a, str(s)) for a in (*ARMS, "adam") for s in range(3)]
+    folder = study / "CartPole-v1" / "0.9" / "seed_0002"
+    assert float(rows[2]["final"]) == read_table(folder / "metrics.csv")["eval/mean_reward"][-1]
+    assert int(rows[2]["episodes"]) == len(read_table(folder / "episodes.csv")["step"])
 
 
 def test_a_report_made_again_is_the_same_byte_for_byte(study: Path) -> None:
     """A report that depends on more than the files could not be trusted later."""
     before = {p.name: p.read_bytes() for p in (study / "report").iterdir()}
-    report.write_report(spec.load(study))
+    assert {path.suffix for path in (study / "report").iterdir()} == {".html", ".md", ".csv", ".png", ".svg"}
+    shutil.rmtree(study / "report")
+    assert main(["report", str(study)]) == 0
     assert {p.name: p.read_bytes() for p in (study / "report").iterdir()} == before
+
+
+def test_a_report_by_another_metric_is_kept_until_the_next_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`report DIR` after `report DIR --metric final` would answer the old question again."""
+    assert main(["report", str(study), "--metric", "final", "--baseline", "adam"]) == 0
+    said = capsys.readouterr().out
+    assert "was best in the final evaluation" in said
+    assert "adam (baseline)" in said
+    assert "Beware: Fewer than 10 seeds (3)" in said
+    assert main(["report", str(study)]) == 0
+    assert "was best in the final evaluation" in capsys.readouterr().out
+    assert main(["report", str(study), "--threshold", "475"]) == 0
+    assert "earned most over training" in capsys.readouterr().out
+
+
+def test_runs_of_another_study_are_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder copied over from a longer training would be the best run of the table."""
+    mixed = tmp_path / "mixed"
+    shutil.copytree(study, mixed)
+    path = mixed / "CartPole-v1" / "0.9" / "seed_0001" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "steps": 8000}))
+    assert main(["report", str(mixed)]) == 2
+    said = capsys.readouterr().err
+    assert "is of another study: its steps is 8000, this study's 4000" in said
+    assert said.count("\n") == 1
+    path.write_text("{")
+    assert main(["report", str(mixed)]) == 2
+    assert "seed_0001/config.json must describe the run in its folder" in capsys.readouterr().err
+
+
+def test_a_study_without_a_finished_run_has_no_report(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty table would look like a result."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(study / "study.json", empty)
+    assert main(["report", str(empty)]) == 2
+    assert "has no finished run" in capsys.readouterr().err
+    assert not (empty / "report").exists()
+    (empty / "study.json").write_text('{"name": "a study of bees"}')
+    assert main(["report", str(empty)]) == 2
+    assert "does not describe a study of this version" in capsys.readouterr().err
 
 
 def test_aggregate_curves_lie_within_their_interval(study: Path) -> None:
@@ -216,6 +266,8 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     said = capsys.readouterr()
     assert said.err == "failed: CartPole-v1 · 0.99 · seeds 0: the lights went out\n"
     assert "CartPole-v1: 0.9 earned" in said.out
+    assert "Beware: CartPole-v1: 1 of 2 runs did not finish" in said.out
+    assert "| CartPole-v1 | 0.99 | 0 | did not finish |" in (tmp_path / "x" / "report" / "report.md").read_text()
 
 
 def fail_second(specs, workers):  # type: ignore[no-untyped-def]
@@ -319,3 +371,19 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     for workers in (1, 2, 3, 16):
         runs = [(b.arm.rule, seed) for b in study.batches(workers) for seed in b.seeds]
         assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))
+
+
+def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_path: Path) -> None:
+    """Silent failure: alarms are counted by windows, and a control repeats them at a tenth of the training."""
+    agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
+    arm = make_arm("cusum:arl=5,burn_in=3")
+    batch = BatchSpec(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
+    train_batch(batch, lambda progress: None)
+    for seed in batch.seeds:
+        alarms = read_table(batch.run_folder(seed) / "alarms.csv")
+        signals = np.load(batch.run_folder(seed) / "signals.npz")
+        assert len(signals["alarm"]) == batch.updates == 10 * 6
+        (index,) = np.nonzero(signals["alarm"])
+        assert alarms["update"].tolist() == (index + 1).tolist()
+        assert alarms["step"].tolist() == signals["step"][index].tolist()
+        assert len(index) > 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,13 +115,15 @@ def hashed_uniform(key: Tensor, n: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Yoked(Control):
-    """Alarms of another run: as many and as clustered as a detector's, at times that have nothing to do with this run.
+    """Alarms of another run: as many and as clustered as a detector's, at times that have nothing to do with this run's data.
 
-    The run with key (seed) s replays what the folder's next seed recorded, cyclically; never itself if there are two.
+    The run with key (seed) s replays what the folder's next seed recorded, cyclically; never itself if there are two. Where
+    the environment changes at the same time for every seed, another run's alarms still follow the change: what is taken away
+    is the run's own data, not the calendar (that is what `random` takes away).
     """
 
     runs: str
-    """An arm's folder, with an array `alarm` [updates] in each seed_0007/signals.npz. Read when the rule is made."""
+    """An arm's folder, with seed_0007/alarms.csv for each run. Read when the rule is made."""
 
     def __post_init__(self) -> None:
         recorded_alarms.cache_clear()  # a folder may have been recorded again
@@ -136,25 +136,23 @@ class Yoked(Control):
 
     def fires(self, state: State, n: Tensor) -> Tensor:
         table = recorded_alarms(self.runs, n.device)[1]
-        last = table.shape[1] - 1  # a column without alarms, for updates that were not recorded
+        last = table.shape[1] - 1  # a column without alarms, for updates after the last one of all
         return table[state["row"].long(), (n.long() - 1).clamp(max=last)]
 
 
 @lru_cache
 def recorded_alarms(runs: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Seeds of a folder in ascending order [S], and their alarms [S, updates + 1] bool with a last column of none."""
-    found = {}
-    for file in sorted(Path(runs).glob("seed_*/signals.npz")):
-        found[seed_of(file)] = alarms_of(file)
+    """Seeds of a folder in ascending order [S], and their alarms [S, updates] bool with a last column of none."""
+    found = {seed_of(file): alarms_of(file) for file in sorted(Path(runs).glob("seed_*/alarms.csv"))}
     if not found:
         raise ValueError(
-            f"runs must be an arm's folder with recorded signals (seed_0000/signals.npz), got {runs!r}: "
-            "record the arm first, or give the folder that holds its seed_… folders"
+            f"runs must be an arm's folder with recorded alarms (seed_0000/alarms.csv), got {runs!r}: "
+            "train the arm first, or give the folder that holds its seed_… folders"
         )
     seeds = sorted(found)
-    table = torch.zeros(len(seeds), max(map(len, found.values())) + 1, dtype=torch.bool)
+    table = torch.zeros(len(seeds), max(max(updates, default=0) for updates in found.values()) + 1, dtype=torch.bool)
     for row, seed in zip(table, seeds, strict=True):
-        row[: len(found[seed])] = found[seed]
+        row[[update - 1 for update in found[seed]]] = True
     return torch.tensor(seeds, device=device), table.to(device)
 
 
@@ -166,13 +164,13 @@ def seed_of(file: Path) -> int:
     return int(number)
 
 
-def alarms_of(file: Path) -> Tensor:
-    """The recorded alarms of one run, [updates] bool."""
+def alarms_of(file: Path) -> list[int]:
+    """The updates (from 1) at which one run alarmed: the first column of its alarms.csv."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            alarm = arrays["alarm"]
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} must hold an array alarm, got {error}: record the run again") from None
-    if alarm.ndim != 1 or alarm.dtype != np.bool_:
-        raise ValueError(f"alarm in {file} must be one true or false per update, got {alarm.dtype} of shape {alarm.shape}")
-    return torch.from_numpy(alarm)
+        header, *rows = file.read_text(encoding="utf-8").splitlines() or [""]
+        updates = [int(row.split(",")[0]) for row in rows]
+        if header.split(",")[0] != "update" or any(update < 1 for update in updates):
+            raise ValueError(f"{header!r} with updates {updates}")
+    except ValueError as error:
+        raise ValueError(f"{file} must hold a column `update` of numbers from 1, got {error}: train the run again") from None
+    return updates

@@ -11,7 +11,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -65,6 +65,8 @@ class BatchSpec:
     """What changes in the environment, and when, as text (see envs/shifts.py)."""
     record_signals: bool = False
     """Keep the signals of every update in signals.npz."""
+    rule: str = ""
+    """What the arm trains with here, if that is not its own text: a tuned rule, or that of a control."""
 
     @property
     def windows(self) -> int:
@@ -76,16 +78,40 @@ class BatchSpec:
         """Optimizer updates of each run."""
         return self.windows * self.agent.updates_per_window
 
+    @property
+    def label(self) -> str:
+        """What it is, for whoever reads of its failure."""
+        return f"{self.env_id} · {self.arm.rule} · seeds {', '.join(map(str, self.seeds))}"
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of all its runs together."""
+        return self.steps * len(self.seeds)
+
+    @property
+    def error_file(self) -> Path:
+        """Where the reason of a failure goes."""
+        return self.run_folder(self.seeds[0]) / "error.txt"
+
+    @property
+    def played(self) -> Arm:
+        """The arm with the rule that it trains with."""
+        return replace(self.arm, rule=self.rule or self.arm.rule, of="")
+
     def run_folder(self, seed: int) -> Path:
         """Where the run with this seed keeps its files."""
         return Path(self.folder) / self.env_id.replace("/", "-") / self.arm.name / f"seed_{seed:04d}"
+
+    def run(self, report: Callable[[Progress], None]) -> None:
+        """See `train_batch`."""
+        train_batch(self, report)
 
 
 def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
     """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step."""
     env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
     policy = make_policy(spec, env)
-    optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
+    optimizer = make_optimizer(spec.played, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
     log = SignalLog(optimizer, policy, env, spec.updates) if spec.record_signals else NoLog()
     folders = [spec.run_folder(seed) for seed in spec.seeds]
     for folder, seed in zip(folders, spec.seeds, strict=True):
@@ -160,7 +186,7 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
         "env": spec.env_id,
         "agent": spec.agent_name,
         "settings": asdict(spec.agent),
-        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical},
+        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical, "trained_with": spec.played.rule},
         "seed": seed,
         "steps": spec.steps,
         "updates": spec.updates,

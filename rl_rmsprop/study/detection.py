@@ -65,7 +65,7 @@ def quality(alarms: Alarms, changes: NDArray[np.bool_]) -> Quality:
 def delays_of(alarms: NDArray[np.bool_], changes: NDArray[np.bool_]) -> list[float]:
     """Updates from each change of one run [T] to the first alarm before the next change, infinite without one."""
     starts, rings = np.flatnonzero(changes), np.flatnonzero(alarms)
-    ends = [*starts[1:], len(alarms)]
+    ends = [*starts, len(alarms)][1:]
     result = []
     for start, end in zip(starts, ends, strict=True):
         answers = rings[(rings >= start) & (rings < end)]

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from rl_rmsprop.study.batch import BatchSpec
-from rl_rmsprop.study.report import HEADER, table
-from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.runner import Event
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.report.tables import terminal
+from rl_rmsprop.study.runner import Event, Work
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 WIDE = 110  # characters; on a narrower terminal the numbers need the bar's place
@@ -23,9 +22,9 @@ WIDE = 110  # characters; on a narrower terminal the numbers need the bar's plac
 class Watch:
     """What is known of all batches together."""
 
-    def __init__(self, specs: Sequence[BatchSpec]) -> None:
+    def __init__(self, specs: Sequence[Work]) -> None:
         self.specs = specs
-        self.total = sum(spec.steps * len(spec.seeds) for spec in specs)
+        self.total = sum(spec.total_steps for spec in specs)
         self.latest: dict[int, Event] = {}
         self.ended: set[int] = set()
         self.started = time.perf_counter()
@@ -41,7 +40,7 @@ class Watch:
     def steps(self) -> int:
         """Environment steps done; a batch that has ended counts as a whole."""
         going = sum(e.progress.steps for b, e in self.latest.items() if b not in self.ended and e.progress)
-        return going + sum(self.specs[b].steps * len(self.specs[b].seeds) for b in self.ended)
+        return going + sum(self.specs[b].total_steps for b in self.ended)
 
     def line(self, event: Event) -> str:
         """Rate, return, β and alarms of the batch that spoke last."""
@@ -54,16 +53,14 @@ class Watch:
         return said if math.isnan(progress.beta) else f"{said}, β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
 
 
-def follow(events: Iterable[Event], specs: Sequence[BatchSpec], console: Console) -> list[str]:
+def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> list[str]:
     """Consume a study's events and show them; returns a line for every failed batch."""
     watch, failures = Watch(specs), []
     with shower(watch, console) as show:
         for event in events:
             watch.take(event)
             if event.error is not None:
-                spec = specs[event.batch]
-                seeds = ", ".join(map(str, spec.seeds))
-                failures.append(f"failed: {spec.env_id} · {spec.arm.rule} · seeds {seeds}: {event.error}")
+                failures.append(f"failed: {specs[event.batch].label}: {event.error}")
             show(event)
     return failures
 
@@ -93,11 +90,11 @@ def shower(watch: Watch, console: Console) -> Iterator:
         yield lambda event: bar.update(task, completed=watch.steps, description=watch.line(event))
 
 
-def arms_table(env_id: str, group: Sequence[ArmResults]) -> Table:
+def arms_table(analysis: Analysis) -> Table:
     """The table of arms for the terminal."""
-    shown = Table(title=env_id, title_justify="left")
-    for i, name in enumerate(HEADER):
-        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-    for cells in table(group):
+    shown, table = Table(title=analysis.env_id, title_justify="left"), terminal(analysis)
+    for i, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if i < table.words else "right", overflow="fold")
+    for cells in table.rows:
         shown.add_row(*cells)
     return shown

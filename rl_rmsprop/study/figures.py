@@ -1,20 +1,18 @@
-"""Figures of a study: what the agents earned, and what their optimizers did."""
+"""Figures over time: what the agents earned, what their optimizers did, what detectors heard."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.plotting import draw, legend_below, mark_shifts, new_figure
+from rl_rmsprop.study.results import RETURN, ArmResults
+from rl_rmsprop.study.scores import WINDOW
 from rl_rmsprop.study.streams import Streams
 
 PANELS = (
@@ -26,18 +24,33 @@ PANELS = (
 """Tag, title and scale of the panels of the optimizer figure."""
 
 
-def learning_curves(results: Sequence[ArmResults]) -> Figure:
+def learning_curves(results: Sequence[ArmResults], threshold: float = math.nan) -> Figure:
     """Return over training of all arms in one environment: IQM over seeds with its 95 % interval."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    draw(axes, results, "rollout/ep_rew_mean")
+    figure = new_figure(9, 5)
+    axes = figure.subplots()
+    draw(axes, results, RETURN)
     mark_shifts(axes, results)
-    axes.set(title=f"{results[0].env_id}: return of the last 100 episodes", ylabel="return")
+    low, high = axes.get_ylim()
+    if low < threshold < high + 0.1 * (high - low):
+        axes.axhline(threshold, color="0.5", lw=1, ls=":", zorder=0)
+        axes.text(
+            0.005,
+            threshold,
+            f"{threshold:g}: solved",
+            color="0.4",
+            fontsize="small",
+            va="bottom",
+            transform=axes.get_yaxis_transform(),
+        )
+    axes.set(title=f"{results[0].env_id}: return of the last {WINDOW} episodes", ylabel="return")
+    legend_below(figure, results)
     return figure
 
 
 def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
     """β, E, effective learning rate and alarms of all arms in one environment."""
-    figure, grid = plt.subplots(2, 2, figsize=(12, 7), layout="constrained", sharex=True)
+    figure = new_figure(12, 7.5)
+    grid = figure.subplots(2, 2, sharex=True)
     for axes, (tag, title, scale) in zip(grid.flat, PANELS, strict=True):
         draw(axes, results, tag)
         mark_shifts(axes, results)
@@ -46,7 +59,10 @@ def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
             window_scale(axes)
         else:
             axes.set_yscale(scale)
+    for axes in grid[0]:
+        axes.set_xlabel("")
     figure.suptitle(results[0].env_id)
+    legend_below(figure, results)
     return figure
 
 
@@ -59,37 +75,11 @@ def window_scale(axes: Axes) -> None:
     axes.set_yticks([beta for beta in (0, 0.5, 0.9, 0.99, 0.999) if axes.get_ylim()[0] <= beta <= axes.get_ylim()[1]])
 
 
-def draw(axes: Axes, results: Sequence[ArmResults], tag: str) -> None:
-    """One tag: a line and a band an arm, always in the arm's own colour."""
-    for i, result in enumerate(results):
-        curve = result.curve(tag)
-        if curve is not None:
-            steps, interval = curve
-            axes.plot(steps, interval.value, color=f"C{i % 10}", lw=1.5, ls=("-", "--", ":")[i // 10 % 3], label=result.arm.rule)
-            axes.fill_between(steps, interval.low, interval.high, color=f"C{i % 10}", alpha=0.15, lw=0)
-    axes.set_xlabel("environment steps")
-    axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(fontsize="small")
-    else:
-        axes.text(0.5, 0.5, "no arm of this study logs this", ha="center", va="center", transform=axes.transAxes)
-
-
-MOST_LINES = 40
-
-
-def mark_shifts(axes: Axes, results: Sequence[ArmResults]) -> None:
-    """A vertical line where the environment changed for the first seed; none if that is all the time."""
-    first = next((result.runs[0] for result in results if result.runs), None)
-    if first is not None and 0 < len(first.shifts["step"]) <= MOST_LINES:
-        for step in first.shifts["step"]:
-            axes.axvline(step, color="k", lw=1, ls="--", alpha=0.6, zorder=0)
-
-
 def signal_curves(streams: Streams, signal: str, detector: str, alarms: NDArray[np.bool_], runs: int = 3) -> Figure:
     """A recorded signal of the first runs with true changes and a detector's alarms, and E: two rows, a column a run."""
     shown = min(runs, len(streams.seeds))
-    figure, grid = plt.subplots(2, shown, figsize=(5 * shown, 6), layout="constrained", sharex="col", squeeze=False)
+    figure = new_figure(5 * shown, 6)
+    grid = figure.subplots(2, shown, sharex="col", squeeze=False)
     x = streams.signal(signal).numpy()
     for r in range(shown):
         steps = streams.arrays["step"][:, r]
@@ -118,25 +108,3 @@ def smoothed(x: NDArray[np.float64], beta: float = 0.99) -> NDArray[np.float64]:
         E, w = beta * E + (1 - beta) * value, beta * w + (1 - beta)
         result[t] = E / w
     return result
-
-
-def scores(results: Sequence[ArmResults]) -> Figure:
-    """Final evaluation of every run (dots) and the arms' IQM with its interval."""
-    shown = [result for result in results if result.runs]
-    figure, axes = plt.subplots(figsize=(8, 0.6 + 0.45 * len(shown)), layout="constrained")
-    for i, result in enumerate(shown):
-        interval = result.score
-        axes.plot([interval.low, interval.high], [i, i], color="C0", lw=6, alpha=0.35, solid_capstyle="butt")
-        axes.plot([run.score for run in result.runs], [i] * len(result.runs), "o", color="0.35", ms=4, alpha=0.6)
-        axes.plot(interval.value, i, "|", color="C0", ms=14, mew=2.5)
-    axes.set_yticks(range(len(shown)), [result.arm.rule for result in shown])
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set(title=f"{results[0].env_id}: final evaluation, IQM and 95 % interval", xlabel="mean return")
-    axes.grid(axis="x", alpha=0.3)
-    return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that depends on the data alone: no date, no version."""
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)

@@ -47,6 +47,7 @@ class RunFiles(NamedTuple):
     timing: Table
     episodes: Table
     shifts: Table
+    alarms: Table
     events: EventFile
 
 
@@ -66,6 +67,9 @@ class Recorder:
         self._optimizer, self._windows = optimizer, windows
         self._shifting = env if isinstance(env, ShiftedBatch) else None
         self._onsets = np.zeros(len(folders), np.int64)  # [R] changes of the environment written down
+        self._alarms = np.zeros(len(folders))  # [R] alarms so far
+        self._new_alarms: list[tuple[int, int]] = []  # run and update, not yet written down
+        self._made = 0  # updates of the optimizer
         self._every = telemetry.logging_steps(windows)
         self._every_histogram = max(self._every, windows // HISTOGRAMS // self._every * self._every)
         shifting = tuple(self._shifting.values) if self._shifting is not None else ()
@@ -75,6 +79,7 @@ class Recorder:
         self._steps = np.zeros(len(folders), np.int64)
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._started = time.perf_counter()
+        optimizer.register_step_post_hook(self._notice_alarms)
         for files in self._files:
             for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), group):
                 files.events.add(0, summary)
@@ -86,6 +91,7 @@ class Recorder:
         """One record; returns whether this was a logging step."""
         self._keep_episodes(update)
         self._keep_shifts(update)
+        self._keep_alarms(update)
         self._steps = update.steps
         logging = update.window % self._every == 0 or update.window == self._windows
         if logging and update.window < self._windows:
@@ -137,6 +143,20 @@ class Recorder:
             row = {"update": update.number, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
             self._files[run].shifts.write(row | values)
         self._onsets = self._shifting.onsets.copy()
+
+    def _notice_alarms(self, *_: Any) -> None:
+        """Called after each update of the optimizer, of which a record may hold several."""
+        self._made += 1
+        alarms = self._optimizer.param_groups[0].get("rule_state", {}).get("alarms")
+        if alarms is not None and (now := alarms.numpy()).sum() > self._alarms.sum():
+            self._new_alarms += [(run, self._made) for run in np.flatnonzero(now > self._alarms).tolist()]
+            self._alarms = now.copy()
+
+    def _keep_alarms(self, update: Update) -> None:
+        """Write down the alarms since the last record."""
+        for run, number in self._new_alarms:
+            self._files[run].alarms.write({"update": number, "step": int(update.steps[run])})
+        self._new_alarms.clear()
 
     def _keep_range(self, *_: Any) -> None:
         """Called after every step of the optimizer."""
@@ -195,5 +215,6 @@ def open_files(folder: Path, shifting: Sequence[str]) -> RunFiles:
         Table(folder / "timing.csv", ("step", "time/seconds", "time/steps_per_second")),
         Table(folder / "episodes.csv", ("step", "return", "length")),
         Table(folder / "shifts.csv", ("update", "step", "regime", *shifting)),
+        Table(folder / "alarms.csv", ("update", "step")),
         EventFile(folder),
     )

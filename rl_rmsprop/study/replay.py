@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rl_rmsprop import detectors, forecast, rules
 from rl_rmsprop.detectors import Detector
-from rl_rmsprop.study import detection, figures
+from rl_rmsprop.study import detection, figures, plotting
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams, load_streams
@@ -97,7 +97,7 @@ def replay(
     for s in streams:
         first = found[[(row.env_id, row.arm) for row in found].index((s.env_id, s.arm))]
         path = folder / f"{s.env_id.replace('/', '-')}_replay_{Arm(s.arm).name}.png"
-        figures.save(figures.signal_curves(s, signal, first.detector, alarms(first.used or asked[0].detector, s, signal)), path)
+        plotting.save(figures.signal_curves(s, signal, first.detector, alarms(first.used or asked[0].detector, s, signal)), path)
     console.print(f"tables and figures: {folder}/replay_*.csv, *_replay_*.png", soft_wrap=True)
 
 

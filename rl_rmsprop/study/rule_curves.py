@@ -80,7 +80,9 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     choices = f"reaction={'|'.join(REACTIONS)}, schedule=…, signal={'|'.join(SIGNALS)}"
     console.print(f"Detectors also take {choices}", soft_wrap=True)
     console.print(
-        "yoked:runs=FOLDER replays the alarms that another arm's runs recorded, each run those of the next seed", soft_wrap=True
+        "yoked:runs=FOLDER replays the recorded alarms of another arm, each run those of the next seed; compare also takes "
+        "controls of an arm beside it, as in yoked@cusum, random@cusum, oracle@cusum, mean_beta@cusum",
+        soft_wrap=True,
     )
     console.print(
         f"Only for replaying recorded signals (pip install 'rl-rmsprop[river]'): {', '.join(OFFLINE)}",

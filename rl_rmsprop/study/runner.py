@@ -13,14 +13,43 @@ import platform
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
-from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.recorder import Progress
+
+
+class Work(Protocol):
+    """A picklable description of a batch that can be trained: a BatchSpec, or trials."""
+
+    @property
+    def arm(self) -> Arm:
+        """What is trained."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What it is, for whoever reads of its failure."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of all its runs together."""
+        ...
+
+    @property
+    def error_file(self) -> Path:
+        """Where the reason of a failure goes."""
+        ...
+
+    def run(self, report: Callable[[Progress], None]) -> None:
+        """Do all of it; calls `report` at every logging step."""
+        ...
 
 
 class Event(NamedTuple):
@@ -31,7 +60,7 @@ class Event(NamedTuple):
     error: str | None = None  # why it failed, if it did
 
 
-def run_batches(specs: Sequence[BatchSpec], workers: int) -> Iterator[Event]:
+def run_batches(specs: Sequence[Work], workers: int) -> Iterator[Event]:
     """Train all batches, at most `workers` at a time; yields an event for every logging step and for every end."""
     context = process_context()
     waiting = list(enumerate(specs))[::-1]
@@ -83,7 +112,7 @@ def receive(pipe: Connection, index: int, process: BaseProcess) -> Event:
     return Event(index, message) if isinstance(message, Progress) else Event(index, error=message)
 
 
-def work(spec: BatchSpec, pipe: Connection) -> None:
+def work(spec: Work, pipe: Connection) -> None:
     """The body of a worker process: train, send progress, then None or the reason of failure."""
     import torch
 
@@ -94,16 +123,15 @@ def work(spec: BatchSpec, pipe: Connection) -> None:
         pipe.send(progress)
 
     try:
-        train_batch(spec, report)
+        spec.run(report)
         pipe.send(None)
     except BrokenPipeError:
         return  # the process that wanted the results has ended
     except Exception as error:  # the study goes on without this batch, and says why
         pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
-        folder = spec.run_folder(spec.seeds[0])
         with suppress(OSError):  # a full disk may be the very reason
-            folder.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
-            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            spec.error_file.parent.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
+            spec.error_file.write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def return_freed_memory() -> None:
@@ -122,7 +150,7 @@ def process_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rl_rmsprop.study.batch", "torch._dynamo"])
+    context.set_forkserver_preload(["rl_rmsprop.study.trials", "torch._dynamo"])
     return context
 
 

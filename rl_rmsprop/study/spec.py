@@ -1,12 +1,16 @@
-"""A study: arms × environments × seeds, as data."""
+"""A study: arms × environments × seeds, as data.
+
+What the runs of an arm train with in one environment is the arm's own rule and the lr of the agent's settings, unless the study
+has a `Choice` for them: made by tuning, by matching, or, for a control, by the results of the arm that it is a control of.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,20 @@ from rl_rmsprop.study.presets import AGENTS, Agent
 
 LARGEST_BATCH = 32
 MOST_SEEDS = 10_000
+MOST_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the runs of one arm train with in one environment."""
+
+    env_id: str
+    arm: str
+    """The arm's text."""
+    rule: str
+    """Text of the β rule, or name of the baseline."""
+    lr: float
+    """Step size."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,14 @@ class Study:
     """What changes in the environments, and when, as text (see envs/shifts.py)."""
     record_signals: bool = False
     """Keep the signals of every update of every run, for `replay`."""
+    tune: int = 0
+    """Random draws of lr and open keys that every arm is tuned with (see tuning.py); 0 to tune nothing."""
+    tune_seeds: tuple[int, ...] = ()
+    """Seeds of the runs that tuning and matching look at, none of them among `seeds`."""
+    match_update_rms: str = ""
+    """Text of the arm whose root mean square update the others are brought to by their lr (see matching.py)."""
+    choices: tuple[Choice, ...] = ()
+    """What tuning, matching and finished arms have settled so far."""
 
     def __post_init__(self) -> None:
         for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", [a.canonical for a in self.arms])):
@@ -52,6 +78,7 @@ class Study:
         names = [arm.name.lower() for arm in self.arms]
         if len(set(names)) < len(names):
             raise ValueError("two arms have the same folder name: write one of them in another way")
+        self._check_tuning()
         for name in ("steps", "eval_episodes"):
             if not 1 <= getattr(self, name) <= 10**12:
                 raise ValueError(f"{name} must be from 1 to 10¹², got {getattr(self, name)}")
@@ -62,30 +89,71 @@ class Study:
                 env.close()
                 check_scale(agent.observation_scale, env.observation_space.shape[0])
 
-    def batches(self, workers: int) -> list[BatchSpec]:
-        """The study cut into batches: an arm's seeds together, cut up further if that keeps more workers busy."""
-        arms = len(self.env_ids) * len(self.arms)
-        pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // arms), len(self.seeds)))
+    def _check_tuning(self) -> None:
+        """ValueError for settings of tuning and matching that contradict each other."""
+        if not 0 <= self.tune <= MOST_DRAWS:
+            raise ValueError(f"tune must be from 0 to {MOST_DRAWS} draws an arm, got {self.tune}")
+        if self.tune and self.match_update_rms:
+            raise ValueError("tune chooses every arm's lr, and match_update_rms another: give one of them")
+        if not (self.tune or self.match_update_rms):
+            return
+        if self.match_update_rms and self.match_update_rms not in [arm.rule for arm in self.arms if not arm.of]:
+            raise ValueError(f"match_update_rms must be one of the arms, got {self.match_update_rms!r}")
+        if len(set(self.tune_seeds)) < max(len(self.tune_seeds), 1):
+            raise ValueError(f"tune_seeds must be at least one seed, each given once, got {written_seeds(self.tune_seeds)!r}")
+        both = set(self.seeds) & set(self.tune_seeds)
+        if both:
+            raise ValueError(
+                f"tune_seeds must be others than seeds, got {min(both)} in both: a choice must be tested on fresh seeds"
+            )
+
+    def choice(self, env_id: str, arm: Arm) -> Choice:
+        """What the arm trains with in this environment; of a control, its own text until its arm has trained."""
+        settled = {(choice.env_id, choice.arm): choice for choice in self.choices}
+        return settled.get((env_id, arm.rule), Choice(env_id, arm.rule, arm.rule, self.agent_in(env_id).lr))
+
+    def is_settled(self, env_id: str, arm: Arm) -> bool:
+        """Whether it is known what the arm trains with in this environment: of a control, once its arm has trained."""
+        return not arm.of or self.choice(env_id, arm).rule != arm.rule
+
+    def agent_in(self, env_id: str) -> Agent:
+        """The agent's settings in this environment."""
+        return self.agents[self.env_ids.index(env_id)]
+
+    def with_choices(self, choices: Iterable[Choice]) -> Study:
+        """The same study with these choices settled, in place of earlier ones for the same arm and environment."""
+        settled = {(choice.env_id, choice.arm): choice for choice in (*self.choices, *choices)}
+        return replace(self, choices=tuple(settled.values()))
+
+    def batches(self, workers: int, some: Sequence[Arm] | None = None) -> list[BatchSpec]:
+        """The study, or some of its arms, cut into batches.
+
+        An arm's seeds are together, cut up further if that keeps more workers busy.
+        """
+        chosen = self.arms if some is None else some
+        arms = len(self.env_ids) * len(chosen)
+        pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // max(arms, 1)), len(self.seeds)))
         size = -(-len(self.seeds) // pieces)
         chunks = [self.seeds[i : i + size] for i in range(0, len(self.seeds), size)]
-        common = {
-            "steps": self.steps,
-            "eval_episodes": self.eval_episodes,
-            "aggregated": len(self.seeds) > 1,
-            "shifts": self.shifts,
-            "record_signals": self.record_signals,
-        }
         return [
-            BatchSpec(str(self.folder), env_id, self.agent_name, agent, arm, chunk, **common)  # type: ignore[arg-type]
-            for env_id, agent in zip(self.env_ids, self.agents, strict=True)
-            for arm in self.arms
+            self.batch(env_id, arm, chunk, aggregated=len(self.seeds) > 1)
+            for env_id in self.env_ids
+            for arm in chosen
             for chunk in chunks
         ]
 
-    def save(self) -> None:
-        """Write the study's description, from which `report` and `evaluate` know what to look for."""
+    def batch(self, env_id: str, arm: Arm, seeds: tuple[int, ...], aggregated: bool = False) -> BatchSpec:
+        """The runs of one arm in one environment with these seeds."""
+        choice = self.choice(env_id, arm)
+        return BatchSpec(
+            str(self.folder), env_id, self.agent_name, replace(self.agent_in(env_id), lr=choice.lr), arm, seeds, self.steps,
+            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule,
+        )  # fmt: skip
+
+    def save(self, **more: object) -> None:
+        """Write study.json, from which `report` and `evaluate` know what to look for, and what else a reader should know."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = {**asdict(self), "folder": None, "agents": [asdict(a) for a in self.agents]}
+        content = {**asdict(self), "agents": [asdict(a) for a in self.agents], **more}
         write_json(self.folder / "study.json", {k: v for k, v in content.items() if k != "folder"})
 
 
@@ -96,11 +164,13 @@ def load(folder: Path) -> Study:
         raise ValueError(f"{folder} holds no study: there is no study.json in it; rl-rmsprop train or compare makes one")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content.pop("search_space", None)  # follows from the rest
         kind = AGENTS[content["agent_name"]]
         arms = tuple(Arm(**arm) for arm in content.pop("arms"))
         saved: list[dict[str, Any]] = content.pop("agents")
         settings = tuple(make_settings(kind, a) for a in saved)
-        content |= {name: tuple(content[name]) for name in ("env_ids", "seeds", "shifts")}
+        content["choices"] = tuple(Choice(**choice) for choice in content["choices"])
+        content |= {name: tuple(content[name]) for name in ("env_ids", "seeds", "shifts", "tune_seeds")}
         return Study(folder, agents=settings, arms=arms, **content)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error
@@ -134,11 +204,35 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def written_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as the shortest text that `parse_seeds` reads back.
+
+    >>> written_seeds((0, 1, 2, 7, 5, 6))
+    '0-2,7,5-6'
+    """
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [seed]
+        else:
+            ranges.append([seed])
+    return ",".join("-".join(map(str, ends)) for ends in ranges)
+
+
 def default_folder(
-    env_ids: Sequence[str], agent: str, arms: Sequence[Arm], seeds: Sequence[int], steps: int, shifts: Sequence[str] = ()
+    env_ids: Sequence[str],
+    agent: str,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    steps: int,
+    shifts: Sequence[str] = (),
+    made_by: Sequence[str] = (),
 ) -> Path:
-    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`, with what shifts before the numbers."""
+    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
+
+    Before the numbers stands what shifts, and how the arms got their settings (`made_by`).
+    """
     what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     shifting = [shift.parameter for shift in parse_all(shifts)]
     environments = "-".join(env_ids).lower().replace("/", "-")
-    return Path("runs") / "_".join([environments, agent, what, *shifting, f"{steps}x{len(seeds)}"])
+    return Path("runs") / "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])

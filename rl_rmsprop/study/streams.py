@@ -58,8 +58,8 @@ def held(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(np.where(np.isnan(filled), first, filled))
 
 
-def load_streams(study: Study) -> list[Streams]:
-    """The recorded signals of every arm in every environment; ValueError if there are none."""
+def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Streams]:
+    """The recorded signals of every arm in every environment, or those of these names; ValueError if there are none."""
     found: dict[tuple[str, str], list[tuple[int, Path]]] = {}
     for spec in study.batches(workers=1):
         for seed in spec.seeds:
@@ -68,19 +68,19 @@ def load_streams(study: Study) -> list[Streams]:
                 found.setdefault((spec.env_id, spec.arm.rule), []).append((seed, path))
     if not found:
         raise ValueError(f"{study.folder} holds no recorded signals: train or compare with --record-signals writes them")
-    return [read(env_id, arm, files) for (env_id, arm), files in found.items()]
+    return [read(env_id, arm, files, names) for (env_id, arm), files in found.items()]
 
 
-def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]]) -> Streams:
+def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequence[str] | None = None) -> Streams:
     """Stack the files of some runs; ValueError for a file that is not whole or of another length."""
     loaded = []
     for _, path in files:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                loaded.append({name: arrays[name] for name in arrays.files})
+                loaded.append({name: arrays[name] for name in names or arrays.files})
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a whole file of signals ({error}): train this run again") from error
-    if len({len(arrays["step"]) for arrays in loaded}) > 1:
+    if len({len(next(iter(arrays.values()))) for arrays in loaded}) > 1:
         raise ValueError(f"runs of {arm} in {env_id} recorded different numbers of updates: replay them apart")
     stacked = {name: np.stack([arrays[name] for arrays in loaded], 1) for name in loaded[0]}
     return Streams(env_id, arm, tuple(seed for seed, _ in files), stacked)

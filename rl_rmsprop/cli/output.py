@@ -1,0 +1,36 @@
+"""What the command line prints of a study."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+
+def console() -> Any:
+    """Where tables and progress go; wide enough for a table when the output is not a terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 120
+    return Console(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
+
+
+def announce(study: Any, made: Any) -> None:
+    """The table of arms, the finding, what to beware of, where the files are, how to look at them."""
+    from rl_rmsprop.study import display, viewer
+
+    out = console()
+    for analysis in made.analyses:
+        out.print(display.arms_table(analysis))
+    for sentence in made.findings:
+        out.print(sentence, soft_wrap=True)
+    for warning in made.warnings:
+        out.print(f"Beware: {warning}", soft_wrap=True)
+    folder = shlex.quote(str(study.folder))
+    out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
+    out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)
+    out.print(f"    or: rl-rmsprop tensorboard {folder}", soft_wrap=True)
+    if len(study.env_ids) * len(study.arms) * (len(study.seeds) + 1) > viewer.MOST_RUNS:
+        out.print(
+            f"With more than {viewer.MOST_RUNS} runs TensorBoard shows none until its run filter says _agg, or a run's name."
+        )

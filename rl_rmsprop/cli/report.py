@@ -1,0 +1,29 @@
+"""`rl-rmsprop report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from rl_rmsprop.cli.options import ReportOptions
+from rl_rmsprop.cli.output import announce
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make a study's report again from its files; options replace those that it was made with."""
+
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    """The study's folder."""
+    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
+
+    def __call__(self) -> int:
+        from rl_rmsprop.study import report, spec
+
+        study = spec.load(self.dir)
+        settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
+        announce(study, report.write_report(study, settings))
+        return 0

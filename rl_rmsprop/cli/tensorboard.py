@@ -1,0 +1,24 @@
+"""`rl-rmsprop tensorboard`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class Tensorboard:
+    """Start TensorBoard on a study, on this machine only."""
+
+    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    """The study's folder, or any folder above event files."""
+    port: int = 6006
+    """Port on 127.0.0.1; the next free one is taken if it is in use."""
+
+    def __call__(self) -> int:
+        from rl_rmsprop.study import viewer
+
+        return viewer.serve(self.dir, self.port)

@@ -1,0 +1,16 @@
+"""`rl-rmsprop walkthrough`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Walkthrough:
+    """Work through the RMSProp post: its traces, its table of β and its five questions, with the numbers computed here."""
+
+    def __call__(self) -> int:
+        from rl_rmsprop.walkthrough import walkthrough
+
+        print(walkthrough())
+        return 0

@@ -1,0 +1,119 @@
+"""A study from its first trial to its last run: what has to be trained before what.
+
+    arms that stand alone:  tuned, or matched → trained
+    controls:               lr and alarms of the arm that each is a control of → matched → trained
+
+Every choice made on the way is written to study.json before the runs that depend on it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rl_rmsprop.study import controls, display, matching, runner, trials, tuning
+from rl_rmsprop.study.optimizers import Arm
+from rl_rmsprop.study.spec import Choice, Study, written_seeds
+
+
+def conduct(study: Study, workers: int, console: Console) -> tuple[Study, list[str]]:
+    """Train all runs; returns the study with its choices, and a line for everything that failed."""
+    save(study)
+    failures: list[str] = []
+    alone = [arm for arm in study.arms if not arm.of]
+    for arms in (alone, [arm for arm in study.arms if arm.of]):
+        if not arms:
+            continue
+        choices, failed = of_their_arms(study, arms)
+        study = study.with_choices(choices)
+        failures += failed
+        if study.tune and arms is alone:
+            study = tuned(study, arms, workers, console, failures)
+        if study.match_update_rms:
+            study = matched(study, arms, workers, console, failures)
+        save(study)
+        settled = [spec for spec in study.batches(workers, arms) if study.is_settled(spec.env_id, spec.arm)]
+        failures += run(settled, workers, console)
+    parts = study.folder / tuning.PARTS
+    if not any(parts.rglob("*.error.txt")):  # they say why trials failed
+        shutil.rmtree(parts, ignore_errors=True)
+    return study, failures
+
+
+def save(study: Study) -> None:
+    """Write study.json, with the ranges that tuning draws from."""
+    study.save(**({"search_space": tuning.search_space(study)} if study.tune else {}))
+
+
+def run(specs: Sequence[runner.Work], workers: int, console: Console) -> list[str]:
+    """Train batches and show how they are doing; returns a line for each that failed."""
+    return display.follow(runner.run_batches(specs, min(workers, len(specs))), specs, console) if specs else []
+
+
+def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[Choice], list[str]]:
+    """What controls train with, and a line for each whose arm has no finished run."""
+    choices, failures = [], []
+    by_text = {arm.rule: arm for arm in study.arms}
+    for env_id in study.env_ids:
+        for control in arms:
+            if not control.of:
+                continue
+            arm = by_text[control.of]
+            had = study.choice(env_id, arm)
+            spec = study.batch(env_id, arm, study.seeds)
+            folders = [spec.run_folder(seed) for seed in study.seeds]
+            finished = [folder for folder in folders if (folder / "checkpoint" / "weights.npz").is_file()]
+            try:
+                choices.append(Choice(env_id, control.rule, controls.rule_of(control, had.rule, finished), had.lr))
+            except ValueError as error:
+                failures.append(f"failed: {env_id} · {error}")
+    return choices, failures
+
+
+def tuned(study: Study, arms: Sequence[Arm], workers: int, console: Console, failures: list[str]) -> Study:
+    """The study with each arm's best draw; writes tuning.csv."""
+    many = f"{study.tune} draws × {len(study.tune_seeds)} seeds"
+    console.print(f"tuning {len(arms)} arms, {many} each, on seeds {written_seeds(study.tune_seeds)}", soft_wrap=True)
+    batches = tuning.batches(study, arms)
+    failures += run(batches, workers, console)
+    outcomes = gathered(batches)
+    trials.write(study.folder / tuning.FILE, outcomes)
+    best = tuning.winners(outcomes)
+    for choice in best:
+        edge = ", at the edge of what was tried" if tuning.at_the_edge(study, choice) else ""
+        console.print(f"tuned: {choice.env_id} · {choice.arm} → {choice.rule}, lr {choice.lr:g}{edge}", soft_wrap=True)
+    found = {(choice.env_id, choice.arm) for choice in best}
+    for env_id in study.env_ids:
+        for arm in arms:
+            if (env_id, arm.rule) not in found:
+                failures.append(f"failed: {env_id} · {arm.rule}: no draw had a learning curve; it trains untuned")
+    return study.with_choices(best)
+
+
+def matched(study: Study, arms: Sequence[Arm], workers: int, console: Console, failures: list[str]) -> Study:
+    """The study with each arm's lr scaled to the reference's updates; adds to matching.csv."""
+    path = study.folder / matching.FILE
+    outcomes = trials.read(path) if path.is_file() else []
+    console.print(
+        f"matching {len(arms)} arms to the updates of {study.match_update_rms}, on seeds {written_seeds(study.tune_seeds)}",
+        soft_wrap=True,
+    )
+    for number in range(matching.ROUNDS):
+        going = [arm for arm in arms if number == 0 or arm.rule != study.match_update_rms]
+        batches = matching.batches(study, going, number)
+        failures += run(batches, workers, console)
+        outcomes += gathered(batches)
+        trials.write(path, outcomes)
+        study = study.with_choices(matching.scaled(study, going, outcomes))
+    for env_id in study.env_ids:
+        for arm in arms:
+            console.print(f"matched: {env_id} · {arm.rule} → lr {study.choice(env_id, arm).lr:g}", soft_wrap=True)
+    return study
+
+
+def gathered(batches: Sequence[trials.TrialBatch]) -> list[trials.Outcome]:
+    """The outcomes of all batches that came to an end."""
+    return [outcome for batch in batches if Path(batch.file).is_file() for outcome in trials.read(Path(batch.file))]
