@@ -284,10 +284,10 @@ class Echo(gym.Env):
 
 
 class Vector(Echo):
-    """Two real numbers an action; keeps what it got, and overwrites it."""
+    """Two real numbers an action; overwrites what it got."""
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gym.spaces.Box(np.array([-1, 0]), np.array([1, 5]), dtype=np.float64)
+    action_space = gym.spaces.Box(-1, 5, (2,))
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -298,6 +298,12 @@ class Vector(Echo):
         seen = action.astype(np.float32)
         action[:] = 0
         return seen, 0.0, False, False, {}
+
+
+class Precise(Vector):
+    """The same in double precision."""
+
+    action_space = gym.spaces.Box(-1, 5, (2,), np.float64)
 
 
 class Buttons(Echo):
@@ -320,7 +326,7 @@ class Image(Echo):
 
 @pytest.fixture
 def registered():
-    kinds = (Echo, Vector, Buttons, Grid, Image)
+    kinds = (Echo, Vector, Precise, Buttons, Grid, Image)
     for kind in kinds:
         gym.register(f"Test{kind.__name__}-v0", entry_point=kind)
     yield
@@ -340,10 +346,11 @@ def test_actions_of_a_space_that_does_not_start_at_zero_arrive_shifted():
 
 
 @pytest.mark.usefixtures("registered")
-def test_vectors_arrive_in_the_precision_of_the_space_and_are_the_environments_own():
+@pytest.mark.parametrize(("env_id", "dtype"), [("TestVector-v0", np.float32), ("TestPrecise-v0", np.float64)])
+def test_vectors_arrive_in_the_precision_of_the_space_and_are_the_environments_own(env_id, dtype):
     """Silent failure: an environment that writes to its action rewrites the rollout that is being recorded."""
-    env = make("TestVector-v0", (0, 1), 2)
-    assert env.action_space.dtype == np.float64
+    env = make(env_id, (0, 1), 2)
+    assert env.action_space.dtype == dtype
     env.reset()
     actions = np.random.default_rng(0).uniform(0, 1, (2, 2, 2)).astype(np.float32)
     kept = actions.copy()
