@@ -144,6 +144,12 @@ def test_runs_of_another_study_are_refused(study: Path, tmp_path: Path, capsys: 
     said = capsys.readouterr().err
     assert "is of another study: its steps is 8000, this study's 4000" in said
     assert said.count("\n") == 1
+    path.write_text(json.dumps({**config, "settings": {**config["settings"], "lr": 0.5}}))
+    assert main(["report", str(mixed)]) == 2
+    assert "its settings.lr is 0.5, this study's 0.0016" in capsys.readouterr().err
+    older = {name: value for name, value in config["settings"].items() if name != "gamma"}
+    path.write_text(json.dumps({**config, "settings": older}))
+    assert main(["report", str(mixed)]) == 0  # made before there was such an option
     path.write_text("{")
     assert main(["report", str(mixed)]) == 2
     assert "seed_0001/config.json must describe the run in its folder" in capsys.readouterr().err

@@ -185,16 +185,30 @@ def load_run(spec: BatchSpec, seed: int) -> Run | None:
 
 
 def check_origin(spec: BatchSpec, seed: int) -> None:
-    """ValueError if the run's own description is not that of this study: a folder copied here, or an older study's."""
+    """ValueError if the run's own description is not that of this study: a folder copied here, or an older study's.
+
+    What only one of the two states, such as an option that is younger than the run, is no difference.
+    """
     path = spec.run_folder(seed) / "config.json"
-    saved = read_config(path)
-    wanted: dict[str, Any] = json.loads(json.dumps(run_config(spec, seed)))
-    for name in sorted((saved.keys() & wanted.keys()) - {"versions", "commit", "eval_episodes"}):
-        if saved[name] != wanted[name]:
+    saved, wanted = leaves(read_config(path)), leaves(json.loads(json.dumps(run_config(spec, seed))))
+    for name in sorted(saved.keys() & wanted.keys()):
+        if saved[name] != wanted[name] and name.split(".")[0] not in ("versions", "commit", "eval_episodes"):
             raise ValueError(
                 f"{path} is of another study: its {name} is {saved[name]!r}, this study's {wanted[name]!r}; "
                 "keep each study in a folder of its own"
             )
+
+
+def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What nested tables hold, by path.
+
+    >>> leaves({"settings": {"lr": 0.1}, "seed": 3})
+    {'settings.lr': 0.1, 'seed': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:
