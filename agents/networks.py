@@ -73,7 +73,8 @@ class MLP:
             x = torch.nn.functional.pad(x, (0, 0, 0, fill))
         for layer in self.layers[:-1]:
             x = torch.tanh(affine(x, layer))
-        y = affine(x, self.layers[-1])[:, :rows]
+        y = affine(x, self.layers[-1])
+        y = y[:, :rows] if fill else y
         return y if self.constants is None else torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
 
     def leaves(self) -> list[Tensor]:

@@ -76,7 +76,7 @@ class Actor:
         noise = policy.head.noise(self.generators, steps, env.envs_per_run)
         ended: list[Episodes] = []
         views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
-        with torch.no_grad():
+        with torch.inference_mode():
             for t, (seen, drawn, chosen) in enumerate(views):
                 seen.copy_(torch.from_numpy(self._observations))
                 policy.head.sample(policy.outputs(seen), drawn, out=chosen)
