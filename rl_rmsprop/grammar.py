@@ -28,6 +28,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
 
 
+def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The same behind a message that lists what is known: `: did you mean …?`, or nothing.
+
+    >>> suggestion("--sed", ["seeds"], "--"), suggestion("x", ["seeds"])
+    (': did you mean --seeds?', '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {prefix}{near[0]}?" if near else ""
+
+
 def split(spec: str) -> tuple[str, dict[str, str]]:
     """Name and keys of one text; ValueError if it is not of the form `name:key=value,…` or gives a key twice.
 

@@ -168,3 +168,8 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
 def logging_steps(windows: int) -> int:
     """Windows of the training from one logging step to the next, so that there are at most POINTS."""
     return max(1, math.ceil(windows / POINTS))
+
+
+def is_logged(window: int, windows: int) -> bool:
+    """Whether a window of the training is a logging step: every so many, and the last one."""
+    return window % logging_steps(windows) == 0 or window == windows

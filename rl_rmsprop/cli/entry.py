@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rl_rmsprop import grammar
 from rl_rmsprop.cli.compare import Compare
 from rl_rmsprop.cli.envs import Envs
 from rl_rmsprop.cli.evaluate import Evaluate
-from rl_rmsprop.cli.parsing import read_options, suggest
+from rl_rmsprop.cli.parsing import read_options
 from rl_rmsprop.cli.replay import Replay
 from rl_rmsprop.cli.report import Report
 from rl_rmsprop.cli.rules import Rules
@@ -80,7 +81,7 @@ def parse(args: list[str]) -> Any:
     """The verb with its options; ValueError in one line for whatever is wrong with them."""
     name, rest = args[0], args[1:]
     if name not in VERBS:
-        raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {name!r}{suggest(name, VERBS)}")
+        raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {name!r}{grammar.suggestion(name, VERBS)}")
     return read_options(name, VERBS[name], rest)
 
 

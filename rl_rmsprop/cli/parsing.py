@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import re
 from collections.abc import Sequence
@@ -11,6 +10,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 import tyro
+
+from rl_rmsprop import grammar
 
 
 def read_options(name: str, verb: type[Any], words: Sequence[str]) -> Any:
@@ -57,7 +58,7 @@ def check_flags(name: str, verb: type[Any], rest: Sequence[str]) -> None:
     seen: set[str] = set()
     for flag, _ in typed(rest)[1:]:
         if flag not in known and flag not in negated:
-            raise ValueError(f"rl-rmsprop {name} has no option --{flag}{suggest(flag, [*known, *negated], '--')}")
+            raise ValueError(f"rl-rmsprop {name} has no option --{flag}{grammar.suggestion(flag, [*known, *negated], '--')}")
         flag = negated.get(flag, flag)
         if flag in seen:  # the parser would drop all but the last without a word
             several = ": write its values behind one another" if "tuple" in str(known[flag].type) else ""
@@ -86,9 +87,3 @@ def typed(rest: Sequence[str]) -> list[tuple[str, list[str]]]:
         else:
             found[-1][1].append(word)
     return found
-
-
-def suggest(name: str, known: Sequence[str] | set[str] | dict[str, Any], prefix: str = "") -> str:
-    """`: did you mean …?`, or nothing if no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f": did you mean {prefix}{near[0]}?" if near else ""

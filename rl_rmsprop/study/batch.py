@@ -7,7 +7,6 @@ A run's files depend on its own settings and seed alone, not on which other runs
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
@@ -33,6 +32,7 @@ from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.presets import Agent
 from rl_rmsprop.study.recorder import Progress, Recorder
 from rl_rmsprop.study.signal_log import NoLog, SignalLog
+from rl_rmsprop.study.writing import env_folder, write_json
 
 EVALUATION_ENVS = 10
 CLOCKS_FILE = "clocks.json"
@@ -100,7 +100,7 @@ class BatchSpec:
 
     def run_folder(self, seed: int) -> Path:
         """Where the run with this seed keeps its files."""
-        return Path(self.folder) / self.env_id.replace("/", "-") / self.arm.name / f"seed_{seed:04d}"
+        return Path(self.folder) / env_folder(self.env_id) / self.arm.name / f"seed_{seed:04d}"
 
     def run(self, report: Callable[[Progress], None]) -> None:
         """See `train_batch`."""
@@ -228,11 +228,6 @@ def hparams(spec: BatchSpec) -> dict[str, str | float]:
 def hparams_group(spec: BatchSpec) -> str:
     """What the HParams tab averages over: the seeds of one arm in one environment of one study."""
     return f"{Path(spec.folder).name}/{spec.env_id}/{spec.arm.name}"
-
-
-def write_json(path: Path, content: object) -> None:
-    """Sorted, indented JSON with a final newline."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:

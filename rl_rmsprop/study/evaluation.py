@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from itertools import groupby
 
@@ -15,6 +14,7 @@ import envs
 from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import bootstrap, number
+from rl_rmsprop.study.writing import write_csv
 
 
 def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
@@ -33,8 +33,7 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
         raise ValueError(f"{study.folder} has no trained policy yet")
     (study.folder / "report").mkdir(exist_ok=True)
     path = study.folder / "report" / "evaluation.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("env", "arm", "seed", "mean_return", "std_over_episodes"), *rows])
+    write_csv(path, ("env", "arm", "seed", "mean_return", "std_over_episodes"), rows)
     table = Table("env", "arm", "runs", "IQM of mean returns, 95 % interval", title=f"{episodes} episodes per run")
     for (env_id, rule), group in groupby(rows, key=lambda row: row[:2]):
         means = np.array([row[3] for row in group])

@@ -77,11 +77,5 @@ METRICS = {
 def metric_named(name: str) -> Metric:
     """The metric of this name; ValueError for an unknown one."""
     if name not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {name!r}{suggestion(name)}")
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {name!r}{grammar.suggestion(name, METRICS)}")
     return METRICS[name]
-
-
-def suggestion(name: str) -> str:
-    """`: did you mean …?`, or nothing."""
-    near = grammar.nearest(name, METRICS)
-    return f": {near}" if near.startswith("did") else ""

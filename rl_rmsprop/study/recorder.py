@@ -70,8 +70,8 @@ class Recorder:
         self._alarms = np.zeros(len(folders))  # [R] alarms so far
         self._new_alarms: list[tuple[int, int]] = []  # run and update, not yet written down
         self._made = 0  # updates of the optimizer
-        self._every = telemetry.logging_steps(windows)
-        self._every_histogram = max(self._every, windows // HISTOGRAMS // self._every * self._every)
+        every = telemetry.logging_steps(windows)
+        self._every_histogram = max(every, windows // HISTOGRAMS // every * every)
         shifting = tuple(self._shifting.values) if self._shifting is not None else ()
         self._files = [open_files(folder, shifting) for folder in folders]
         self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
@@ -93,7 +93,7 @@ class Recorder:
         self._keep_shifts(update)
         self._keep_alarms(update)
         self._steps = update.steps
-        logging = update.window % self._every == 0 or update.window == self._windows
+        logging = telemetry.is_logged(update.window, self._windows)
         if logging and update.window < self._windows:
             self._write(self._measured(update))
         elif logging:
@@ -125,7 +125,7 @@ class Recorder:
     def _measure(self, window: int) -> None:
         """Have the optimizer measure the surprise in the updates of this window if it will be logged."""
         if isinstance(self._optimizer, AdaptiveRMSprop):
-            self._optimizer.measure_surprise = window % self._every == 0 or window == self._windows
+            self._optimizer.measure_surprise = telemetry.is_logged(window, self._windows)
 
     def _keep_episodes(self, update: Update) -> None:
         for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):

@@ -10,12 +10,10 @@ them the updates before each run's first change stand in.
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +29,7 @@ from rl_rmsprop.study import detection, figures, plotting
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams, load_streams
+from rl_rmsprop.study.writing import env_folder, write_csv
 
 DETECTORS = ("cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal")
 RULES = ("0.9", "0.99", "0.999", "harmonic:max=0.999", "cusum:arl=50000,max=0.99", "asymmetric:rise=0.9,fall=0.999", "mixture")
@@ -96,7 +95,7 @@ def replay(
     write_csv(folder / "replay_rules.csv", Score._fields, [list(row) for row in scores])
     for s in streams:
         first = found[[(row.env_id, row.arm) for row in found].index((s.env_id, s.arm))]
-        path = folder / f"{s.env_id.replace('/', '-')}_replay_{Arm(s.arm).name}.png"
+        path = folder / f"{env_folder(s.env_id)}_replay_{Arm(s.arm).name}.png"
         plotting.save(figures.signal_curves(s, signal, first.detector, alarms(first.used or asked[0].detector, s, signal)), path)
     console.print(f"tables and figures: {folder}/replay_*.csv, *_replay_*.png", soft_wrap=True)
 
@@ -205,12 +204,6 @@ def flat(row: Row) -> list[Any]:
     """A row of replay_detectors.csv."""
     answer = row.answer
     return [*row[:6], answer.changes, *answer.hits, answer.delay_median, answer.delay_q90]
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table as a file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def detector_table(rows: Sequence[Row], wanted: float) -> Table:

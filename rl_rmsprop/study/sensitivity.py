@@ -11,7 +11,6 @@ of them. A draw is "one setting" as one factor on the lr of each environment's p
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from rl_rmsprop.study import plotting, trials
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import iqm
 from rl_rmsprop.study.tuning import FILE, by_setting, tunable
+from rl_rmsprop.study.writing import write_csv
 
 
 class Response(NamedTuple):
@@ -130,5 +130,4 @@ COLUMNS = ("arm", "tuned_for_each", "one_for_all", "phi")
 
 def write_table(rows: Sequence[Sensitivity], path: Path) -> None:
     """Φ of every arm as a file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *((*row, row.phi) for row in rows)])
+    write_csv(path, COLUMNS, [(*row, row.phi) for row in rows])

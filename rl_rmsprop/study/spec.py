@@ -17,9 +17,10 @@ from typing import Any
 import envs
 from agents.networks import check_scale
 from envs.shifts import parse_all
-from rl_rmsprop.study.batch import BatchSpec, write_json
+from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
+from rl_rmsprop.study.writing import env_folder, write_json
 
 LARGEST_BATCH = 32
 MOST_SEEDS = 10_000
@@ -234,5 +235,5 @@ def default_folder(
     """
     what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     shifting = [shift.parameter for shift in parse_all(shifts)]
-    environments = "-".join(env_ids).lower().replace("/", "-")
+    environments = env_folder("-".join(env_ids).lower())
     return Path("runs") / "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])

@@ -29,6 +29,7 @@ from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.recorder import WINDOW, Progress
 from rl_rmsprop.study.scores import Episodes
+from rl_rmsprop.study.writing import write_csv
 
 
 class Setting(NamedTuple):
@@ -165,7 +166,7 @@ class Earnings:
     """The episodes of R runs, as a study keeps them, and how far the runs are at the steps at which a study would log."""
 
     def __init__(self, runs: int, windows: int) -> None:
-        self._every, self._windows = telemetry.logging_steps(windows), windows
+        self._windows = windows
         self._ended: list[list[tuple[int, float, int]]] = [[] for _ in range(runs)]  # step, return, length of each episode
         self._steps = np.zeros(runs, np.int64)
 
@@ -174,7 +175,7 @@ class Earnings:
         for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
             self._ended[run].append(tuple(episode))
         self._steps = update.steps
-        return update.window % self._every == 0 or update.window == self._windows
+        return telemetry.is_logged(update.window, self._windows)
 
     def areas(self) -> list[float]:
         """The area under each run's learning curve."""
@@ -191,10 +192,9 @@ class Earnings:
 
 
 def write(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """A CSV of outcomes; numbers as `repr` writes them."""
+    """A CSV of outcomes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([Outcome._fields, *outcomes])
+    write_csv(path, Outcome._fields, outcomes)
 
 
 def read(path: Path) -> list[Outcome]:

@@ -27,6 +27,7 @@ from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.spec import LARGEST_BATCH, Choice, Study
 from rl_rmsprop.study.statistics import iqm
 from rl_rmsprop.study.trials import Outcome, Setting, TrialBatch
+from rl_rmsprop.study.writing import env_folder
 
 FILE = "tuning.csv"
 
@@ -139,7 +140,7 @@ def batches(study: Study, arms: Sequence[Arm]) -> list[TrialBatch]:
 
 def part_file(study: Study, env_id: str, arm: Arm, name: str) -> str:
     """Where a batch of trials puts its outcomes, until all are gathered."""
-    return str(study.folder / PARTS / env_id.replace("/", "-") / arm.name / f"{name}.csv")
+    return str(study.folder / PARTS / env_folder(env_id) / arm.name / f"{name}.csv")
 
 
 PARTS = "trials"

@@ -51,16 +51,12 @@ STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 600_000}
 AFTER = {"CartPole-v1": 300, "LunarLander-v3": 50}
 """Updates recorded after a shift."""
 REWARDS = {
-    "CartPole-v1": {
-        "reward_scale up": (3.0, 10.0), "reward_scale down": (0.3, 0.1), "reward_sign to": (None, -1.0),
-        "reward_offset up": (1.0, 5.0), "reward_offset down": (-1.0, -5.0), "reward_noise up": (1.0, 5.0),
-    },
-    "LunarLander-v3": {
-        "reward_scale up": (3.0, 10.0), "reward_scale down": (0.3, 0.1), "reward_sign to": (None, -1.0),
-        "reward_offset up": (1.0, 5.0), "reward_offset down": (-1.0, -5.0), "reward_noise up": (3.0, 10.0),
-    },
+    "reward_scale up": (3.0, 10.0), "reward_scale down": (0.3, 0.1), "reward_sign to": (None, -1.0),
+    "reward_offset up": (1.0, 5.0), "reward_offset down": (-1.0, -5.0),
 }  # fmt: skip
-"""Environment → parameter and direction → medium and severe value."""
+"""Parameter and direction → medium and severe value."""
+REWARD_NOISE = {"CartPole-v1": (1.0, 5.0), "LunarLander-v3": (3.0, 10.0)}
+"""Environment → medium and severe noise on rewards: a landing's are larger."""
 TWIN = "unshifted"
 ARM = Arm("0.99")
 
@@ -93,7 +89,7 @@ class Later:
 def shifts_of(env_id: str) -> dict[str, str]:
     """All shifts of the benchmark by name: parameter, direction, severity."""
     chosen = {f"{row.parameter} {row.direction} {row.level}": row.value for row in load(env_id) if row.level != "mild"}
-    for kind, values in REWARDS[env_id].items():
+    for kind, values in {**REWARDS, "reward_noise up": REWARD_NOISE[env_id]}.items():
         chosen |= {f"{kind} {level}": v for level, v in zip(("medium", "severe"), values, strict=True) if v is not None}
     env = make_one(env_id)
     known = parameters_of(env)

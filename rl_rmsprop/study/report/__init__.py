@@ -23,6 +23,7 @@ from rl_rmsprop.study.report.words import finding, warnings
 from rl_rmsprop.study.results import load_results
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams, load_streams
+from rl_rmsprop.study.writing import env_folder
 
 __all__ = ["NothingFinished", "Report", "ReportSettings", "make_settings", "save_settings", "write_report"]
 
@@ -78,7 +79,7 @@ def draw_figures(found: Analysis, folder: Path) -> None:
         drawn["differences"] = score_figures.differences(found)
     for name, figure in drawn.items():
         for ending in ("png", "svg"):
-            plotting.save(figure, folder / f"{found.env_id.replace('/', '-')}_{name}.{ending}")
+            plotting.save(figure, folder / f"{env_folder(found.env_id)}_{name}.{ending}")
 
 
 def draw_tuning(tuned: Sequence[sensitivity.Response], folder: Path) -> None:
@@ -87,7 +88,7 @@ def draw_tuning(tuned: Sequence[sensitivity.Response], folder: Path) -> None:
     for env_id in env_ids:
         figure = sensitivity.figure([response for response in tuned if response.env_id == env_id])
         for ending in ("png", "svg"):
-            plotting.save(figure, folder / f"{env_id.replace('/', '-')}_sensitivity.{ending}")
+            plotting.save(figure, folder / f"{env_folder(env_id)}_sensitivity.{ending}")
     if len(env_ids) > 1:
         sensitivity.write_table(sensitivity.sensitivities(tuned), folder / "sensitivity.csv")
 

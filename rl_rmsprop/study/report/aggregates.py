@@ -10,13 +10,14 @@ import numpy as np
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.study.results import ArmResults
+from rl_rmsprop.study.writing import env_folder
 from rl_rmsprop.telemetry import EventFile
 
 
 def write_aggregates(folder: Path, results: Sequence[ArmResults], shifting: bool) -> None:
     """One event file an arm, in `<env>/_agg/<arm>` of the study's folder."""
     for result in results:
-        arm_folder = folder / result.env_id.replace("/", "-") / "_agg" / result.arm.name
+        arm_folder = folder / env_folder(result.env_id) / "_agg" / result.arm.name
         shutil.rmtree(arm_folder, ignore_errors=True)
         arm_folder.mkdir(parents=True)
         events = EventFile(arm_folder)

@@ -15,8 +15,9 @@ from rl_rmsprop.study.report.words import finding, warnings
 from rl_rmsprop.study.results import MOST_CHANGES, provenance
 from rl_rmsprop.study.scores import PLATEAU, WINDOW
 from rl_rmsprop.study.sensitivity import Response
-from rl_rmsprop.study.spec import Study
+from rl_rmsprop.study.spec import Study, written_seeds
 from rl_rmsprop.study.streams import Streams
+from rl_rmsprop.study.writing import env_folder
 
 
 def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams], tuned: Sequence[Response]) -> list[Block]:
@@ -32,7 +33,7 @@ def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams],
     for analysis in (a for a in found if a.shown):
         blocks += environment(analysis, streams)
         if analysis.env_id in {response.env_id for response in tuned}:
-            blocks += [Heading("Every draw of the tuning", 3), Picture(f"{file_name(analysis.env_id)}_sensitivity", DRAWS)]
+            blocks += [Heading("Every draw of the tuning", 3), Picture(f"{env_folder(analysis.env_id)}_sensitivity", DRAWS)]
     failed = tables.failures(found)
     blocks += [Heading("Failed runs"), failed] if failed.rows else []
     blocks += [Heading("How to read this"), Items(definitions(study, found))]
@@ -54,7 +55,7 @@ def what(study: Study) -> str:
 
 def environment(found: Analysis, streams: Sequence[Streams]) -> list[Block]:
     """One environment's section."""
-    name = found.env_id.replace("/", "-")
+    name = env_folder(found.env_id)
     blocks: list[Block] = [Heading(found.env_id), tables.scores(found)]
     blocks.append(Picture(f"{name}_returns", "Running return, IQM over seeds with its 95 % interval; dashed: true changes."))
     if found.against and found.baseline is not None:
@@ -87,11 +88,6 @@ def choice(found: Analysis) -> str:
             "the comparison is the harder, for other fixed βs the p-values are too small. Name one with --baseline."
         )
     return "No arm is a fixed β, so the first one is the baseline. Name another with --baseline."
-
-
-def file_name(env_id: str) -> str:
-    """What the figures of an environment are called after."""
-    return env_id.replace("/", "-")
 
 
 DRAWS = (
@@ -173,5 +169,8 @@ def settings(study: Study) -> list[str]:
 
 def made(study: Study) -> list[str]:
     """What it takes to make the study again."""
-    seeds = ", ".join(map(str, study.seeds))
-    return [f"seeds {seeds}", f"{study.steps:,} environment steps a run, agent {study.agent_name}", *provenance(study)]
+    return [
+        f"seeds {written_seeds(study.seeds)}",
+        f"{study.steps:,} environment steps a run, agent {study.agent_name}",
+        *provenance(study),
+    ]

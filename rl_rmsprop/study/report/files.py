@@ -5,7 +5,6 @@ Cells are empty where there is nothing to say; a time that never came is `inf`.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from rl_rmsprop.study.metrics import METRICS
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.results import Run
+from rl_rmsprop.study.writing import write_csv
 
 Cell = str | int | float
 
@@ -39,9 +39,7 @@ def write_files(folder: Path, found: Sequence[Analysis]) -> None:
 
 def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """A table as a file."""
-    cells = [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *cells])
+    write_csv(path, header, [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows])
 
 
 def run_rows(found: Analysis) -> list[list[Cell]]:
