@@ -28,16 +28,48 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "reward_scale": 0.05,
     },
     # Long windows: a landing pays off fifty steps after it begins, and windows of 16 steps teach only to hover.
-    ("a2c", "LunarLander-v3"): {
+    **{
+        ("a2c", env_id): {
+            "lr": 3e-3,
+            "lr_schedule": "linear",
+            "n_envs": 8,
+            "n_steps": 128,
+            "gamma": 0.999,
+            "gae_lambda": 0.98,
+            "normalize_advantage": True,
+            "reward_scale": 0.1,
+            "observation_scale": LANDER,
+        }
+        for env_id in ("LunarLander-v3", "LunarLanderContinuous-v3")
+    },
+    # Without the entropy bonus one run in four never swings up.
+    ("a2c", "Acrobot-v1"): {
+        "lr": 1e-3,
+        "lr_schedule": "linear",
+        "n_envs": 16,
+        "ent_coef": 0.01,
+        "reward_scale": 0.1,
+    },
+    ("a2c", "Pendulum-v1"): {
         "lr": 3e-3,
         "lr_schedule": "linear",
-        "n_envs": 8,
-        "n_steps": 128,
-        "gamma": 0.999,
-        "gae_lambda": 0.98,
+        "n_steps": 32,
+        "gamma": 0.9,
+        "gae_lambda": 0.9,
+        "vf_coef": 0.25,
         "normalize_advantage": True,
         "reward_scale": 0.1,
-        "observation_scale": LANDER,
+        "observation_scale": (0.5, 0.5, 2.0),
+    },
+    ("ppo", "Acrobot-v1"): {
+        "lr": 1e-3,
+        "lr_schedule": "linear",
+        "n_envs": 16,
+        "n_steps": 256,
+        "batch_size": 256,
+        "n_epochs": 4,
+        "gae_lambda": 0.94,
+        "normalize_observations": True,
     },
     # The two below are those of RL Baselines3 Zoo, without its falling clip range and its state-dependent exploration.
     ("ppo", "CartPole-v1"): {
