@@ -87,7 +87,10 @@ def read(home: Path) -> dict[str, Any]:
     """The tree of one generation; Damaged if it is not whole, not ours, or of another format."""
     if home.is_symlink() or not home.is_dir():
         raise Damaged(f"{home} is not a folder of this study")
-    manifest = parsed(read_file(home / MANIFEST, LARGEST_MANIFEST), home / MANIFEST)
+    announced = read_file(home / MANIFEST, LARGEST_MANIFEST)
+    if not announced.endswith(b"}\n"):
+        raise Damaged(f"{home / MANIFEST} is cut off")
+    manifest = parsed(announced, home / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise Damaged(f"{home / MANIFEST} has format {manifest.get('format')!r}, this version reads {FORMAT}")
     parts = {}
