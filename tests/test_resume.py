@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
+import envs
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.monitor import Monitor, Note
 from rl_rmsprop.study.optimizers import make_arm
@@ -158,8 +162,10 @@ def test_an_environment_that_does_not_do_the_same_again_begins_anew(tmp_path: Pa
 def test_an_environment_that_keeps_its_world_is_not_saved(tmp_path: Path) -> None:
     """Silent failure: BipedalWalker shows the same for a while, but its solver remembers other contacts."""
     batch = spec(tmp_path, "BipedalWalker-v3", rule="0.99")
-    cut_off(batch, save=13, die=17)
-    assert not (batch.checkpoints / "00000013" / "manifest.json").exists()
+    monitor = Interrupting(13, None)
+    train_batch(batch, monitor)
+    assert monitor.windows == 13  # it does not try again
+    assert "BipedalWalker-v3 keeps its Box2D world from episode to episode" in monitor.notes[0]
 
 
 # What is not taken ---------------------------------------------------------------------------------------------------------

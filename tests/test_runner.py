@@ -70,7 +70,7 @@ def test_a_worker_that_dies_is_tried_again_only_if_that_may_help(
     if said:
         assert done.stderr.count("failed: ") == 2  # one batch a worker, one run each
         assert done.stderr.count(said) == 2
-    assert len((tmp_path / "mark").read_text()) == (tries if times == "always" else len((tmp_path / "mark").read_text()))
+    assert times == "once" or len((tmp_path / "mark").read_text()) == tries
     assert "Traceback" not in done.stderr
 
 
@@ -81,6 +81,17 @@ def wait_for(study: subprocess.Popen, folder: Path) -> None:
         assert study.poll() is None
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def all_gone(study: subprocess.Popen) -> bool:
+    """Whether no process of the study is left after a few seconds."""
+    until = time.monotonic() + 5
+    while kin(study.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not kin(study.pid)
+
+
+LONG = "train --env LunarLander-v3 --steps 900000 --seeds 0-1 --workers 2 --checkpoint-every 0.5"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -111,24 +122,20 @@ def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.S
         study.send_signal(sent)
     _, errors = study.communicate(timeout=60)  # returns when the last process that holds the pipe has ended
     assert (study.returncode, errors) == (75, "stopped; to go on: rl-rmsprop resume cut\n")
-    assert kin(study.pid) == []
+    assert all_gone(study)
     assert finished(["resume", "cut"], tmp_path).returncode == 0
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
 
 
 def test_the_second_signal_ends_a_study_at_once(tmp_path: Path) -> None:
     """Whoever presses Ctrl-C twice wants out now."""
-    study = started(
-        ["train", "--env", "LunarLander-v3", "--steps", "500000", "--seeds", "0-1", "--checkpoint-every", "0.5", "--out", "x"],
-        tmp_path,
-    )
+    study = started([*LONG.split(), "--out", "x"], tmp_path)
     wait_for(study, tmp_path / "x")
     study.send_signal(signal.SIGINT)
     study.send_signal(signal.SIGINT)
     study.communicate(timeout=20)
     assert study.returncode in (75, 130)
-    time.sleep(1)
-    assert kin(study.pid) == []
+    assert all_gone(study)
 
 
 def test_a_second_driver_is_refused_and_a_finished_study_is_left_alone(tmp_path: Path) -> None:
@@ -180,8 +187,7 @@ def test_python_ends_a_worker_whose_driver_is_gone(tmp_path: Path) -> None:
     assert len(kin(study.pid)) >= 3
     os.kill(study.pid, signal.SIGKILL)
     study.communicate()
-    time.sleep(2)
-    assert kin(study.pid) == []
+    assert all_gone(study)
 
 
 assert sys.platform != "win32", "these tests look into /proc"

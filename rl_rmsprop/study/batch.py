@@ -211,8 +211,9 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> None:
             if saves and monitor.is_due() and update.window < spec.windows:
                 try:
                     checkpoint.save(spec.checkpoints, update.window, {"origin": about, **batch.snapshot()})
-                except envs.NotReplayable:
-                    saves = False  # its runs begin anew if they are cut off, which `taken_up` says then
+                except envs.NotReplayable as error:
+                    saves = False
+                    monitor.note(f"{spec.label}: {error} if they are cut off")
             if monitor.stopping:
                 raise Stopped
         batch.finish()

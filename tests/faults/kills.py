@@ -84,7 +84,7 @@ def kin(pid: int) -> list[int]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) == pid:  # its session
+            if int(fields[3]) == pid and fields[0] != "Z":  # its session; the dead wait there for their parent
                 found.append(int(entry.name))
     return sorted(found, key=lambda p: (p != pid, p))
 
