@@ -197,6 +197,11 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
     return [experiment, start, end]
 
 
+def preamble(values: Mapping[str, str | float], group: str, aggregates: bool, shifting: bool) -> list[Summary]:
+    """What a run's event file begins with, at step 0: settings and charts (see `hparams` and `layout`)."""
+    return [*hparams(values, ("eval/mean_reward", "rollout/ep_rew_mean"), group), layout(aggregates, shifting)]
+
+
 def logging_steps(windows: int) -> int:
     """Windows of the training from one logging step to the next, so that there are at most POINTS."""
     return max(1, math.ceil(windows / POINTS))
