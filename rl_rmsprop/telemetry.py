@@ -136,6 +136,8 @@ class EventFile:
 
     def _give_up(self, error: OSError) -> None:
         print(f"no curves in TensorBoard from here on: {error}; the numbers go on in metrics.csv", file=sys.stderr)
+        if self._log is not None:
+            self._log.close()  # nothing is left to write: `flush` has tried
         self._log = None
 
 
