@@ -1,8 +1,8 @@
-# make demo · make test · make lint · make bench — each sets up .venv by itself when it is missing or out of date.
+# make demo · make test · make lint · make bench · make faults — each sets up .venv by itself when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench faults clean
 .DEFAULT_GOAL := demo
 
 # The exact versions of constraints.txt, so that numbers can be made again.
@@ -35,6 +35,9 @@ lint: .venv/dev  ## Style, format and types.
 
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.
 	$(BIN)/python -m tests.benchmarks.speed
+
+faults: .venv/dev  ## What is promised about kills, full disks, bad input and bad numbers, tried out (an hour).
+	$(BIN)/python -m tests.faults
 
 clean:
 	rm -rf .venv build *.egg-info

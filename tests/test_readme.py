@@ -26,8 +26,8 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_commands_of_the_readme_parse() -> None:
     """A flag that was renamed must be renamed here too."""
-    lines = [line.strip() for line in README.splitlines() if line.startswith("    rl-rmsprop ")]
-    assert len(lines) >= 2
+    lines = re.findall(r"^    (rl-rmsprop .*)$", README, re.MULTILINE) + re.findall(r"`(rl-rmsprop \w+ --[^`]*)`", README)
+    assert len(lines) >= 15
     for line in lines:
         words = shlex.split(line)[1:]
         assert isinstance(parse(words), VERBS[words[0]])
