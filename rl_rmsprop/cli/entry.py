@@ -1,8 +1,8 @@
 """Where the command line begins: finds the verb, calls it, turns errors into exit codes.
 
 Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed;
-130 interrupted, 143 terminated. Everything heavier than the parser is imported by the verb that needs it, so that --help
-answers at once.
+130 interrupted, 143 terminated, 141 the reader of the output has gone. Everything heavier than the parser is imported by the verb
+that needs it, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rl_rmsprop.cli.tensorboard import Tensorboard
 from rl_rmsprop.cli.train import Train
 from rl_rmsprop.cli.walkthrough import Walkthrough
 
-BAD_INPUT, IO_FAILED, INTERRUPTED = 2, 74, 130
+BAD_INPUT, IO_FAILED, INTERRUPTED, READER_GONE = 2, 74, 130, 141
 LONGEST_MESSAGE = 1000
 """Characters."""
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failed(BAD_INPUT, str(error))
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         discard_output()
-        return 0
+        return READER_GONE
     except OSError as error:
         discard_output()
         return failed(IO_FAILED, f"{error.strerror or error}: {error.filename or 'no file was named'}")
@@ -97,7 +97,9 @@ def failed(code: int, message: str) -> int:
 
 def prepare_streams() -> None:
     """Output that is closed goes nowhere; what a terminal cannot show, such as β under LANG=C, is written as an escape."""
-    sys.stdout, sys.stderr = (open(os.devnull, "w") if s is None else s for s in (sys.stdout, sys.stderr))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -120,10 +122,10 @@ def parse(args: list[str]) -> Any:
 
 
 def in_one_line(message: str) -> str:
-    """A message fit for a terminal: one line, no control characters, what is very long cut in its middle.
+    r"""A message fit for a terminal: one line, no control characters, what is very long cut in its middle.
 
-    >>> in_one_line("beta must be\\n in [0, 1), got '\\x1b[31m'"), len(in_one_line("9" * 5000)) <= LONGEST_MESSAGE
-    ("beta must be in [0, 1), got '\\\\x1b[31m'", True)
+    >>> in_one_line("beta must be\n in [0, 1), got '\x1b[31m'"), len(in_one_line("9" * 5000)) <= LONGEST_MESSAGE
+    ("beta must be in [0, 1), got '\\x1b[31m'", True)
     """
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     half = LONGEST_MESSAGE // 2 - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,10 +16,13 @@ SOME_FAILED, TERMINATED = 3, 143
 
 def run_study(study: Any, run: RunOptions, compared: ReportOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import conduct, report, runner
+    from rl_rmsprop.study import conduct, footprint, report, runner
 
-    if run.workers is not None and run.workers < 1:
-        raise ValueError(f"workers must be at least 1, got {run.workers}")
+    cores = runner.default_workers()
+    workers = cores if run.workers is None else run.workers
+    if not 1 <= workers <= 4 * cores:
+        raise ValueError(f"workers must be at least 1 and at most {4 * cores}, four for each of {cores} cores, got {workers}")
+    footprint.check(study, workers)
     reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
     study.save()
@@ -28,7 +32,7 @@ def run_study(study: Any, run: RunOptions, compared: ReportOptions) -> int:
     sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
     what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
     out.print(f"{what} → {study.folder}", soft_wrap=True)
-    study, failures = conduct.conduct(study, run.workers or runner.default_workers(), out)
+    study, failures = conduct.conduct(study, workers, out)
     for failure in failures:
         print(failure, file=sys.stderr)
     try:
@@ -45,6 +49,8 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"{there} is not a folder: choose another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} must be a folder that you may write to, and is not: choose another --out")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / "study.json").is_file():

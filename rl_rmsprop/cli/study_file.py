@@ -101,9 +101,9 @@ def decoded(data: bytes) -> str:
 
 
 def with_key(message: str, text: str) -> str:
-    """The parser's message; where it is about a key that is given twice, which one.
+    r"""The parser's message; where it is about a key that is given twice, which one.
 
-    >>> with_key("Cannot overwrite a value (at line 3, column 5)", "lr=1\\neps=1\\nlr=2\\n")
+    >>> with_key("Cannot overwrite a value (at line 3, column 5)", "lr=1\neps=1\nlr=2\n")
     'key lr is given twice, the second time at line 3'
     """
     if not message.startswith("Cannot overwrite a value"):
@@ -199,7 +199,8 @@ def shown(value: Any) -> str:
     try:
         return toml.value(value)
     except (TypeError, ValueError):
-        return {dict: "a table", list: "a list"}.get(type(value)) or json.dumps(value, default=str)
+        named = "a table" if isinstance(value, dict) else "a list"
+        return named if isinstance(value, (dict, list)) else json.dumps(value, default=str)
 
 
 def check(file: StudyFile) -> None:

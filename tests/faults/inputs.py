@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
+import math
 import os
 import random
 import re
@@ -36,14 +38,14 @@ import envs
 from envs.profiles import PROFILES
 from envs.shifts import CLOCKS, parse_all
 from rl_rmsprop import rules, toml
-from rl_rmsprop.cli import VERBS, main
-from rl_rmsprop.cli.options import RunOptions, Settings
+from rl_rmsprop.cli import VERBS, main, parse
+from rl_rmsprop.cli.options import Settings
 from rl_rmsprop.cli.parsing import options
 from rl_rmsprop.detectors import DETECTORS
 from rl_rmsprop.laws import LAWS
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
-from rl_rmsprop.study import conduct, report, rule_curves
+from rl_rmsprop.study import conduct, plotting, report, rule_curves, trials, tuning
 from rl_rmsprop.study.optimizers import BASELINES, make_optimizer
 from rl_rmsprop.study.rule_curves import EXAMPLES
 from rl_rmsprop.study.spec import Study
@@ -64,11 +66,27 @@ ABSURD = (
     "0", "-0", "-1", "1", "1.5", "nan", "inf", "-inf", "1e30", "-1e30", "1e308", "1e400", "1e-320", "9" * 400, "0x10", "1_000",
     "True", "none", "", " ", "٣", "½", "β", "0.99·", "\u200b", "\x1b[31m", "\x01", "é" * 200, "a" * 5000, "[" * 300,
     "(" * 50 + ")" * 50, "{}", "a=b", "=", ":", ",", "/", "//", "..", "../..", "~", "~nobody", "-", "--", "---", "-h1", "@",
-    "cusum@", "@cusum", "%s", "{0}", "$HOME", "`id`", "; rm -rf x", "\\", "'", '"', "\n", "\r\n", "\t", "😀", "１", "0.9/", "/0.9",
-    "1-", "-1-2", "5-1", "0-4294967295", "4294967296", "18446744073709551616", "nowhere", "note", "finished", "/dev/null",
+    "cusum@", "@cusum", "%s", "{0}", "$HOME", "`id`", "; rm -rf x", "\\", "'", '"', "\n", "\r\n", "\t", "😀", "１", "0.9/",
+    "/0.9", "1-", "-1-2", "5-1", "0-4294967295", "4294967296", "18446744073709551616", "nowhere", "note", "finished", "/dev/null",
 )  # fmt: skip
 """Words that nobody means, and some that only look right."""
-PLACES = ("a", "a b", "β", "note", "note/x", "finished", ".", "..", "~x", "~/x", "x" * 300, "/dev/null", "/proc/x", "a\x01", "a,b")
+PLACES = (
+    "a",
+    "a b",
+    "β",
+    "note",
+    "note/x",
+    "finished",
+    ".",
+    "..",
+    "~x",
+    "~/x",
+    "x" * 300,
+    "/dev/null",
+    "/proc/x",
+    "a\x01",
+    "a,b",
+)
 """Values of --out: free places, taken ones, impossible ones. `note` is a file, `finished` a study."""
 
 
@@ -234,26 +252,43 @@ def spoiled_text(rng: random.Random, text: str, slips: int = 1) -> str:
     """A text after some slips of the keyboard, and worse."""
     for _ in range(slips):
         i, j = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
-        text = rng.choice(
-            [
-                lambda t: t[:i] + t[i + 1 :],
-                lambda t: t[:i] + t[i:j] * 2 + t[j:],
-                lambda t: t[:i] + rng.choice(ABSURD) + t[i:],
-                lambda t: t[:i] + rng.choice(ABSURD) + t[j:],
-                lambda t: t[:i] + rng.choice(string.printable) + t[i + 1 :],
-                lambda t: re.sub(r"[0-9.]+", lambda m: rng.choice(ABSURD) if rng.random() < 0.3 else m[0], t),
-                lambda t: t[:i] + "[" * rng.choice([1, 30, 3000]) + t[i:],
-                lambda t: t.replace(",", rng.choice([",,", ";", "/"]), 1),
-            ]
-        )(text)  # type: ignore[no-untyped-call]
+        text = rng.choice(SLIPS)(rng, text, i, j)
     return text
+
+
+SLIPS: tuple[Callable[[random.Random, str, int, int], str], ...] = (
+    lambda _, t, i, j: t[:i] + t[i + 1 :],
+    lambda _, t, i, j: t[:i] + t[i:j] * 2 + t[j:],
+    lambda rng, t, i, j: t[:i] + rng.choice(ABSURD) + t[i:],
+    lambda rng, t, i, j: t[:i] + rng.choice(ABSURD) + t[j:],
+    lambda rng, t, i, j: t[:i] + rng.choice(string.printable) + t[i + 1 :],
+    lambda rng, t, i, j: re.sub(r"[0-9.]+", lambda m: rng.choice(ABSURD) if rng.random() < 0.3 else m[0], t),
+    lambda rng, t, i, j: t[:i] + "[" * rng.choice([1, 30, 3000]) + t[i:],
+    lambda rng, t, i, j: t.replace(",", rng.choice([",,", ";", "/"]), 1),
+)
+"""What can happen to a text between two places i ≤ j."""
 
 
 def spoiled_file(rng: random.Random, content: dict[str, Any]) -> bytes:
     """A study file's bytes after a wrong type, a wrong key, slips in its text, or bytes that are no text."""
     if rng.random() < 0.3 and content:
         key = rng.choice(list(content))
-        wrong: list[Any] = [True, 0, -1, 10**30, 1.5, float("nan"), float("inf"), "x", [], [[]], [True], {}, {"x": {"y": 1}}, [1, "a"]]
+        wrong: list[Any] = [
+            True,
+            0,
+            -1,
+            10**30,
+            1.5,
+            float("nan"),
+            float("inf"),
+            "x",
+            [],
+            [[]],
+            [True],
+            {},
+            {"x": {"y": 1}},
+            [1, "a"],
+        ]
         content[key if rng.random() < 0.8 else spoiled_text(rng, key)] = rng.choice(wrong)
     text = toml.write(content)
     if rng.random() < 0.5:
@@ -302,6 +337,7 @@ class Attempt(NamedTuple):
     study: Study | None = None
 
 
+STILLBORN = "accepted, but does not start"
 FAULTS = ("traceback", "hang", "wrong exit code", "not one line", "created something")
 
 
@@ -379,7 +415,7 @@ def scratch() -> Iterator[None]:
         Path("empty").mkdir()
         keep_finished()
         stack.enter_context(mock.patch.object(conduct, "conduct", accept))
-        stack.enter_context(mock.patch.object(rule_curves, "draw", lambda *_: None))
+        stack.enter_context(mock.patch.object(rule_curves, "draw"))
         stack.enter_context(mock.patch.object(rule_curves, "beta_curve", few_updates(rule_curves.beta_curve)))
         stack.enter_context(mock.patch("os.execv"))
         stack.enter_context(warnings.catch_warnings())
@@ -396,9 +432,9 @@ def keep_finished() -> None:
     """A study's folder, which --overwrite may have replaced."""
     if not Path("finished/study.json").is_file():
         Path("finished").mkdir(exist_ok=True)
-        with contextlib.suppress(Accepted), contextlib.redirect_stdout(io.StringIO()):
-            with mock.patch.object(conduct, "conduct", accept):
-                main(["compare", "--env", "CartPole-v1", "--betas", "0.9", "0.99", "--out", "finished"])
+        silent, untrained = contextlib.redirect_stdout(io.StringIO()), mock.patch.object(conduct, "conduct", accept)
+        with contextlib.suppress(Accepted), silent, untrained:
+            main(["compare", "--env", "CartPole-v1", "--betas", "0.9", "0.99", "--out", "finished"])
 
 
 # The table -------------------------------------------------------------------------------------------------------------------
@@ -426,11 +462,11 @@ def try_all(count: int, seed: int = 0) -> tuple[Counter[str], list[tuple[list[st
             Path("study.toml").write_bytes(b'env = "CartPole-v1"\nbetas = [0.9]\n' if file is None else file)
             tried = attempt(line)
             keep_finished()
-            if tried.study is not None and counts["accepted"] % 3 == 0:
+            if tried.study is not None:
                 try:
                     start(tried.study)
                 except Exception:
-                    tried = Attempt("accepted but does not start", traceback.format_exc())
+                    tried = Attempt(STILLBORN, traceback.format_exc())
             counts[tried.verdict] += 1
             if tried.verdict in FAULTS or tried.verdict not in ("accepted", "refused", "explained"):
                 wrong.append((line, file, tried))
@@ -453,25 +489,126 @@ def texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
     return wrong
 
 
+# Folders ---------------------------------------------------------------------------------------------------------------------
+
+
+def finished_study(folder: Path) -> None:
+    """A tiny study with everything that a study can leave: recorded signals, changes, draws of a tuning."""
+    line = "compare --env CartPole-v1 --betas 0.9 cusum:arl=100 --seeds 0-1 --steps 3000 --eval-episodes 1 --record-signals"
+    shifting = "--shift reward_scale:values=1/2,at=1000 --tune 2 --tune-seeds 70"
+    study = parse([*line.split(), *shifting.split(), "--out", str(folder)]).described()
+    study.save()
+    report.save_settings(report.make_settings(study), folder)
+    for batch in study.batches(1):
+        batch.run(lambda _: None)
+    drawn = [trials.Outcome("CartPole-v1", arm.rule, k, 0.1, arm.rule, 70, 20.0, 0.01) for arm in study.arms for k in range(2)]
+    trials.write(folder / tuning.FILE, drawn)
+    for events in folder.rglob("events.*"):
+        events.unlink()
+
+
+def break_file(rng: random.Random, path: Path) -> str:
+    """Something happens to a file; returns what."""
+    data = path.read_bytes()
+    kinds = ["cut", "garbage", "empty", "gone", "folder", "pickle", "byte", "slips"]
+    how = rng.choice([*kinds, *["table"] * 8] if path.suffix == ".json" else kinds)
+    if how in ("gone", "folder"):
+        path.unlink()
+        if how == "folder":
+            path.mkdir()
+        return how
+    i = rng.randint(0, len(data))
+    if how == "table":
+        data = json.dumps(spoiled_table(rng, json.loads(data))).encode()
+    elif how == "slips":
+        data = spoiled_text(rng, data.decode("latin-1"), rng.choice([1, 3])).encode("latin-1", "replace")
+    else:
+        data = {
+            "cut": data[:i],
+            "garbage": rng.randbytes(200),
+            "empty": b"",
+            "pickle": b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x06touch x\x85R.",
+            "byte": data[:i] + rng.randbytes(1) + data[i + 1 :],
+        }[how]
+    path.write_bytes(data)
+    return how
+
+
+def spoiled_table(rng: random.Random, content: Any) -> Any:
+    """JSON with one value, somewhere in it, of another kind or size, or missing."""
+    wrong: list[Any] = [
+        None, True, -1, 0, 1.5, 10**12, 10**40, math.nan, math.inf, "", "x", "../../x", "os:x", "\0", [], {}, [[]], {"a": 1},
+        list(range(10_001)), "9" * 5000, [None],
+    ]  # fmt: skip
+    if isinstance(content, (dict, list)) and content and rng.random() < 0.8:
+        content = content.copy()
+        key = rng.choice(list(content) if isinstance(content, dict) else range(len(content)))
+        if rng.random() < 0.1:
+            del content[key]
+        elif rng.random() < 0.1 and isinstance(content, dict):
+            content[spoiled_text(rng, str(key))] = content.pop(key)
+        else:
+            content[key] = spoiled_table(rng, content[key])
+        return content
+    return rng.choice(wrong)
+
+
+def try_folders(count: int, seed: int = 2) -> tuple[Counter[str], list[tuple[list[str], str, Attempt]]]:
+    """How often each verdict fell on studies' folders with a broken file, and what went wrong."""
+    rng = random.Random(seed)
+    counts: Counter[str] = Counter()
+    wrong = []
+    with scratch(), undrawn():
+        finished_study(Path("whole"))
+        files = sorted(p.relative_to("whole") for p in Path("whole").rglob("*") if p.is_file() and "seed_0001" not in p.parts)
+        for k in range(count):
+            shutil.rmtree("broken", ignore_errors=True)
+            shutil.copytree("whole", "broken")
+            path = "broken" / (files[k % len(files)] if k % 3 else Path("study.json"))
+            what = f"{path}: {break_file(rng, path)}"
+            verbs = {"signals.npz": ["replay"], "weights.npz": ["evaluate"], "clocks.json": ["evaluate"], "study.json": READERS}
+            verb = rng.choice(verbs.get(path.name, ["report", "report", "evaluate"]))
+            options = {"evaluate": ["--episodes", "1"], "replay": ["--detectors", "cusum", "--betas", "0.9"]}.get(verb, [])
+            tried = attempt([verb, "broken", *options])
+            counts[tried.verdict] += 1
+            if tried.verdict not in ("refused", "explained"):
+                wrong.append(([verb], what, tried))
+    return counts, wrong
+
+
+READERS = ["report", "report", "evaluate", "replay", "tensorboard"]
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Figures, and curves for TensorBoard, are what a report takes its time for."""
+    with contextlib.ExitStack() as stack:
+        for module, name in ((report, "draw_figures"), (report, "draw_tuning"), (report, "write_aggregates")):
+            stack.enter_context(mock.patch.object(module, name))
+        stack.enter_context(mock.patch.object(report.page, "render", return_value=""))
+        stack.enter_context(mock.patch.object(plotting, "save"))
+        yield
+
+
 def rows(quick: bool) -> list[Row]:
     """What came of it."""
-    count = 500 if quick else 20_000
+    count, folders = (500, 20) if quick else (20_000, 600)
     counts, wrong = try_all(count)
     strange = texts(count)
-    found = f"{count} inputs: {counts['refused']} refused, {counts['accepted']} accepted, {counts['explained']} explained"
-    for line, file, tried in wrong[:20]:
+    read, broken = try_folders(folders)
+    for line, file, tried in [*wrong, *broken][:20]:
         print(shlex.join(line)[:300], file, tried.verdict, tried.detail[-600:], sep="\n", end="\n\n")
-    broken = {name: counts[name] for name in ("traceback", "hang")}
-    other = {name: counts[name] for name in (*FAULTS[2:], "accepted but does not start")}
+    bad = sum(counts[name] + read[name] for name in ("traceback", "hang"))
+    other = sum(counts[name] + read[name] for name in FAULTS[2:])
+    said = ", ".join(f"{counts[name]} {name}" for name in ("refused", "accepted", "explained"))
     return [
-        Row("bad input never makes a traceback", "≥ 20 000 inputs: 0 tracebacks, 0 hangs", f"{found}; {broken}", not any(broken.values())),
-        Row("bad input is one line, exit 2, nothing created", "0 others", str(other), not any(other.values())),
-        Row("texts of rules and shifts", "a ValueError or none", f"{count} texts: {len(strange)} others", not strange),
+        Row(
+            "bad input never makes a traceback or a hang",
+            "0 of ≥ 20 000 command lines and study files",
+            f"{bad} of {count} ({said}) and {folders} broken folders",
+            not bad,
+        ),
+        Row("bad input is one line, exit 2 (74 from the disk), and nothing is created", "0 others", f"{other} others", not other),
+        Row("what is accepted starts", "0 that do not", f"{counts[STILLBORN]} of {counts['accepted']}", not counts[STILLBORN]),
+        Row("texts of rules and shifts are understood, or a ValueError", "0 others", f"{len(strange)} of {count}", not strange),
     ]
-
-
-if __name__ == "__main__":
-    import sys
-
-    for row in rows("--quick" in sys.argv):
-        print(row)

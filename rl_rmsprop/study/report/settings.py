@@ -5,7 +5,6 @@ Kept in the study's folder as report.json, so that the report can be made again 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import gymnasium as gym
 
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.study.metrics import metric_named
+from rl_rmsprop.study.reading import made, read_json
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.writing import write_json
 
@@ -101,8 +101,8 @@ def load_settings(study: Study) -> ReportSettings:
     if not path.is_file():
         return make_settings(study)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        texts = [f"{env_id}={value!r}" for env_id, value in content["thresholds"].items()]
-        return make_settings(study, content["metric"], content["baseline"], texts)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not say how to report a study: delete it for the defaults ({error!r})") from error
+        saved = made(ReportSettings, read_json(path), FILE)
+        texts = [f"{env_id}={value!r}" for env_id, value in saved.thresholds.items()]
+        return make_settings(study, saved.metric, saved.baseline, texts)
+    except ValueError as error:
+        raise ValueError(f"{path} does not say how to report a study: delete it for the defaults ({error})") from error
