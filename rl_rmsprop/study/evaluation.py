@@ -62,7 +62,7 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
 
 
 def check_weights(path: Path, policy: ActorCritic) -> None:
-    """ValueError unless a file holds real numbers for all of the policy's networks and running statistics; nothing else is read."""
+    """ValueError unless a file holds real numbers for all networks and running statistics of the policy."""
     names = [*(name for name, _ in policy.named_parameters()), *policy.normalization.arrays()]
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -417,7 +417,7 @@ def scratch() -> Iterator[None]:
         stack.enter_context(mock.patch.object(conduct, "conduct", accept))
         stack.enter_context(mock.patch.object(rule_curves, "draw"))
         stack.enter_context(mock.patch.object(rule_curves, "beta_curve", few_updates(rule_curves.beta_curve)))
-        stack.enter_context(mock.patch("os.execv"))
+        stack.enter_context(mock.patch("os.execv", side_effect=SystemExit(0)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always")  # a warning is a line on the terminal, and seen once only
         yield

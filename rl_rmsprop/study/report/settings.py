@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import gymnasium as gym
@@ -101,7 +101,11 @@ def load_settings(study: Study) -> ReportSettings:
     if not path.is_file():
         return make_settings(study)
     try:
-        saved = made(ReportSettings, read_json(path), FILE)
+        content = read_json(path)
+        missing = [f.name for f in fields(ReportSettings) if f.name not in content]
+        if missing:
+            raise ValueError(f"it has no {missing[0]}")
+        saved = made(ReportSettings, content, FILE)
         texts = [f"{env_id}={value!r}" for env_id, value in saved.thresholds.items()]
         return make_settings(study, saved.metric, saved.baseline, texts)
     except ValueError as error:
