@@ -1,6 +1,6 @@
 """How much memory a study needs at once, roughly, so that one that no machine holds is refused before it begins.
 
-    batch = environments + (window of steps + networks' activations over it) · copies + networks · copies + recorded signals
+    batch = environments + copies of the networks + copies of a window, with the networks' activations + recorded signals
     study = the largest batch · batches at a time
 
 Within a factor of two of what was measured (tests/test_bad_input.py names the cases): enough to tell a slip of the keyboard from
@@ -22,8 +22,8 @@ OF_CARTPOLE, OF_ANY = 200, 100_000
 """Bytes of one environment: of CartPole-v1, which is rows of arrays, and of any other (Acrobot 4,000, LunarLander 100,000)."""
 OF_PROCESS = 300_000_000
 """Bytes of a worker that has imported everything."""
-COPIES = 4
-"""How often weights exist: themselves, gradient, E and what an update needs; and a window: as it was, by run, in autograd."""
+OF_WEIGHTS, OF_WINDOWS = 4, 2
+"""How often weights exist (themselves, gradient, E, what an update needs), and a window (forward and backward)."""
 OF_SIGNALS = 400
 """Bytes recorded a run and update."""
 
@@ -57,11 +57,12 @@ def of_batch(study: Study, env_id: str, runs: int) -> int:
     widths = (sensors, *agent.hidden, outputs)
     weights = 2 * sum((i + 1) * h for i, h in pairwise(widths))
     steps = agent.n_envs * agent.n_steps
-    learned = min(steps, getattr(agent, "batch_size", steps))  # through which autograd goes at once
-    window = steps * (sensors + outputs + 10) + learned * 2 * sum(agent.hidden)
+    learned = min(steps, getattr(agent, "batch_size", steps)) * 2 * sum(agent.hidden)  # what autograd keeps of both networks
+    judged = steps * 2 * max(agent.hidden, default=0)  # a layer of both, of a whole window
+    window = steps * (sensors + outputs + 10) + max(learned, judged)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.record_signals else 0
     of_env = OF_CARTPOLE if env_id == "CartPole-v1" else OF_ANY
-    return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * COPIES * (weights + window) + signals)
+    return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_WINDOWS * window) + signals)
 
 
 def available() -> int:

@@ -80,6 +80,8 @@ class Study:
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise ValueError(f"each of the {what} may be given once, got {twice[0]} twice")
+        if len(self.seeds) > MOST_SEEDS:
+            raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got {len(self.seeds)}")
         self._check_names()
         self._check_tuning()
         for name, most in (("steps", 10**12), ("eval_episodes", MOST_EPISODES)):

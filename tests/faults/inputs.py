@@ -458,6 +458,7 @@ def try_all(count: int, seed: int = 0) -> tuple[Counter[str], list[tuple[list[st
     counts: Counter[str] = Counter()
     wrong = []
     with scratch():
+        start(parse(["compare", "--env", "LunarLander-v3", "--betas", "mixture", "cusum"]).described())  # imports take long, once
         for line, file in lines(count, seed):
             Path("study.toml").write_bytes(b'env = "CartPole-v1"\nbetas = [0.9]\n' if file is None else file)
             tried = attempt(line)
