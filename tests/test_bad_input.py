@@ -306,7 +306,7 @@ BROKEN: dict[str, tuple[str, str, bytes, str]] = {
     "metrics.csv of texts": ("report", f"{RUN}/metrics.csv", b"step\nten\n", "metrics.csv must be a table of numbers, got"),
     "metrics.csv of nothing": ("report", f"{RUN}/metrics.csv", b"", "metrics.csv must have a column 'step', and has none"),
     "metrics.csv of bytes": ("report", f"{RUN}/metrics.csv", b"step\n\xff", "metrics.csv must be a table of numbers, got"),
-    "episodes.csv cut within a row": ("report", f"{RUN}/episodes.csv", b"step,return,length\n9,9,9\n18,9", "cells in line 3, got 2"),
+    "episodes.csv cut within a row": ("report", f"{RUN}/episodes.csv", b"step,return,length\n9,9,9\n18,9", "in line 3, got 2"),
     "episodes.csv that goes back": ("report", f"{RUN}/episodes.csv", b"step,return,length\n9,9,9\n8,9,9\n", "steps that rise"),
     "report.json of texts": ("report", "report.json", b'{"metric": 3, "baseline": 1, "thresholds": 2}', "must be a text, got 3"),
     "tuning.csv cut within a row": ("report", "tuning.csv", b"env,arm\nCartPole-v1,0.9", "must hold the outcomes of trials"),
@@ -419,7 +419,7 @@ def test_any_text_is_a_rule_and_a_shift_or_a_value_error(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200) | st.randoms().map(lambda rng: inputs.spoiled_file(rng, inputs.table(rng))))
+@given(content=st.binary(max_size=200) | st.randoms().map(lambda rng: inputs.spoiled_file(rng, inputs.table(rng))))
 def test_any_bytes_are_a_study_or_one_line(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """A study file that ends in a traceback says to its author that the tool is broken, not the file."""
     Path("study.toml").write_bytes(content)
