@@ -16,14 +16,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_rmsprop.state import Kept
+
 START = 1e-4
 """How many observations the initial mean 0 and variance 1 count as."""
 TINY = 1e-8
 CLIP = 10.0
 
 
-class Moments:
+class Moments(Kept):
     """Running mean and variance of vectors in R runs: `mean` and `variance` [R, O], `count` [R], all float64."""
+
+    KEPT = ("mean", "variance", "count")
 
     def __init__(self, runs: int, size: int) -> None:
         self.mean, self.variance = np.zeros((runs, size)), np.ones((runs, size))
@@ -47,7 +51,7 @@ class Moments:
         return {"mean": self.mean, "variance": self.variance, "count": self.count}
 
 
-class Unchanged:
+class Unchanged(Kept):
     """Lets observations and rewards pass as they are."""
 
     def take(self, x: NDArray, *_: NDArray) -> NDArray:
@@ -60,8 +64,10 @@ class Unchanged:
         return {}
 
 
-class Standardized:
+class Standardized(Kept):
     """Observations less their mean, over their standard deviation."""
+
+    KEPT = ("_moments",)
 
     def __init__(self, runs: int, size: int) -> None:
         self._moments = Moments(runs, size)
@@ -78,8 +84,10 @@ class Standardized:
         return np.clip((observations - mean) / deviation, -CLIP, CLIP).astype(np.float32)
 
 
-class ScaledByReturn:
+class ScaledByReturn(Kept):
     """Rewards over the standard deviation of the discounted return."""
+
+    KEPT = ("_moments", "_returns")
 
     def __init__(self, runs: int, envs_per_run: int, gamma: float) -> None:
         self._moments, self._gamma = Moments(runs, 1), gamma

@@ -29,12 +29,35 @@ class RunOptions:
     """The study's folder."""
     overwrite: bool = False
     """Replace the study that the folder holds."""
-    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
-    """Worker processes."""
     bias_correction: bool = True
     """Divide E by the weight it has received."""
     eps: float = 1e-5
     """ε of the optimizer."""
+
+
+MOST_WORKERS = 4
+"""For each core; more of them only wait for one another."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How the work is done; results do not depend on it."""
+
+    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
+    """Worker processes."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints of runs under way."""
+
+    def check(self) -> None:
+        """ValueError for numbers that make no sense."""
+        from rl_rmsprop.study import runner
+
+        cores = runner.default_workers()
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores:
+            most = f"{MOST_WORKERS * cores}, {MOST_WORKERS} for each of {cores} cores"
+            raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
+        if not self.checkpoint_every > 0:
+            raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
 
 
 def preset(metavar: str) -> Any:

@@ -40,7 +40,7 @@ def check(study: Study, workers: int) -> None:
 
 def needed(study: Study, workers: int) -> int:
     """Bytes that all workers need at once."""
-    batches = study.batches(workers)
+    batches = study.cut_for(workers).batches()
     widest = {spec.env_id: max(len(other.seeds) for other in batches if other.env_id == spec.env_id) for spec in batches}
     if study.tune:
         widest = dict.fromkeys(widest, LARGEST_BATCH)

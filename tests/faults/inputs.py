@@ -46,6 +46,7 @@ from rl_rmsprop.laws import LAWS
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.study import conduct, plotting, report, rule_curves, trials, tuning
+from rl_rmsprop.study.monitor import UNWATCHED
 from rl_rmsprop.study.optimizers import BASELINES, make_optimizer
 from rl_rmsprop.study.rule_curves import EXAMPLES
 from rl_rmsprop.study.spec import Study
@@ -500,8 +501,8 @@ def finished_study(folder: Path) -> None:
     study = parse([*line.split(), *shifting.split(), "--out", str(folder)]).described()
     study.save()
     report.save_settings(report.make_settings(study), folder)
-    for batch in study.batches(1):
-        batch.run(lambda _: None)
+    for batch in study.batches():
+        batch.run(UNWATCHED)
     drawn = [trials.Outcome("CartPole-v1", arm.rule, k, 0.1, arm.rule, 70, 20.0, 0.01) for arm in study.arms for k in range(2)]
     trials.write(folder / tuning.FILE, drawn)
     for events in folder.rglob("events.*"):
