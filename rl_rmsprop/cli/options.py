@@ -54,7 +54,7 @@ class WorkerOptions:
 
         cores = runner.default_workers()
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores:
-            most = f"{MOST_WORKERS * cores}, {MOST_WORKERS} for each of {cores} cores"
+            most = f"{MOST_WORKERS * cores}, four for each of {cores} cores"
             raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
         if not self.checkpoint_every > 0:
             raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
