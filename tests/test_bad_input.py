@@ -95,6 +95,7 @@ LINES: dict[str, tuple[list[str], str]] = {
     "name has a control character": (["--out", "a\x07"], r"out must be a name without control characters, got 'a\x07'"),
     "home is nobody's": (["--out", "~nobody-at-all/x"], "out must be a folder, got '~nobody-at-all/x'"),
     "β's text is endless": (["--beta", "9" * 10_000], "beta must be in [0, 1), got"),
+    "β's folder has too long a name": (["--beta", f"yoked:runs={LONG}"], "runs must be an arm's folder that can be read, got"),
     "β's text nests": (["--beta", "(" * 5000], "β rule must be a number in [0, 1) or a known rule"),
     "β's text has a terminal's commands": (["--beta", "\x1b[2J"], r"got '\x1b[2J'"),
 }  # fmt: skip
