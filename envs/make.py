@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Mapping, Sequence
 
 import gymnasium as gym
@@ -42,24 +43,47 @@ def make(
 
 
 def check_env_id(env_id: str, shifts: Sequence[Shift] = ()) -> None:
-    """Raise ValueError, with a remedy, unless `env_id` is registered, installed, fit for the agents, and able to shift so."""
+    """Raise ValueError, with a remedy, unless `env_id` is registered, installed, fit for the agents, and able to shift so.
+
+    Two resets with the same seed must look the same: no run in another environment could ever be repeated.
+    """
     env = make_one(env_id)
     try:
-        check_spaces(env)
+        space, _ = check_spaces(env)
         check(shifts, parameters_of(env), env, env_id)
+        first, second = (started(env, env_id) for _ in range(2))
     finally:
         env.close()
+    if np.shape(first) != space.shape:
+        raise ValueError(f"observations of {env_id} must have its space's shape {space.shape}, got {np.shape(first)}")
+    if not np.array_equal(first, second, equal_nan=True):
+        raise ValueError(
+            f"an environment must depend on its seed alone, {env_id} began differently at two reset(seed=0): "
+            "draw from self.np_random only"
+        )
+
+
+def started(env: gym.Env, env_id: str) -> NDArray:
+    """What the environment shows first, with the seed 0; ValueError if it cannot begin."""
+    try:
+        return np.array(env.reset(seed=0)[0], float)
+    except Exception as error:  # an environment is anybody's code
+        raise ValueError(f"environment {env_id} cannot begin an episode: {type(error).__name__}: {error}") from error
 
 
 def make_one(env_id: str) -> gym.Env:
     """One environment from Gymnasium; ValueError with a remedy if there is none of that id."""
     try:
-        return gym.make(env_id, disable_env_checker=True)
+        with warnings.catch_warnings():  # which of the versions is the newest is said below, in one line
+            warnings.simplefilter("ignore")
+            return gym.make(env_id, disable_env_checker=True)
     except gym.error.DependencyNotInstalled as error:
         raise ValueError(f"environment {env_id} needs a package that is not installed: {error}") from error
-    except ModuleNotFoundError as error:  # of the form module:id
-        raise ValueError(f"environment must be in a module that can be imported, got {env_id!r}: {error}") from error
     except gym.error.Error as error:
         near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "rl-rmsprop envs lists the known ones"
         raise ValueError(f"environment must be a registered Gymnasium id, got {env_id!r}: {hint}") from error
+    except Exception as error:  # a module that is not there, or an environment that is anybody's code
+        if ":" in env_id and isinstance(error, ImportError):
+            raise ValueError(f"environment must be in a module that can be imported, got {env_id!r}: {error}") from error
+        raise ValueError(f"environment {env_id!r} cannot be made: {type(error).__name__}: {error}") from error

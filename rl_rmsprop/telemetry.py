@@ -76,10 +76,16 @@ class Table(Log):
 
 
 def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Columns of a CSV file by name; empty cells are NaN."""
-    with path.open(encoding="utf-8") as file:
-        names = file.readline().rstrip("\n").split(",")
-        rows = [[float(cell) if cell else math.nan for cell in line.rstrip("\n").split(",")] for line in file]
+    """Columns of a CSV file by name; empty cells are NaN. ValueError names the line that is not whole."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            names = file.readline().rstrip("\n").split(",")
+            rows = [[float(cell) if cell else math.nan for cell in line.rstrip("\n").split(",")] for line in file]
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{path} must be a table of numbers, got something else ({error}): train the run again") from error
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(names):
+            raise ValueError(f"{path} must have {len(names)} cells in line {number}, got {len(row)}: train the run again")
     columns = np.array(rows, dtype=float).reshape(len(rows), len(names)).T
     return dict(zip(names, columns, strict=True))
 

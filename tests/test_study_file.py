@@ -185,9 +185,9 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(
             "CartPole-v1 --betas 0.9",
             "no study file CartPole-v1: rl-rmsprop compare … --print-config > CartPole-v1 writes one; --env",
         ),
-        (". --betas 0.9", "no study file ."),
+        (". --betas 0.9", "a study file must be a file of TOML, . is a folder"),
         ("study.toml other.toml", "compare takes one study file, got study.toml and other.toml"),
-        ("latin.toml", "latin.toml is not TOML: 'utf-8' codec can't decode"),
+        ("latin.toml", "latin.toml is not TOML: byte 0xff (at line 1) is not UTF-8"),
     ],
 )
 def test_what_is_no_study_file_is_said_in_one_line(line: str, words: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:

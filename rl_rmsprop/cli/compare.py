@@ -83,14 +83,20 @@ class Compare:
         agents = tuple(presets.make_agent(run.agent, env_id, {**file.settings_in(env_id), **typed}) for env_id in self.env)
         reference = controls.find(self.match_update_rms, arms, "match_update_rms").rule if self.match_update_rms else ""
         made_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
-        folder = run.out or spec.default_folder(self.env, run.agent, arms, seeds, run.steps, run.shift, made_by)
+        folder = (
+            spec.own_folder(run.out)
+            if run.out
+            else spec.default_folder(self.env, run.agent, arms, seeds, run.steps, run.shift, made_by)
+        )
         if "," in str(folder) and any(arm.rule.startswith("yoked@") for arm in arms):
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
-        return spec.Study(
+        study = spec.Study(
             folder, self.env, run.agent, agents, arms, seeds, run.steps, run.eval_episodes,
             shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, self.tune,
             tune_seeds=spec.parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
+        study.check_environments()
+        return study
 
 
 GROUPS: dict[str, Any] = {"report": ReportOptions, "run": RunOptions}

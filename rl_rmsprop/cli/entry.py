@@ -1,12 +1,15 @@
 """Where the command line begins: finds the verb, calls it, turns errors into exit codes.
 
 Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed; 75 a study was
-stopped by a signal, and `resume` goes on with it; 130 interrupted, 143 terminated. Everything heavier than the parser is
-imported by the verb that needs it, so that --help answers at once.
+stopped by a signal, and `resume` goes on with it; 130 interrupted, 141 the reader of the output has gone, 143 terminated.
+Everything heavier than the parser is imported by the verb that needs it, so that --help answers at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +28,9 @@ from rl_rmsprop.cli.tensorboard import Tensorboard
 from rl_rmsprop.cli.train import Train
 from rl_rmsprop.cli.walkthrough import Walkthrough
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141
+LONGEST_MESSAGE = 1000
+"""Characters."""
 
 VERBS: dict[str, type[Any]] = {
     "train": Train,
@@ -55,7 +60,24 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_streams()
+    try:
+        return answer(list(sys.argv[1:] if arguments is None else arguments))
+    except ValueError as error:
+        return failed(BAD_INPUT, str(error))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        discard_output()
+        return READER_GONE
+    except OSError as error:
+        discard_output()
+        return failed(IO_FAILED, f"{error.strerror or error}: {error.filename or 'no file was named'}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def answer(args: list[str]) -> int:
+    """Do what the arguments say; returns the exit code. All output is out, or has failed, when it returns."""
     try:
         if not args or args[0] in ("-h", "--help"):
             print(OVERVIEW.format(verbs="\n".join(f"  {name:12} {first_line(verb)}" for name, verb in VERBS.items())))
@@ -66,18 +88,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"rl-rmsprop {__version__}")
             return 0
         return int(parse(args)())
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; Python would complain once more at exit
-        return 0
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return IO_FAILED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    finally:
+        sys.stdout.flush()
+
+
+def failed(code: int, message: str) -> int:
+    """Say why in one line; returns the exit code."""
+    print(f"error: {in_one_line(message)}", file=sys.stderr)
+    return code
+
+
+def prepare_streams() -> None:
+    """Output that is closed goes nowhere; what a terminal cannot show, such as β under LANG=C, is written as an escape."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Output that cannot be written goes nowhere from now on: Python would try once more at exit, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere, contextlib.suppress(OSError):
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def parse(args: list[str]) -> Any:
@@ -86,6 +122,17 @@ def parse(args: list[str]) -> Any:
     if name not in VERBS:
         raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {name!r}{grammar.suggestion(name, VERBS)}")
     return read_options(name, VERBS[name], rest)
+
+
+def in_one_line(message: str) -> str:
+    r"""A message fit for a terminal: one line, no control characters, what is very long cut in its middle.
+
+    >>> in_one_line("beta must be\n in [0, 1), got '\x1b[31m'"), len(in_one_line("9" * 5000)) <= LONGEST_MESSAGE
+    ("beta must be in [0, 1), got '\\x1b[31m'", True)
+    """
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    half = LONGEST_MESSAGE // 2 - 1
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:half]}…{shown[-half:]}"
 
 
 def first_line(verb: type[Any]) -> str:

@@ -35,6 +35,10 @@ class RunOptions:
     """ε of the optimizer."""
 
 
+MOST_WORKERS = 4
+"""For each core; more of them only wait for one another."""
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How the work is done; results do not depend on it."""
@@ -46,8 +50,12 @@ class WorkerOptions:
 
     def check(self) -> None:
         """ValueError for numbers that make no sense."""
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        from rl_rmsprop.study import runner
+
+        cores = runner.default_workers()
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores:
+            most = f"{MOST_WORKERS * cores}, four for each of {cores} cores"
+            raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
         if not self.checkpoint_every > 0:
             raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
 

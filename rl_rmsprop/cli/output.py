@@ -11,8 +11,14 @@ def console() -> Any:
     """Where tables and progress go; wide enough for a table when the output is not a terminal."""
     from rich.console import Console
 
+    class Piped(Console):
+        """Leaves it to the caller what a reader that has gone means; rich would end the process with 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     width = None if sys.stdout.isatty() else 120
-    return Console(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
+    return Piped(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
 
 
 def announce(study: Any, made: Any) -> None:

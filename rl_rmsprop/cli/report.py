@@ -27,6 +27,7 @@ class Report:
 
         study = spec.load(self.dir)
         settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
+        made = report.write_report(study, settings)  # first: it refuses files that are not whole, before anything is written
         curves.rebuild(study, self.rebuild_curves)
-        announce(study, report.write_report(study, settings))
+        announce(study, made)
         return 0

@@ -24,9 +24,11 @@ class Resume:
     workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import spec
+        from rl_rmsprop.study import footprint, runner, spec
 
         self.workers.check()
         study = spec.load(self.dir)
+        study.check_environments()
+        footprint.check(study, self.workers.workers or runner.default_workers())
         with locked(self.dir):
             return go_on(study, self.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ SOME_FAILED, IO_FAILED, STOPPED = 3, 74, 75
 
 def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: ReportOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import report, runner
+    from rl_rmsprop.study import footprint, report, runner
 
     workers.check()
+    footprint.check(study, workers.workers or runner.default_workers())
     reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
     with locked(study.folder):
@@ -81,6 +83,8 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"{there} is not a folder: choose another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} must be a folder that you may write to, and is not: choose another --out")
     files.disk.make_folder(folder)
     if not any(folder.iterdir()):
         return

@@ -11,6 +11,7 @@ The keys are the flags with _ for -. The agent's settings are in the table `sett
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 import types
 import typing
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "workers", "overwrite"}
 """Options that say how a study is run, not what it is, and groups."""
+LARGEST = 1_000_000
+"""Bytes of a study file; one with 10,000 seeds written one by one has 70,000."""
+LARGEST_NUMBER = 2**63
+"""Beyond it no whole number of a study has a meaning, and further on none can be a float or be printed."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,7 @@ class StudyFile:
 
 def read(path: Path, verb: type[Any]) -> StudyFile:
     """What a file says to the options of `verb`; ValueError names file, key, what is allowed, and the nearest known key."""
-    if not path.is_file():
-        raise ValueError(
-            f"no study file {path}: rl-rmsprop compare … --print-config > {path} writes one; --env names environments"
-        )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
+    content = parsed(path)
     hints = {name: hint for kind in (verb, RunOptions, ReportOptions) for name, hint in typing.get_type_hints(kind).items()}
     known = [name for name in hints if name not in OF_THE_COMMAND]
     options: dict[str, Any] = {}
@@ -70,6 +68,53 @@ def read(path: Path, verb: type[Any]) -> StudyFile:
     file = StudyFile(path, options, read_settings(path, content.get("settings", {}), options.get("env", ())))
     check(file)
     return file
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; ValueError with the line for what cannot be read. A byte order mark and CRLF do no harm."""
+    if not path.exists():
+        raise ValueError(
+            f"no study file {path}: rl-rmsprop compare … --print-config > {path} writes one; --env names environments"
+        )
+    if not path.is_file():  # to open a pipe would be to wait for whoever writes to it
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        raise ValueError(f"a study file must be a file of TOML, {path} is {what}: --env names environments")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"a study file must have at most {LARGEST:,} bytes, {path} has {path.stat().st_size:,}")
+    text = ""
+    try:
+        text = decoded(path.read_bytes())
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path} is not TOML of a study: its lists are nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not TOML: {with_key(str(error), text)}") from error
+
+
+def decoded(data: bytes) -> str:
+    """UTF-8 bytes as text with bare line ends; ValueError names byte and line that are not UTF-8."""
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"byte 0x{data[error.start]:02x} (at line {line}) is not UTF-8: save it as UTF-8") from None
+
+
+def with_key(message: str, text: str) -> str:
+    r"""The parser's message; where it is about a key that is given twice, which one.
+
+    >>> with_key("Cannot overwrite a value (at line 3, column 5)", "lr=1\neps=1\nlr=2\n")
+    'key lr is given twice, the second time at line 3'
+    """
+    if not message.startswith("Cannot overwrite a value"):
+        return message
+    lines = text.splitlines()
+    place = re.search(r"at line (\d+)", message)  # where the value ends: of a list that may be lines below its key
+    number = int(place[1]) if place else len(lines)
+    while number > 1 and not re.match(r"\s*(\[|[^#]*=)", lines[number - 1]):
+        number -= 1
+    key = lines[number - 1].partition("=")[0].strip(" \t[]")
+    return f"key {key} is given twice, the second time at line {number}"
 
 
 def read_settings(path: Path, table: Any, env_ids: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -112,7 +157,7 @@ def converted(value: Any, hint: Any, where: str) -> Any:
     if hint is str and isinstance(value, list) and all(is_whole(entry) for entry in value):
         return ",".join(map(str, value))  # seeds
     wanted, fits, make = KINDS[hint]
-    if not fits(value):
+    if not fits(value) or (is_whole(value) and abs(value) > LARGEST_NUMBER):
         raise ValueError(f"{where} must be {wanted}, got {shown(value)}")
     return make(value)
 
@@ -148,11 +193,14 @@ KINDS: dict[Any, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
 
 
 def shown(value: Any) -> str:
-    """A value as TOML has it."""
+    """A value as TOML has it, where that is short."""
+    if is_whole(value) and abs(value) > LARGEST_NUMBER:
+        return "a number beyond 2⁶³"
     try:
         return toml.value(value)
-    except TypeError:
-        return "a table" if isinstance(value, dict) else json.dumps(value, default=str)
+    except (TypeError, ValueError):
+        named = "a table" if isinstance(value, dict) else "a list"
+        return named if isinstance(value, (dict, list)) else json.dumps(value, default=str)
 
 
 def check(file: StudyFile) -> None:

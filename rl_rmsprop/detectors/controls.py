@@ -143,7 +143,10 @@ class Yoked(Control):
 @lru_cache
 def recorded_alarms(runs: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """Seeds of a folder in ascending order [S], and their alarms [S, updates] bool with a last column of none."""
-    found = {seed_of(file): alarms_of(file) for file in sorted(Path(runs).glob("seed_*/alarms.csv"))}
+    try:
+        found = {seed_of(file): alarms_of(file) for file in sorted(Path(runs).glob("seed_*/alarms.csv"))}
+    except OSError as error:  # a name longer than the disk allows, a folder that may not be read
+        raise ValueError(f"runs must be an arm's folder that can be read, got {runs!r}: {error.strerror}") from error
     if not found:
         raise ValueError(
             f"runs must be an arm's folder with recorded alarms (seed_0000/alarms.csv), got {runs!r}: "

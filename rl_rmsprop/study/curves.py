@@ -9,10 +9,12 @@ from pathlib import Path
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.study.batch import BatchSpec, hparams, hparams_group
+from rl_rmsprop.study.results import columns
 from rl_rmsprop.study.spec import Study
-from rl_rmsprop.telemetry import EventFile, read_table
+from rl_rmsprop.telemetry import EventFile
 
 PATTERN = "events.out.tfevents.*"
+SPEED = "time/steps_per_second"
 
 
 def rebuild(study: Study, all_of_them: bool) -> int:
@@ -28,15 +30,18 @@ def rebuild(study: Study, all_of_them: bool) -> int:
 
 
 def rebuild_run(spec: BatchSpec, folder: Path) -> None:
-    """Replace the event file of one run by what its tables say."""
+    """Replace the event file of one run by what its tables say; ValueError, with the old one kept, if they are not whole."""
+    metrics = columns(folder / "metrics.csv", ("step", *telemetry.TAGS))
+    speed = columns(folder / "timing.csv", (SPEED,))[SPEED]
+    if len(speed) != len(metrics["step"]):
+        raise ValueError(f"{folder / 'timing.csv'} must have as many rows as metrics.csv, and has {len(speed)}: train the run again")
+    curves = metrics | {SPEED: speed}
+    steps = curves.pop("step").astype(int).tolist()
     for old in folder.glob(PATTERN):
         old.unlink()
-    metrics, timing = read_table(folder / "metrics.csv"), read_table(folder / "timing.csv")
-    columns = metrics | {"time/steps_per_second": timing["time/steps_per_second"]}
-    steps = columns.pop("step").astype(int).tolist()
     events = EventFile(folder)
     for summary in telemetry.preamble(hparams(spec), hparams_group(spec), spec.aggregated, bool(spec.shifts)):
         events.add(0, summary)
-    for step, *values in zip(steps, *(column.tolist() for column in columns.values()), strict=True):
-        events.add(step, telemetry.scalars(dict(zip(columns, values, strict=True))))
+    for step, *values in zip(steps, *(column.tolist() for column in curves.values()), strict=True):
+        events.add(step, telemetry.scalars(dict(zip(curves, values, strict=True))))
     events.close()

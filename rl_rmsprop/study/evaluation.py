@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from agents.networks import ActorCritic
+from envs.shifts import CLOCKS
 from rl_rmsprop.files import write_csv
 from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
+from rl_rmsprop.study.reading import fitting, read_json
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import bootstrap, number
 
@@ -50,7 +53,30 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
     policy = make_policy(some, env)
     env.close()
     checkpoints = [some.run_folder(s) / "checkpoint" for s in seeds]
+    for folder in checkpoints:
+        check_weights(folder / "weights.npz", policy)
     load_weights([folder / "weights.npz" for folder in checkpoints], policy)
-    shown = [json.loads((f / CLOCKS_FILE).read_text(encoding="utf-8")) for f in checkpoints] if some.shifts else []
-    clocks = {name: np.array([clock[name] for clock in shown]) for name in (shown[0] if shown else {})}
+    shown = [read_clocks(folder / CLOCKS_FILE) for folder in checkpoints] if some.shifts else []
+    clocks = {name: np.array([clock[name] for clock in shown]) for name in (CLOCKS if shown else ())}
     return evaluate_batch(some, policy, episodes, clocks, stochastic)
+
+
+def check_weights(path: Path, policy: ActorCritic) -> None:
+    """ValueError unless a file holds real numbers for all networks and running statistics of the policy."""
+    names = [*(name for name, _ in policy.named_parameters()), *policy.normalization.arrays()]
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            kinds = {name: (arrays[name].dtype.kind, arrays[name].ndim) for name in names}
+    except Exception as error:  # a broken archive can fail in any of the ways of zipfile, zlib and numpy
+        raise ValueError(f"{path} is not a whole file of weights ({error}): train this run again") from error
+    wrong = [name for name, _ in policy.named_parameters() if kinds[name] != ("f", 1)]
+    if wrong:
+        raise ValueError(f"{path} is not a file of weights ({wrong[0]} is no row of real numbers): train this run again")
+
+
+def read_clocks(path: Path) -> dict[str, int]:
+    """Where the clocks of a run stood at the end of its training; ValueError for a file that does not say it."""
+    clocks: dict[str, int] = fitting(read_json(path), dict[str, int], str(path))
+    if set(clocks) != set(CLOCKS) or min(clocks.values()) < 0:
+        raise ValueError(f"{path} must say where the clocks {', '.join(CLOCKS)} stood, from 0: train this run again")
+    return clocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from rl_rmsprop import telemetry
 from rl_rmsprop.study import scores
 from rl_rmsprop.study.batch import BatchSpec, run_config
 from rl_rmsprop.study.optimizers import Arm
+from rl_rmsprop.study.reading import read_json
 from rl_rmsprop.study.scores import Episodes, Response
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import Interval, Trim, bootstrap, quarter
@@ -176,12 +178,27 @@ def load_run(spec: BatchSpec, seed: int) -> Run | None:
     if not (folder / "metrics.csv").is_file() or not (folder / "checkpoint" / "weights.npz").is_file():
         return None
     check_origin(spec, seed)
-    metrics = telemetry.read_table(folder / "metrics.csv")
+    metrics = columns(folder / "metrics.csv", ("step", *telemetry.TAGS))
     if not len(metrics["step"]) or not np.isfinite(metrics["eval/mean_reward"][-1]):
         return None
-    shifts, episodes, timing = (telemetry.read_table(folder / f"{name}.csv") for name in ("shifts", "episodes", "timing"))
+    shifts = columns(folder / "shifts.csv", ("update", "step", "regime"))
+    episodes = columns(folder / "episodes.csv", ("step", "return", "length"))
+    timing = columns(folder / "timing.csv", ("time/seconds",))
     ended = Episodes(episodes["step"], episodes["return"], episodes["length"])
-    return Run(seed, metrics, shifts, ended, spec.agent.n_envs, spec.agent.n_steps, float(timing["time/seconds"][-1]))
+    seconds = float(timing["time/seconds"][-1]) if len(timing["time/seconds"]) else float("nan")
+    return Run(seed, metrics, shifts, ended, spec.agent.n_envs, spec.agent.n_steps, seconds)
+
+
+def columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """A run's table; ValueError unless it has these columns, and steps that are numbers and never fall."""
+    table = telemetry.read_table(path)
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise ValueError(f"{path} must have a column {missing[0]!r}, and has none: train the run again")
+    steps = table.get("step", np.zeros(0))
+    if not np.isfinite(steps).all() or (np.diff(steps) < 0).any() or (steps < 0).any():
+        raise ValueError(f"{path} must have steps that rise from 0, and has others: train the run again")
+    return table
 
 
 def check_origin(spec: BatchSpec, seed: int) -> None:
@@ -214,18 +231,19 @@ def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def read_config(path: Path) -> dict[str, Any]:
     """A run's config.json; ValueError if it is not one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+        return read_json(path)
+    except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"{path} must describe the run in its folder, but cannot be read ({error}): train it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must describe the run in its folder, got {content!r}: train it again")
-    return content
 
 
 def reason_of(folders: list[Path]) -> str:
     """Why these runs failed: the last line of each traceback that was left; they did not finish if none was."""
     paths = [folder / "error.txt" for folder in folders]
-    lines = [text.splitlines()[-1] for path in paths if path.is_file() and (text := path.read_text(encoding="utf-8").strip())]
+    lines = [
+        text.splitlines()[-1]
+        for path in paths
+        if path.is_file() and (text := path.read_text(encoding="utf-8", errors="replace").strip())
+    ]
     return "; ".join(dict.fromkeys(lines)) or "did not finish"
 
 
@@ -237,6 +255,7 @@ def provenance(study: Study) -> list[str]:
             path = spec.run_folder(seed) / "config.json"
             if path.is_file():
                 config = read_config(path)
-                versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
-                lines |= dict.fromkeys([versions, f"commit {config['commit'] or 'unknown'}"])
+                saved = config.get("versions")
+                versions = ", ".join(f"{k} {v}" for k, v in saved.items()) if isinstance(saved, dict) else "versions unknown"
+                lines |= dict.fromkeys([versions, f"commit {config.get('commit') or 'unknown'}"])
     return list(lines)

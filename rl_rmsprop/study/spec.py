@@ -6,13 +6,12 @@ has a `Choice` for them: made by tuning, by matching, or, for a control, by the 
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import envs
 from agents.networks import check_scale
@@ -21,10 +20,15 @@ from rl_rmsprop.files import env_folder, write_json
 from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
+from rl_rmsprop.study.reading import fitting, made, read_json
 
 LARGEST_BATCH = 32
 MOST_SEEDS = 10_000
 MOST_DRAWS = 10_000
+MOST_EPISODES = 1_000_000
+LARGEST_SEED = 2**32 - 1
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every disk in use."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,42 @@ class Study:
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise ValueError(f"each of the {what} may be given once, got {twice[0]} twice")
-        names = [arm.name.lower() for arm in self.arms]
-        if len(set(names)) < len(names):
-            raise ValueError("two arms have the same folder name: write one of them in another way")
+        if len(self.seeds) > MOST_SEEDS:
+            raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got {len(self.seeds)}")
+        self._check_names()
         self._check_tuning()
-        for name in ("steps", "eval_episodes"):
-            if not 1 <= getattr(self, name) <= 10**12:
-                raise ValueError(f"{name} must be from 1 to 10¹², got {getattr(self, name)}")
+        for name, most in (("steps", 10**12), ("eval_episodes", MOST_EPISODES)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name)}")
+        if not 1 <= self.batch_size <= LARGEST_BATCH:
+            raise ValueError(f"batch_size must be from 1 to {LARGEST_BATCH} runs, got {self.batch_size}")
+        wrong = [seed for seed in (*self.seeds, *self.tune_seeds) if not 0 <= seed <= LARGEST_SEED]
+        if wrong:
+            raise ValueError(f"seeds must be whole numbers from 0 to {LARGEST_SEED}, got {wrong[0]}")
+        if len(self.agents) != len(self.env_ids):
+            raise ValueError(f"settings must be one for each environment, got {len(self.agents)} for {len(self.env_ids)}")
+        parse_all(self.shifts)
+
+    def check_environments(self) -> None:
+        """ValueError unless every environment can be made here, fits the agents, and can shift so.
+
+        Apart from the rest, since to make an environment can mean to import the module that its id names: `report` must not.
+        """
         for env_id, agent in zip(self.env_ids, self.agents, strict=True):
             envs.check_env_id(env_id, parse_all(self.shifts))
             if agent.observation_scale:
                 env = envs.make(env_id, (0,), 1)
                 env.close()
                 check_scale(agent.observation_scale, env.observation_space.shape[0])
+
+    def _check_names(self) -> None:
+        """ValueError for folders of arms or environments that no disk could tell apart, or hold."""
+        for what, names in (("arms", [arm.name for arm in self.arms]), ("environments", list(map(env_folder, self.env_ids)))):
+            if len({name.lower() for name in names}) < len(names):
+                raise ValueError(f"two {what} have the same folder name: write one of them in another way")
+            for name in names:
+                if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+                    raise ValueError(f"names of {what} must have at most {LONGEST_NAME} bytes, being folders, got {name!r}")
 
     def _check_tuning(self) -> None:
         """ValueError for settings of tuning and matching that contradict each other."""
@@ -166,23 +193,15 @@ def load(folder: Path) -> Study:
     if not path.is_file():
         raise ValueError(f"{folder} holds no study: there is no study.json in it; rl-rmsprop train or compare makes one")
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         content.pop("search_space", None)  # follows from the rest
-        kind = AGENTS[content["agent_name"]]
-        arms = tuple(Arm(**arm) for arm in content.pop("arms"))
-        saved: list[dict[str, Any]] = content.pop("agents")
-        settings = tuple(make_settings(kind, a) for a in saved)
-        content["choices"] = tuple(Choice(**choice) for choice in content["choices"])
-        content |= {name: tuple(content[name]) for name in ("env_ids", "seeds", "shifts", "tune_seeds")}
-        return Study(folder, agents=settings, arms=arms, **content)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        name = content.get("agent_name")
+        if not isinstance(name, str) or name not in AGENTS:
+            raise ValueError(f"agent_name must be one of {', '.join(AGENTS)}, got {name!r}")
+        agents = tuple(made(AGENTS[name], table, "agents") for table in fitting(content.pop("agents", None), list, "agents"))
+        return made(Study, content, "study.json", folder=folder, agents=agents)
+    except ValueError as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error
-
-
-def make_settings(kind: type[Agent], saved: dict[str, Any]) -> Agent:
-    """Settings out of JSON, which knows lists but no tuples."""
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()}
-    return kind(**values)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -193,14 +212,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]{1,20})(?:-([0-9]{1,20}))?\s*", part)  # \d would be the digits of all scripts
         if not match:
             raise ValueError(f"seeds must be whole numbers from 0 and ranges such as 0-9 or 0,2,5-7, got {text!r}")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"a range of seeds must rise, got {part.strip()!r}: write {last}-{first}")
-        if last > 2**32 - 1:
-            raise ValueError(f"seeds must be at most 4294967295, got {last}")
+        if last > LARGEST_SEED:
+            raise ValueError(f"seeds must be at most {LARGEST_SEED}, got {last}")
         if len(seeds) + last - first >= MOST_SEEDS:
             raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got more with {part.strip()!r}")
         seeds.extend(range(first, last + 1))
@@ -222,6 +241,23 @@ def written_seeds(seeds: Sequence[int]) -> str:
     return ",".join("-".join(map(str, ends)) for ends in ranges)
 
 
+def own_folder(out: Path) -> Path:
+    """The folder that a user named; ValueError for a name that no folder should have. A ~ is the user's home.
+
+    >>> own_folder(Path("runs/a b"))
+    PosixPath('runs/a b')
+    """
+    try:
+        folder = out.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"out must be a folder, got {str(out)!r}: {error}") from None
+    if not str(folder).isprintable():
+        raise ValueError(f"out must be a name without control characters, got {str(out)!r}")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        raise ValueError(f"names of folders must have at most {LONGEST_NAME} bytes, got {str(out)!r}: choose another --out")
+    return folder
+
+
 def default_folder(
     env_ids: Sequence[str],
     agent: str,
@@ -238,4 +274,7 @@ def default_folder(
     what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     shifting = [shift.parameter for shift in parse_all(shifts)]
     environments = env_folder("-".join(env_ids).lower())
-    return Path("runs") / "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])
+    name = "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])
+    if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        raise ValueError(f"a folder named after all settings would be longer than {LONGEST_NAME} bytes: choose one with --out")
+    return Path("runs") / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_rmsprop.study.signal_log import FILE
+from rl_rmsprop.study.signal_log import FILE, SERIES
 from rl_rmsprop.study.spec import Study
+
+KINDS = {
+    **dict.fromkeys((*SERIES, "beta", "episode_return"), ("f", 1)),
+    **dict.fromkeys(("alarm", "shifted"), ("b", 1)),
+    **dict.fromkeys(("regime", "step"), ("i", 1)),
+    "squares": ("f", 2),
+}
+"""Name of a recorded array → kind of its numbers, as numpy has it, and how many axes it has."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,24 @@ def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Strea
 
 def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequence[str] | None = None) -> Streams:
     """Stack the files of some runs; ValueError for a file that is not whole or of another length."""
-    loaded = []
-    for _, path in files:
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                loaded.append({name: arrays[name] for name in names or arrays.files})
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a whole file of signals ({error}): train this run again") from error
+    loaded = [whole(path, names) for _, path in files]
     if len({len(next(iter(arrays.values()))) for arrays in loaded}) > 1:
         raise ValueError(f"runs of {arm} in {env_id} recorded different numbers of updates: replay them apart")
     stacked = {name: np.stack([arrays[name] for arrays in loaded], 1) for name in loaded[0]}
     return Streams(env_id, arm, tuple(seed for seed, _ in files), stacked)
+
+
+def whole(path: Path, names: Sequence[str] | None) -> dict[str, NDArray]:
+    """All arrays of one run, or those of these names; ValueError unless they are those that SignalLog writes, of one length."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            loaded = {name: arrays[name] for name in names or KINDS}
+    except Exception as error:  # a broken archive can fail in any of the ways of zipfile, zlib and numpy
+        raise ValueError(f"{path} is not a whole file of signals ({error}): train this run again") from error
+    for name, array in loaded.items():
+        kind, axes = KINDS[name]
+        if array.dtype.kind != kind or array.ndim != axes or not len(array) or len(array) != len(next(iter(loaded.values()))):
+            raise ValueError(
+                f"{path} is not a whole file of signals ({name} is {array.dtype}{list(array.shape)}): train it again"
+            )
+    return loaded

@@ -206,8 +206,10 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def read(path: Path) -> list[Outcome]:
-    """Outcomes written by `write`."""
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file))
+    """Outcomes written by `write`; ValueError for a file that holds something else."""
     types = (str, str, int, float, str, int, float, float)
-    return [Outcome(*(kind(cell) for kind, cell in zip(types, line, strict=True))) for line in lines[1:]]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [Outcome(*(kind(x) for kind, x in zip(types, line, strict=True))) for line in list(csv.reader(file))[1:]]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} must hold the outcomes of trials, got something else ({error})") from error

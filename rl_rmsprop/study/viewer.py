@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 MOST_RUNS = 40
 """Runs that TensorBoard shows by itself; with more of them none is ticked."""
+MOST_FILES = 50_000
+"""Files and folders among which event files are looked for."""
 
 
 def serve(folder: Path, port: int) -> int:
     """Run TensorBoard until it is interrupted; prints its address first. ValueError without event files to show."""
     if not 1 <= port <= 65535:
         raise ValueError(f"port must be from 1 to 65535, got {port}")
-    if not folder.is_dir() or not any(folder.rglob("events.out.tfevents.*")):
+    if not any(name.startswith("events.out.tfevents.") for name in below(folder)):
         raise ValueError(f"{folder} holds no TensorBoard event files: rl-rmsprop train or compare writes some")
     port = free_port(port)
     print(f"TensorBoard on {address(folder, port)} (empty the run filter to see single runs; Ctrl-C ends it)", flush=True)
@@ -30,8 +34,14 @@ def address(folder: Path, port: int) -> str:
 
     TensorBoard shows no run at all where more than `MOST_RUNS` pass its filter, and colours twenty runs with seven colours.
     """
-    arms = any(path.is_dir() for path in folder.rglob("_agg"))
+    arms = "_agg" in below(folder)
     return f"http://127.0.0.1:{port}/#custom_scalars" + ("&regexInput=_agg" if arms else "")
+
+
+def below(folder: Path) -> Iterator[str]:
+    """Names of what lies below a folder, no more than MOST_FILES of them: `/` has no end."""
+    names = (name for _, folders, files in os.walk(folder) for name in (*folders, *files))
+    return itertools.islice(names, MOST_FILES)
 
 
 def command(folder: Path, port: int) -> list[str]:

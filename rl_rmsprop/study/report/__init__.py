@@ -50,14 +50,14 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
     found = analyse(results, settings or load_settings(study))
     if not any(analysis.shown for analysis in found):
         raise NothingFinished(f"{study.folder} has no finished run: rl-rmsprop compare or train fills it")
+    tuned, alarms = sensitivity.responses(study), recorded(study)  # all is read before anything is written
     folder = study.folder / "report"
     folder.mkdir(exist_ok=True)
     for analysis in (a for a in found if a.shown):
         draw_figures(analysis, folder)
     write_files(folder, found)
-    tuned = sensitivity.responses(study)
     draw_tuning(tuned, folder)
-    blocks = content(study, found, recorded(study), tuned)
+    blocks = content(study, found, alarms, tuned)
     (folder / "report.md").write_text(markdown.render(title(study), blocks), encoding="utf-8")
     (folder / "report.html").write_text(page.render(title(study), blocks, folder), encoding="utf-8")
     if settings is not None:

@@ -5,10 +5,9 @@ Kept in the study's folder as report.json, so that the report can be made again 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import gymnasium as gym
@@ -16,6 +15,7 @@ import gymnasium as gym
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.files import write_json
 from rl_rmsprop.study.metrics import metric_named
+from rl_rmsprop.study.reading import made, read_json
 from rl_rmsprop.study.spec import Study
 
 FILE = "report.json"
@@ -101,8 +101,12 @@ def load_settings(study: Study) -> ReportSettings:
     if not path.is_file():
         return make_settings(study)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        texts = [f"{env_id}={value!r}" for env_id, value in content["thresholds"].items()]
-        return make_settings(study, content["metric"], content["baseline"], texts)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not say how to report a study: delete it for the defaults ({error!r})") from error
+        content = read_json(path)
+        missing = [f.name for f in fields(ReportSettings) if f.name not in content]
+        if missing:
+            raise ValueError(f"it has no {missing[0]}")
+        saved = made(ReportSettings, content, FILE)
+        texts = [f"{env_id}={value!r}" for env_id, value in saved.thresholds.items()]
+        return make_settings(study, saved.metric, saved.baseline, texts)
+    except ValueError as error:
+        raise ValueError(f"{path} does not say how to report a study: delete it for the defaults ({error})") from error

@@ -1,0 +1,100 @@
+"""Reads a study's JSON as data that others may have written: whatever is wrong with it is a ValueError that names the place.
+
+    file → tables (read_json) → frozen dataclass, each field of the type that it declares (made)
+
+Nothing in a file is run, imported or opened because of what it says.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rl_rmsprop import grammar
+
+T = TypeVar("T")
+
+DEEPEST = 20
+"""Tables and lists inside one another; a study's files have five."""
+LARGEST_NUMBER = 2**63
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table that a file holds; ValueError if it is not JSON, or something else than a table, or nested without end."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number with thousands of digits
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a table, got {kind_of(content)}")
+    level: list[Any] = [content]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, (dict, list))]
+    if level:
+        raise ValueError(f"{path} must have at most {DEEPEST} tables and lists inside one another, got more")
+    return content
+
+
+def made(kind: type[T], content: Any, where: str, **ready: Any) -> T:
+    """The dataclass `kind` of a table; `ready` are fields that do not come from it. ValueError names the key."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} must be a table, got {kind_of(content)}")
+    own = {f.name: f for f in fields(kind) if f.name not in ready}  # type: ignore[arg-type]  # T is always a dataclass
+    for name in content:
+        if name not in own:
+            raise ValueError(f"{where} has no key {name!r}: {grammar.nearest(name, own)}")
+    for name, field in own.items():
+        if field.default is MISSING and field.default_factory is MISSING and name not in content:
+            raise ValueError(f"{where} needs a key {name!r}")
+    hints = typing.get_type_hints(kind)
+    return kind(**ready, **{name: fitting(value, hints[name], f"{where}: {name}") for name, value in content.items()})
+
+
+def fitting(value: Any, hint: Any, where: str) -> Any:
+    """The value as a field of type `hint` takes it: a dataclass, a tuple, a table, a number, a text, or one of them or None."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} must be a list, got {kind_of(value)}")
+        return tuple(fitting(entry, typing.get_args(hint)[0], where) for entry in value)
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} must be a table, got {kind_of(value)}")
+        return {name: fitting(entry, typing.get_args(hint)[1], f"{where}.{name}") for name, entry in value.items()}
+    if is_dataclass(hint):
+        return made(typing.cast(Any, hint), value, where)
+    wanted, fits = KINDS[hint]
+    if not fits(value):
+        raise ValueError(f"{where} must be {wanted}, got {kind_of(value)}")
+    return float(value) if hint is float else value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number of ordinary size; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+
+
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", is_whole),
+    float: ("a number", lambda value: is_whole(value) or isinstance(value, float)),
+    str: ("a text", lambda value: isinstance(value, str)),
+    list: ("a list", lambda value: isinstance(value, list)),
+}
+"""Type of a field → what it must be, and which values are that."""
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in a word or two."""
+    if isinstance(value, (bool, float, str)) or value is None or is_whole(value):
+        return json.dumps(value)[:80]
+    return "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a number beyond 2⁶³"
