@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import envs
 from agents.evaluation import episode_returns
 from agents.heads import Categorical, Gaussian, Head
+from agents.health import REMEDIES, SHARE, Health
 from agents.networks import ActorCritic
 from agents.normalization import Normalization, ScaledByReturn, Standardized, Unchanged
 from agents.training import train
@@ -37,6 +38,8 @@ from rl_rmsprop.study.writing import env_folder, write_json
 EVALUATION_ENVS = 10
 CLOCKS_FILE = "clocks.json"
 """In a shifted run's checkpoint: what the shifts' clocks showed at the end."""
+LAST_GOOD = "before_failure.npz"
+"""In a failed run's checkpoint, where others have weights.npz: the weights that it failed with, all of them finite."""
 
 
 @dataclass(frozen=True)
@@ -102,34 +105,81 @@ class BatchSpec:
         """Where the run with this seed keeps its files."""
         return Path(self.folder) / env_folder(self.env_id) / self.arm.name / f"seed_{seed:04d}"
 
-    def run(self, report: Callable[[Progress], None]) -> None:
+    def run(self, report: Callable[[Progress], None]) -> list[str]:
         """See `train_batch`."""
-        train_batch(self, report)
+        return train_batch(self, report)
 
 
-def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> None:
-    """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step."""
+def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> list[str]:
+    """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step.
+
+    Returns a line for each run that has failed (see agents/health.py): its folder has the reason in `error.txt`, and in its
+    checkpoint LAST_GOOD instead of the final weights. The others do not notice.
+    """
     env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
     policy = make_policy(spec, env)
     optimizer = make_optimizer(spec.played, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
     log = SignalLog(optimizer, policy, env, spec.updates) if spec.record_signals else NoLog()
+    health, failed = Health(env.runs), np.zeros(env.runs, bool)
     folders = [spec.run_folder(seed) for seed in spec.seeds]
     for folder, seed in zip(folders, spec.seeds, strict=True):
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", run_config(spec, seed))
     with Recorder(folders, optimizer, env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated) as recorder:
-        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
+        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy"), health):
             log.take(update)
+            for r in np.flatnonzero(health.failed & ~failed).tolist():
+                abandon(folders[r], policy, r, health)
+            failed = health.failed.copy()
             if recorder.take(update):
                 report(recorder.progress())
         env.close()
         clocks = env.counts if isinstance(env, envs.ShiftedBatch) else {}
-        recorder.finish(evaluate_batch(spec, policy, spec.eval_episodes, clocks).mean(1))
-    log.save(folders)
-    for r, folder in enumerate(folders):
+        if not failed.all():
+            recorder.finish(scores(evaluate_batch(spec, policy, spec.eval_episodes, clocks), policy, health))
+    for r in np.flatnonzero(health.failed & ~failed).tolist():
+        abandon(folders[r], policy, r, health)
+    finished = {r: folders[r] for r in np.flatnonzero(~health.failed).tolist()}
+    log.save(finished)
+    for r, folder in finished.items():
         if clocks:
             write_json(folder / "checkpoint" / CLOCKS_FILE, {name: int(count[r]) for name, count in clocks.items()})
         save_weights(folder / "checkpoint" / "weights.npz", policy, r)
+    runs = zip(spec.seeds, health.reasons.tolist(), strict=True)
+    return [f"{spec.env_id} · {spec.arm.rule} · seed {seed}: {reason}" for seed, reason in runs if reason]
+
+
+def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:
+    """Mean of the final evaluation of each run [R] from its returns [R, episodes]; NaN for those that fail by it.
+
+    Episodes without a finite return are left out, unless they are more than SHARE of all; then the run fails.
+    """
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+        means = returns.mean(1)
+    sound = finite_weights(policy)
+    for r in np.flatnonzero(~health.failed & ~(np.isfinite(means) & sound)).tolist():
+        known = np.isfinite(returns[r])
+        means[r] = np.nan
+        if not sound[r]:
+            health.fail(r, f"weights are not finite at the end of the training: {REMEDIES['gradient']}")
+        elif (~known).mean() > SHARE:
+            lost = f"{(~known).sum()} of {len(known)} episodes of the final evaluation"
+            health.fail(r, f"{lost} had an observation or a reward that was not finite: {REMEDIES['data']}")
+        else:
+            means[r] = returns[r, known].mean()
+    return means
+
+
+def abandon(folder: Path, policy: ActorCritic, run: int, health: Health) -> None:
+    """Write down why a run has failed, and the weights that it had before, if they are good for anything."""
+    (folder / "error.txt").write_text(f"{health.reasons[run]}\n", encoding="utf-8")
+    if finite_weights(policy)[run]:
+        save_weights(folder / "checkpoint" / LAST_GOOD, policy, run)
+
+
+def finite_weights(policy: ActorCritic) -> NDArray[np.bool_]:
+    """Whether all weights of each run are finite [R]."""
+    return torch.stack([theta.isfinite().all(1) for theta in policy.parameters()]).all(0).numpy()
 
 
 def evaluate_batch(

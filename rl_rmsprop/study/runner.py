@@ -47,8 +47,8 @@ class Work(Protocol):
         """Where the reason of a failure goes."""
         ...
 
-    def run(self, report: Callable[[Progress], None]) -> None:
-        """Do all of it; calls `report` at every logging step."""
+    def run(self, report: Callable[[Progress], None]) -> Sequence[str]:
+        """Do all of it; calls `report` at every logging step, and returns a line for each run that has failed alone."""
         ...
 
 
@@ -58,6 +58,7 @@ class Event(NamedTuple):
     batch: int  # its number
     progress: Progress | None = None  # None in the last event of a batch
     error: str | None = None  # why it failed, if it did
+    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed while the others went on
 
 
 def run_batches(specs: Sequence[Work], workers: int) -> Iterator[Event]:
@@ -109,11 +110,13 @@ def receive(pipe: Connection, index: int, process: BaseProcess) -> Event:
     except EOFError:
         process.join()
         return Event(index, error=f"worker process ended with exit code {process.exitcode}")
-    return Event(index, message) if isinstance(message, Progress) else Event(index, error=message)
+    if isinstance(message, Progress):
+        return Event(index, message)
+    return Event(index, error=message) if isinstance(message, str) else Event(index, failures=tuple(message))
 
 
 def work(spec: Work, pipe: Connection) -> None:
-    """The body of a worker process: train, send progress, then None or the reason of failure."""
+    """The body of a worker process: train, send progress, then a list of single runs that failed or the reason why all did."""
     import torch
 
     torch.set_num_threads(1)
@@ -123,8 +126,7 @@ def work(spec: Work, pipe: Connection) -> None:
         pipe.send(progress)
 
     try:
-        spec.run(report)
-        pipe.send(None)
+        pipe.send(list(spec.run(report)))
     except BrokenPipeError:
         return  # the process that wanted the results has ended
     except Exception as error:  # the study goes on without this batch, and says why

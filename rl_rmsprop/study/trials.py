@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import envs
+from agents.health import Health
 from agents.training import Update, train
 from envs.shifts import parse_all
 from rl_rmsprop import telemetry
@@ -52,9 +53,9 @@ class Outcome(NamedTuple):
     rule: str
     seed: int
     area: float
-    """Mean training return over the training's steps, as in the report; NaN if no episode ended."""
+    """Mean training return over the training's steps, as in the report; NaN if no episode ended or the run failed."""
     update_rms: float
-    """Root mean square of all changes of all weights over the training."""
+    """Root mean square of all changes of all weights over the training; NaN if the run failed."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ class TrialBatch:
         """Where the reason of a failure goes."""
         return Path(self.file).with_suffix(".error.txt")
 
-    def run(self, report: Callable[[Progress], None]) -> None:
-        """Train all runs and write their outcomes; calls `report` at every logging step."""
+    def run(self, report: Callable[[Progress], None]) -> Sequence[str]:
+        """Train all runs and write their outcomes; calls `report` at every logging step.
+
+        A run that fails is an outcome as well: a step size may be too large.
+        """
         spec, count = self.spec, len(self.settings)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
         env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts))
@@ -101,17 +105,20 @@ class TrialBatch:
             ]
         )
         earnings = Earnings(env.runs, spec.windows)
-        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy")):
+        health = Health(env.runs)
+        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"), health):
             if earnings.take(update):
                 report(earnings.progress())
         env.close()
-        measured = zip(earnings.areas(), optimizer.update_rms().tolist(), strict=True)
+        known = np.where(health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
+        measured = zip(*known.tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))
             for setting in self.settings
             for seed in spec.seeds
         ]
         write(Path(self.file), found)
+        return ()
 
 
 class SideBySide(torch.optim.Optimizer):
