@@ -110,9 +110,7 @@ def first_nonfinite(rollout: Rollout, run: int, steps: int) -> str:
     seen, earned = torch.isfinite(observations).logical_not().nonzero(), torch.isfinite(rewards).logical_not().nonzero()
     if not len(earned) or (len(seen) and seen[0, 0] <= earned[0, 0]):  # observation t is there before reward t
         t, n, sensor = seen[0].tolist()
-        value = observations[t, n, sensor].item()
-        return (
-            f"observation of the environment: sensor {sensor + 1} of {observations.shape[2]} was {value} at step {int(made[t])}"
-        )
+        which, value = f"sensor {sensor + 1} of {observations.shape[2]}", observations[t, n, sensor].item()
+        return f"observation of the environment: {which} was {value} at step {int(made[t])}"
     t, n = earned[0].tolist()
     return f"reward of the environment was {rewards[t, n].item()} at step {int(made[t + 1])}"

@@ -8,8 +8,8 @@ update *is* torch's own function, bit for bit. Everything else goes through rl_r
 scalar, one per run [R], or one per parameter.
 
 The way of one update: gradients → signal → memory.remember (β, E, w) → update.move (θ). All of it stays on the parameters'
-device; nothing synchronises except `stats()` and `nonfinite="raise"`, and nothing at all is copied for `nonfinite="skip"` where
-the device is the CPU and all gradients are finite.
+device; nothing synchronises except `stats()` and `nonfinite="raise"`. On a CPU `nonfinite="skip"` copies nothing while all
+gradients are finite.
 """
 
 from __future__ import annotations
@@ -187,7 +187,6 @@ class AdaptiveRMSprop(RMSprop):
 
         Args:
             grad_norm: length of the gradient before clipping, for the signal `grad_norm`; without it, that of the gradient.
-                With `nonfinite="skip"` runs are skipped where it is not finite, and no gradient is looked at again.
             shifted: 1 (or true) where this update's data are the first since a true change of the environment, for
                 detectors that listen to `shift`; without it, 0.
 
@@ -329,24 +328,18 @@ class AdaptiveRMSprop(RMSprop):
         """Whether all gradients present and their squares are finite: [] bool, or [R]."""
         return update.all_finite([p.grad for _, _, p in self._with_grad() if p.grad is not None], self.runs)
 
-    def _known_finite(self) -> Tensor:
-        """The same, by the norm of the gradient where the training loop has told it: [] bool, or [R]."""
-        norm = self._observed.get("grad_norm")
-        if norm is None:
-            return self.finite()
-        device = next(p.device for _, _, p in self._with_grad())
-        return torch.isfinite(norm).to(device).expand(() if self.runs is None else (self.runs,))
-
     def _update_where_finite(self) -> None:
         """The update, undone for every run whose gradient is not finite, as if it had not been asked for."""
-        if not any(True for _ in self._with_grad()):
+        grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
+        if not grads:
             return
-        finite = self._known_finite()
+        none = torch.zeros(() if self.runs is None else self.runs, dtype=torch.float64, device=grads[0].device)
         for group in self.param_groups:
-            group.setdefault("skipped", torch.zeros_like(finite, dtype=torch.float64))
-        if finite.device.type == "cpu" and finite.all():  # elsewhere to ask takes longer than to copy
+            group.setdefault("skipped", none)
+        if grads[0].device.type == "cpu" and update.surely_finite(grads):  # elsewhere to ask takes longer than to copy
             self._update()
             return
+        finite = self.finite()
         for group in self.param_groups:
             self._init_group(group, *[[] for _ in range(6)])  # so that there is a state to return to
         tensors = [t for _, _, p in self._with_grad() for t in (p, *self.state[p].values())]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rl_rmsprop.update import all_finite
+from rl_rmsprop.update import all_finite, surely_finite
 
 
 class Runwise(torch.optim.Optimizer):
@@ -31,26 +31,16 @@ class Runwise(torch.optim.Optimizer):
         self.inner = inner
         self.param_groups, self.state = inner.param_groups, inner.state
         self.param_groups[0]["skipped"] = torch.zeros(len(self._thetas()[0]), dtype=torch.int64)
-        self._norm: Tensor | None = None  # [R] of this update's gradient, if the training loop has told it
-
-    def observe(self, *, grad_norm: Tensor, **_: Tensor) -> None:
-        """Tell the next update the length of each run's gradient [R]: a run is skipped where it is not finite."""
-        self._norm = grad_norm
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """One update of every run whose gradient is finite."""
-        thetas = self._thetas()
-        if self._norm is None:
-            finite = all_finite([p.grad for p in thetas if p.grad is not None], len(thetas[0]))
-        else:
-            finite = torch.isfinite(self._norm)
-        self._norm = None
+        grads = [p.grad for p in self._thetas() if p.grad is not None]
         skipped: Tensor = self.param_groups[0]["skipped"]
-        if finite.all() and (skipped == skipped[0]).all():
+        if (skipped == skipped[0]).all() and surely_finite(grads):
             self.inner.step()
         else:
-            self._step_where(finite, skipped)
+            self._step_where(all_finite(grads, len(skipped)), skipped)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
