@@ -6,6 +6,6 @@ from agents.networks import ActorCritic
 from agents.ppo import PPO
 from agents.reinforce import Reinforce
 from agents.settings import Settings
-from agents.training import Update, train
+from agents.training import Training, Update
 
-__all__ = ["A2C", "PPO", "ActorCritic", "Categorical", "Gaussian", "Reinforce", "Settings", "Update", "train"]
+__all__ = ["A2C", "PPO", "ActorCritic", "Categorical", "Gaussian", "Reinforce", "Settings", "Training", "Update"]

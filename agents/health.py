@@ -21,33 +21,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.rollout import Rollout
+from rl_rmsprop.state import Kept
 
 LIMIT = 10
 """Skipped updates that end a run, in a row or as more than SHARE of its updates."""
 SHARE = 0.01
-LONGEST_REASON = 500  # characters; a fixed width, so that reasons are an array that needs no pickle
 REMEDIES = {"data": "mend the environment, or wrap it so that it returns finite numbers", "gradient": "lower lr or max_grad_norm"}
 
 
-class Health:
+class Health(Kept):
     """Counts what R runs skip, and says which of them have failed and why."""
 
+    KEPT = ("updates", "counted", "skipped", "in_a_row", "failed", "reasons")
+
     def __init__(self, runs: int) -> None:
-        self.updates = np.zeros((), np.int64)  # [] updates asked for
+        self.updates = 0  # asked for
         self.counted = np.zeros(runs, np.int64)  # [R] the same, those of a window with non-finite data as one
         self.skipped = np.zeros(runs, np.int64)  # [R] how many of `counted` were skipped
         self.in_a_row = np.zeros(runs, np.int64)  # [R] how many of the last ones
         self.failed = np.zeros(runs, bool)  # [R]
-        self.reasons = np.full(runs, "", f"<U{LONGEST_REASON}")  # [R] why a run has failed, empty if it has not
+        self.reasons = [""] * runs  # why a run has failed, empty if it has not
         self._spoiled = np.zeros(runs, bool)  # [R] whether the window holds non-finite data
         self._seen = [""] * runs  # what was not finite in the last such window
         self._first = True  # whether the next update is the first one of its window
         self._calm = True  # whether every run is well, so that finite norms are all there is to know
-
-    def arrays(self) -> dict[str, NDArray]:
-        """All there is to save between two windows; writing to them changes the state."""
-        names = ("updates", "counted", "skipped", "in_a_row", "failed", "reasons")
-        return {name: getattr(self, name) for name in names}
 
     def look(self, rollout: Rollout, steps: NDArray[np.int64]) -> None:
         """Take note of a new window; `steps` [R] are the environment steps that the runs have made at its end."""
@@ -71,7 +68,7 @@ class Health:
     def fail(self, run: int, reason: str) -> None:
         """Let a run take no further part."""
         self.failed[run] = True
-        self.reasons[run] = reason[:LONGEST_REASON]
+        self.reasons[run] = reason
 
     def _judged(self, norms: Tensor) -> Tensor:
         """The same as `take` where some run is not well."""
@@ -91,7 +88,7 @@ class Health:
         """Why a run fails now."""
         row, skipped, counted = (int(count[run]) for count in (self.in_a_row, self.skipped, self.counted))
         many = f"{row} updates in a row" if row >= LIMIT else f"{skipped:,} of {counted:,} updates"
-        last = f"the last at update {int(self.updates):,}"
+        last = f"the last at update {self.updates:,}"
         if self._spoiled[run]:
             return f"{self._seen[run]}; {many} were skipped, {last}: {REMEDIES['data']}"
         return f"non-finite gradient in {many}, {last}: {REMEDIES['gradient']}"

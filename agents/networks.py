@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from agents.heads import Head, Judgement
 from agents.normalization import UNCHANGED, Normalization
+from rl_rmsprop.state import put_back, taken
 
 # Intel's MKL rounds a product by how its operands lie in memory, so that a run would depend on its place in the batch, unless
 # this is set before the process's first product. It costs no time, and networks whose widths are multiples of 4 no bit.
@@ -159,6 +160,16 @@ class ActorCritic:
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """The same with names, for optimizers and error messages."""
         return [("actor", self.actor.theta), ("critic", self.critic.theta)]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Weights and running statistics of all runs."""
+        return {"weights": taken([theta.data for theta in self.parameters()]), "normalization": taken(list(self.normalization))}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Put them back, in place."""
+        for theta, weights in zip(self.parameters(), saved["weights"], strict=True):
+            theta.data.copy_(weights)
+        put_back(list(self.normalization), saved["normalization"])
 
     def backward(self, loss: Tensor) -> None:  # loss: [R]
         """Set `theta.grad` of both networks to the gradient of each run's loss."""

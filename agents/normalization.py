@@ -17,14 +17,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_rmsprop.state import Kept
+
 START = 1e-4
 """How many observations the initial mean 0 and variance 1 count as."""
 TINY = 1e-8
 CLIP = 10.0
 
 
-class Moments:
+class Moments(Kept):
     """Running mean and variance of vectors in R runs: `mean` and `variance` [R, O], `count` [R], all float64."""
+
+    KEPT = ("mean", "variance", "count")
 
     def __init__(self, runs: int, size: int) -> None:
         self.mean, self.variance = np.zeros((runs, size)), np.ones((runs, size))
@@ -51,7 +55,7 @@ class Moments:
         return {"mean": self.mean, "variance": self.variance, "count": self.count}
 
 
-class Unchanged:
+class Unchanged(Kept):
     """Lets observations and rewards pass as they are."""
 
     def take(self, x: NDArray, *_: NDArray) -> NDArray:
@@ -64,8 +68,10 @@ class Unchanged:
         return {}
 
 
-class Standardized:
+class Standardized(Kept):
     """Observations less their mean, over their standard deviation."""
+
+    KEPT = ("_moments",)
 
     def __init__(self, runs: int, size: int) -> None:
         self._moments = Moments(runs, size)
@@ -83,8 +89,10 @@ class Standardized:
         return np.where(np.isinf(observations), observations, x)
 
 
-class ScaledByReturn:
+class ScaledByReturn(Kept):
     """Rewards over the standard deviation of the discounted return."""
+
+    KEPT = ("_moments", "_returns")
 
     def __init__(self, runs: int, envs_per_run: int, gamma: float) -> None:
         self._moments, self._gamma = Moments(runs, 1), gamma

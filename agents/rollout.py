@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.networks import ActorCritic
+from rl_rmsprop.state import Kept
 
 
 class Rollout(NamedTuple):
@@ -52,8 +53,10 @@ class Environments(Protocol):
         ...
 
 
-class Actor:
+class Actor(Kept):
     """Holds what goes on from one window to the next: the environments, the last observations, running returns."""
+
+    KEPT = ("env", "generators", "steps", "_observations", "_returns", "_lengths")
 
     def __init__(self, env: Environments, policy: ActorCritic, generators: Sequence[np.random.Generator]) -> None:
         """`env` is a batch of R × N environments (see envs/batch.py), `generators` the policy noise of each run."""

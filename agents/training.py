@@ -1,6 +1,6 @@
-"""The training loop of R runs: a generator of records that knows neither files nor curves nor what β is.
+"""The training loop of R runs: an iterator of records that knows neither files nor curves nor what β is.
 
-    for update in train(agent, env, policy, optimizer, windows=1000, generators=noise):
+    for update in Training(agent, env, policy, optimizer, windows=1000, generators=noise):
         print(update.number, update.steps, update.episodes.episode_return)
 
 Each record is one window of every run: `n_steps` steps, and what was learned from them in one optimizer update (A2C, REINFORCE)
@@ -11,7 +11,7 @@ only when someone wants the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ from agents.health import Health
 from agents.learning import Descend, Measure
 from agents.networks import ActorCritic
 from agents.rollout import Actor, Environments, Episodes, Rollout
+from rl_rmsprop.state import Kept
 
 
 class Agent(Protocol):
@@ -69,57 +70,77 @@ class Update(NamedTuple):
         return self.grad_norms[-1]
 
 
-def train(
-    agent: Agent,
-    env: Environments,
-    policy: ActorCritic,
-    optimizer: torch.optim.Optimizer,
-    windows: int,
-    generators: Generators,  # [R] of each run, for the policy's noise and whatever the agent draws
-    health: Health | None = None,
-) -> Iterator[Update]:
-    """Alternate acting and learning `windows` times; every run is asked for the same number of optimizer updates.
+class Training(Kept):
+    """Alternates acting and learning `windows` times; an iterator of records, which can be taken down between any two of them.
 
-    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient
-    norm before clipping, and whether these data are the first since a change of the environment, where the environments know
-    (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of every update. The data
-    of a window's first update are the first since a change; those of its later updates are the same ones again.
+    Every run is asked for the same number of optimizer updates. An optimizer with an `observe` method (AdaptiveRMSprop has one)
+    is told what it cannot see by itself: each run's gradient norm before clipping, and whether these data are the first since a
+    change of the environment, where the environments know (`onsets`, how often a change has begun in each run). Environments
+    with a `count_update` are told of every update. The data of a window's first update are the first since a change; those of
+    its later updates are the same ones again.
 
-    A run that must not be updated (see agents/health.py; `health` goes on counting where it stands) has a norm and a gradient
-    of NaN: the optimizer is expected to leave all of that run as it is. Training ends early when all runs have failed.
+    A run that must not be updated (see agents/health.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
+    of that run as it is. The records end early when all runs have failed.
+
+    A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
     """
-    health = Health(env.runs) if health is None else health
-    actor = Actor(env, policy, generators)
-    initial_lr = [group["lr"] for group in optimizer.param_groups]
-    observe = getattr(optimizer, "observe", None)
-    count_update = getattr(env, "count_update", lambda: None)
-    norms: list[Tensor] = []
-    shifted = torch.zeros(env.runs, dtype=torch.bool)  # [R] until the first update after the change has been made
 
-    def descend(loss: Tensor) -> None:
-        policy.backward(loss)
-        norms.append(clip(policy.parameters(), agent.max_grad_norm, health.take))
-        if observe is not None:
-            observe(grad_norm=norms[-1], shifted=shifted)
-        optimizer.step()
-        shifted.zero_()
-        count_update()
+    KEPT = ("_window", "_updates", "_actor", "health")
 
-    updates = 0
-    for window in range(1, windows + 1):
-        if agent.lr_schedule == "linear":
-            for group, lr in zip(optimizer.param_groups, initial_lr, strict=True):
-                group["lr"] = lr * (1 - (window - 1) / windows)
-        before = onsets_of(env)
-        rollout, episodes = actor.collect(agent.n_steps)
-        health.look(rollout, actor.steps)
-        shifted.copy_(torch.from_numpy(onsets_of(env) > before))
-        measure = agent.learn(policy, rollout, descend, generators)
-        updates += len(norms)
-        yield Update(updates, window, actor.steps.copy(), episodes, torch.stack(norms), measure, health)
-        norms.clear()
-        if health.failed.all():
-            return
+    def __init__(
+        self,
+        agent: Agent,
+        env: Environments,
+        policy: ActorCritic,
+        optimizer: torch.optim.Optimizer,
+        windows: int,
+        generators: Generators,  # [R] of each run, for the policy's noise and whatever the agent draws
+    ) -> None:
+        self._agent, self._env, self._policy, self._optimizer, self._windows = agent, env, policy, optimizer, windows
+        self._generators = generators
+        self.health = Health(env.runs)
+        self._actor = Actor(env, policy, generators)
+        self._initial_lr = [group["lr"] for group in optimizer.param_groups]
+        self._observe = getattr(optimizer, "observe", None)
+        self._count_update = getattr(env, "count_update", lambda: None)
+        self._norms: list[Tensor] = []  # of this window's updates
+        self._shifted = torch.zeros(env.runs, dtype=torch.bool)  # [R] until the first update after the change has been made
+        self._window = self._updates = 0
+
+    def __iter__(self) -> Training:
+        return self
+
+    def __next__(self) -> Update:
+        """One window of every run."""
+        if self._window == self._windows or self.health.failed.all():
+            raise StopIteration
+        self._set_lr()
+        before = onsets_of(self._env)
+        rollout, episodes = self._actor.collect(self._agent.n_steps)
+        self._shifted = torch.from_numpy(onsets_of(self._env) > before)
+        self.health.look(rollout, self._actor.steps)
+        self._norms.clear()
+        measure = self._agent.learn(self._policy, rollout, self._descend, self._generators)
+        self._window += 1
+        self._updates += len(self._norms)
+        norms, steps = torch.stack(self._norms), self._actor.steps.copy()
+        return Update(self._updates, self._window, steps, episodes, norms, measure, self.health)
+
+    def _set_lr(self) -> None:
+        """The step size of this window."""
+        if self._agent.lr_schedule == "linear":
+            for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
+                group["lr"] = lr * (1 - self._window / self._windows)
+
+    def _descend(self, loss: Tensor) -> None:
+        """One update of the optimizer on a loss [R]."""
+        self._policy.backward(loss)
+        self._norms.append(clip(self._policy.parameters(), self._agent.max_grad_norm, self.health.take))
+        if self._observe is not None:
+            self._observe(grad_norm=self._norms[-1], shifted=self._shifted)
+        self._optimizer.step()
+        self._shifted = torch.zeros_like(self._shifted)
+        self._count_update()
 
 
 def onsets_of(env: Environments) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from envs.batch import EnvBatch, SerialBatch, Step, check_spaces
 from envs.cartpole import CartPoleBatch
 from envs.make import check_env_id, make
+from envs.replaying import NotReplayable
 from envs.seeding import seed_sequence
 from envs.shifted import ShiftedBatch
 from envs.shifts import Shift
@@ -11,6 +12,7 @@ from envs.wrappers import ShiftWrapper, VectorShiftWrapper, register
 __all__ = [
     "CartPoleBatch",
     "EnvBatch",
+    "NotReplayable",
     "SerialBatch",
     "Shift",
     "ShiftWrapper",

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.parameters import is_float_box
-from envs.physics import Dynamics, Each, with_physics
+from envs.physics import Dynamics, with_physics
+from envs.replaying import Episode, Noted, begin, live
 from envs.seeding import seed_sequence
 
 
@@ -54,6 +55,14 @@ class EnvBatch(Protocol):
         """What sets the equations of motion of the R · N environments, in the order of run and environment."""
         ...
 
+    def snapshot(self) -> dict[str, Any]:
+        """Where all environments are, as plain data."""
+        ...
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Bring all environments, freshly made, to where those of the snapshot were; NotReplayable where that cannot be done."""
+        ...
+
     def close(self) -> None:
         """Free the environments."""
         ...
@@ -71,19 +80,23 @@ class SerialBatch:
         self._envs: list[gym.Env] = [
             gym.make(env_id, disable_env_checker=True, **(kwargs or {})) for _ in range(self.runs * envs_per_run)
         ]
-        self._seeds = [int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(envs_per_run)]
+        self._seeds: list[int | None] = [
+            int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(envs_per_run)
+        ]
         first = self._envs[0]
         self.observation_space, self.action_space = check_spaces(first)
         self.max_episode_steps = first.spec.max_episode_steps if first.spec else None
         count, size = len(self._envs), self.observation_space.shape[0]
         self._observations = np.zeros((count, size), np.float32)
         self._over = np.zeros(count, bool)
+        self._episodes: list[Episode] = [Episode({}, {}) for _ in self._envs]
+        self._physics: Noted | None = None
 
     def reset(self) -> NDArray[np.float32]:
         # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
-        for i, env in enumerate(self._envs):
-            self._observations[i], _ = env.reset(seed=self._seeds[i])
-        self._seeds = [None] * len(self._envs)  # type: ignore[list-item]  # None: keep the generator
+        for i, seed in enumerate(self._seeds):
+            self._begin(i, seed)
+        self._seeds = [None] * len(self._envs)
         self._over[:] = False
         return self._observations.reshape(self.runs, self.envs_per_run, -1).copy()
 
@@ -94,9 +107,12 @@ class SerialBatch:
         truncated = np.zeros(len(self._envs), bool)
         for i, (env, action, over) in enumerate(zip(self._envs, self._sent(actions), self._over.tolist(), strict=True)):
             if over:
-                self._observations[i], _ = env.reset()
+                self._begin(i)
             else:
                 self._observations[i], rewards[i], terminated[i], truncated[i], _ = env.step(action)
+                episode = self._episodes[i]
+                episode.actions.append(action)
+                episode.see(self._observations[i])
         self._over = terminated | truncated
         shape = (self.runs, self.envs_per_run)
         return Step(
@@ -107,6 +123,26 @@ class SerialBatch:
             valid.reshape(shape),
         )
 
+    def _begin(self, i: int, seed: int | None = None) -> None:
+        """Start an episode in the i-th environment."""
+        self._observations[i], self._episodes[i] = begin(self._envs[i], seed, self._episodes[i])
+        self._episodes[i].see(self._observations[i])
+
+    def snapshot(self) -> dict[str, Any]:
+        lives = [episode.snapshot(env) for episode, env in zip(self._episodes, self._envs, strict=True)]
+        return {"lives": lives, "over": self._over.copy()}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self._seeds = [None] * len(self._envs)
+        for i, (env, life) in enumerate(zip(self._envs, saved["lives"], strict=True)):
+
+            def observe(observation: NDArray, row: NDArray = self._observations[i]) -> NDArray:
+                row[:] = observation
+                return row
+
+            self._episodes[i] = live(env, life, self._physics and self._physics.of(i), observe)
+        self._over = saved["over"].copy()
+
     def _sent(self, actions: NDArray) -> Sequence[Any]:
         """An action for each environment, as its space has it: numbers from the space's first, or arrays."""
         if isinstance(self.action_space, gym.spaces.Discrete):
@@ -115,7 +151,8 @@ class SerialBatch:
 
     def dynamics(self) -> Dynamics:
         self._envs = [with_physics(env) for env in self._envs]
-        return Each(self._envs)
+        self._physics = self._physics or Noted(self._envs, self._episodes)
+        return self._physics
 
     def close(self) -> None:
         for env in self._envs:

@@ -7,7 +7,7 @@ generator, so an episode would depend on which other poles fell before; here a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from envs.batch import Step
 from envs.physics import CartPoleArrays, Dynamics
 from envs.seeding import seed_sequence
+from rl_rmsprop.state import Kept, put_back, taken
 
 
-class RunGenerators:
+class RunGenerators(Kept):
     """Stands in for the vector environment's generator; draws each pole's start from the generator of its run."""
+
+    KEPT = ("_generators",)
 
     def __init__(self, seeds: Sequence[int], envs_per_run: int) -> None:
         self._generators = [np.random.default_rng(seed_sequence(s, "env")) for s in seeds]
@@ -69,6 +72,18 @@ class CartPoleBatch:
         observations, rewards, terminated, truncated, _ = self._poles.step(actions.ravel())
         arrays = (np.ascontiguousarray(observations), rewards, terminated, truncated, ~starting)
         return Step(*map(self._per_run, arrays))
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `EnvBatch`: everything there is to a pole, its dynamics too where they can be set."""
+        poles = {name: taken(getattr(self._poles, name)) for name in ("state", "steps", "prev_done")}
+        return {"poles": poles, "generators": taken(self._generators), "arrays": taken(self._arrays)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        for name, value in saved["poles"].items():
+            setattr(self._poles, name, value.copy())
+        put_back(self._generators, saved["generators"])
+        if saved["arrays"] is not None:
+            put_back(self.dynamics(), saved["arrays"])
 
     def dynamics(self) -> Dynamics:
         self._arrays = self._arrays or CartPoleArrays(self._poles)

@@ -17,6 +17,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from numpy.typing import NDArray
 
 from envs.parameters import family_of
+from rl_rmsprop.state import taken
 
 
 class Dynamics(Protocol):
@@ -66,6 +67,10 @@ class CartPolePhysics(Physics):
         return self.env.step(action)
 
 
+CARTPOLE = ("gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau")
+"""Attributes of Gymnasium's CartPole that its equations use."""
+
+
 class CartPoleArrays:
     """`Dynamics` of all poles of Gymnasium's CartPoleVectorEnv, whose equations take arrays as they take numbers."""
 
@@ -81,6 +86,16 @@ class CartPoleArrays:
     def set(self, name: str, values: NDArray[np.float64]) -> None:
         set_cartpole(self._poles, self._set, name, values.astype(float))
         self._pushes = bool(self._set["push"].any())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that can be set, as it is."""
+        return {"own": taken(self._set), "poles": {name: taken(getattr(self._poles, name)) for name in CARTPOLE}}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Put it back."""
+        self._set, self._pushes = taken(saved["own"]), bool(saved["own"]["push"].any())
+        for name, value in saved["poles"].items():
+            setattr(self._poles, name, taken(value))
 
     def before_step(self, actions: NDArray[np.int64]) -> None:
         """To be called with the actions of every step: the push needs them."""
@@ -236,6 +251,10 @@ class Each:
 
     def __init__(self, envs: Sequence[gym.Env]) -> None:
         self._envs = [next(layer for layer in layers(env) if isinstance(layer, Physics)) for env in envs]
+
+    def of(self, i: int) -> Physics:
+        """What sets the dynamics of the i-th environment alone."""
+        return self._envs[i]
 
     def get(self, name: str) -> NDArray[np.float64]:
         return np.array([env.get(name) for env in self._envs])

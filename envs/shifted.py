@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from envs.batch import EnvBatch, Step
 from envs.physics import Dynamics
 from envs.shifts import CLOCKS, Shift, Shifter, widened
+from rl_rmsprop.state import Kept
 
 
-class ShiftedBatch:
+class ShiftedBatch(Kept):
     """Any `EnvBatch` under shifts. The clock of a run counts the steps of its N environments; reset calls do not count."""
+
+    KEPT = ("_batch", "_shifter", "_last")
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +26,7 @@ from envs.physics import Dynamics
 from envs.profiles import PROFILES, Profile, Still
 from envs.seeding import seed_sequence
 from rl_rmsprop import grammar
+from rl_rmsprop.state import Kept, put_back, taken
 
 CLOCKS = ("steps", "episodes", "updates")
 APPLY = ("now", "reset")
@@ -141,10 +143,17 @@ def is_dynamics(name: str) -> bool:
 # At work --------------------------------------------------------------------------------------------------------------------
 
 
-class Shifter:
+class Shifter(Kept):
     """Carries out shifts in R runs × N environments. Whoever steps the environments calls, for each step and in this order:
     `advance`, `act` on the actions, then `after`, `see` on the observations and `pay` on the rewards.
+
+    What the dynamics were set to is theirs to keep.
     """
+
+    KEPT = (
+        "_noise", "counts", "values", "regime", "onsets", "_due", "_due_regime", "_moving", "_until", "_waiting", "_regimes",
+        "_active", "changed", "_changed", "_fresh", "_wake", "drawn",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -244,6 +253,17 @@ class Shifter:
         unusual = {name: value for name, value in values.items() if name in USUAL and (value != USUAL[name]).any()}
         for kind in KINDS:
             self._active[kind] = {name: value for name, value in unusual.items() if name.startswith(kind)}
+
+    @property
+    def drawn(self) -> list[Any]:
+        """What the profiles that draw random times keep, in the order of the shifts; None for the others."""
+        return [taken(trace) if isinstance(trace, Kept) else None for trace in self._traces]
+
+    @drawn.setter
+    def drawn(self, saved: list[Any]) -> None:
+        for trace, kept in zip(self._traces, saved, strict=True):
+            if kept is not None:
+                put_back(trace, kept)
 
     def _joined(self, regimes: NDArray[np.int64]) -> NDArray[np.int64]:
         """One number for the regimes of all shifts [shifts, …]."""

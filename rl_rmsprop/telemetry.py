@@ -11,9 +11,12 @@ import math
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import google_crc32c  # TensorBoard's own checksum is pure Python and a hundred times slower
 import numpy as np
@@ -22,6 +25,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as torch_summary
+
+from rl_rmsprop.files import Damaged, Log
 
 POINTS = 250
 """Logging steps of one training; each tag gets at most this many values, and one more for the final evaluation."""
@@ -55,23 +60,19 @@ LOGARITHMIC = {"optim/E_q50", "optim/effective_lr_q50"}
 """Tags whose aggregates are of their decimal logarithms: they range over many powers of ten, and the viewer starts linear."""
 
 
-class Table:
-    """A CSV file that grows row by row; rows are on disk's way after `flush` or `close`."""
+class Table(Log):
+    """A CSV file that grows row by row."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], kept: Mapping[str, Any] | None = None) -> None:
+        """Begin the table with its header, or go on with one as it was `kept`."""
+        super().__init__(path, kept)
         self._columns = columns
-        self._file = path.open("w", encoding="utf-8", newline="\n")
-        self._file.write(",".join(columns) + "\n")
+        if kept is None:
+            self.write(",".join(columns).encode() + b"\n")
 
-    def write(self, row: Mapping[str, float]) -> None:
+    def add(self, row: Mapping[str, float]) -> None:
         """One row; columns that are missing in `row` stay empty."""
-        self._file.write(",".join(repr(row[c]) if c in row else "" for c in self._columns) + "\n")
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
+        self.write((",".join([repr(row[c]) if c in row else "" for c in self._columns]) + "\n").encode())
 
 
 def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -84,27 +85,58 @@ def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 class EventFile:
-    """One TensorBoard event file: records of length, checksum, protobuf, checksum."""
+    """One TensorBoard event file: records of length, checksum, protobuf, checksum.
 
-    def __init__(self, folder: Path) -> None:
+    It is a view: one that cannot be written any more says so once, and the training goes on without it.
+    """
+
+    def __init__(self, folder: Path, kept: Mapping[str, Any] | None = None) -> None:
+        """Begin a file, or go on with one as it was `kept`, if it still is."""
+        self._log: Log | None = None
+        if kept is not None and kept["name"]:
+            with suppress(Damaged, OSError):
+                self._log = Log(folder / kept["name"], kept)
+                return
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
-        self._file = (folder / name).open("wb")
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        try:
+            self._log = Log(folder / name)
+        except OSError as error:
+            self._give_up(error)
+        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add(self, step: int, summary: Summary) -> None:
         """Append one summary at `step`."""
-        self._write(Event(wall_time=time.time(), step=step, summary=summary))
+        self._add(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def _write(self, event: Event) -> None:
+    def _add(self, event: Event) -> None:
+        if self._log is None:
+            return
         data = event.SerializeToString()
         length = struct.pack("<Q", len(data))
-        self._file.write(length + checksum(length) + data + checksum(data))
+        self._log.write(length + checksum(length) + data + checksum(data))
 
     def flush(self) -> None:
-        self._file.flush()
+        """Hand everything to the system."""
+        try:
+            if self._log is not None:
+                self._log.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is needed to go on from here."""
+        self.flush()
+        return {"name": self._log.path.name, **self._log.snapshot()} if self._log is not None else {"name": ""}
 
     def close(self) -> None:
-        self._file.close()
+        """Write what is left, and close."""
+        self.flush()
+        if self._log is not None:
+            self._log.close()
+
+    def _give_up(self, error: OSError) -> None:
+        print(f"no curves in TensorBoard from here on: {error}; the numbers go on in metrics.csv", file=sys.stderr)
+        self._log = None
 
 
 def checksum(data: bytes) -> bytes:

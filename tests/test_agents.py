@@ -20,7 +20,7 @@ from agents.networks import ActorCritic
 from agents.reinforce import Reinforce
 from agents.rollout import Actor, Rollout
 from agents.settings import Settings
-from agents.training import train
+from agents.training import Training
 from envs import Step, make
 from tests.test_networks import flat_gradient, generators, sequential, with_random_biases
 from tests.test_returns import slow_advantages
@@ -466,7 +466,7 @@ def test_every_run_learns_which_action_pays(agent, bandit):
     env = make(bandit, seeds, 4)
     policy = ActorCritic(3, Categorical(3), (8,), generators(*seeds))
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.02)
-    for _ in train(replace(agent, n_envs=4), env, policy, optimizer, 150, generators(7, 8, 9)):
+    for _ in Training(replace(agent, n_envs=4), env, policy, optimizer, 150, generators(7, 8, 9)):
         pass
     contexts = torch.eye(3).expand(len(seeds), 3, 3)
     probabilities = torch.softmax(policy.outputs(contexts).detach(), -1)  # [R, 3, A]
@@ -497,7 +497,7 @@ def test_linear_schedule_falls_from_lr_by_equal_steps():
     """Silent failure: the last update has step size 0, the first none of lr, or the schedule compounds."""
     optimizer = Recording((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=0.8)
     agent = A2C(n_steps=2, lr_schedule="linear")
-    for _ in train(agent, Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)):
+    for _ in Training(agent, Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)):
         pass
     assert optimizer.used == pytest.approx([0.8, 0.6, 0.4, 0.2])
 
@@ -506,7 +506,7 @@ def test_gradients_are_clipped_and_their_length_before_is_reported():
     """Silent failure: a detector on grad_norm sees 0.5 for ever, since it hears the norm after clipping."""
     optimizer = Recording((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=1e-4)
     agent = A2C(n_steps=4, max_grad_norm=1e-3)
-    updates = list(train(agent, Scripted(LENGTHS), policy, optimizer, 3, generators(0, 1)))
+    updates = list(Training(agent, Scripted(LENGTHS), policy, optimizer, 3, generators(0, 1)))
     for update, told, length in zip(updates, optimizer.told, optimizer.lengths, strict=True):
         assert torch.equal(update.grad_norm, told)
         assert (told > 2e-3).all()
@@ -517,7 +517,7 @@ def test_records_count_updates_and_environment_steps():
     """Silent failure: records share one array of steps that later updates overwrite."""
     policy = indifferent(2, [0.0, 0.0, 0.0])
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
-    updates = list(train(A2C(n_steps=5), Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)))
+    updates = list(Training(A2C(n_steps=5), Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)))
     for index, update in enumerate(updates, 1):
         assert update[:2] == (index, index)
         assert update.steps.tolist() == replayed(5 * index)[1].tolist()

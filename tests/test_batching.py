@@ -73,7 +73,7 @@ def files_of(batch: BatchSpec, seed: int = SEED) -> dict[str, bytes]:
 
 def trained(*args) -> dict[str, bytes]:
     """Train a batch and return what the run of interest has written."""
-    train_batch(batch := spec(*args), lambda progress: None)
+    train_batch(batch := spec(*args))
     return files_of(batch)
 
 
@@ -157,7 +157,7 @@ def test_a_run_alone_equals_itself_among_thirty_two_and_its_repetition(tmp_path)
 def test_runs_with_different_seeds_differ(tmp_path):
     """Silent failure: the tests above compare a run with copies of itself."""
     batch = spec(tmp_path, "CartPole-v1", "a2c", "0.99", PAIR, 500, 3, {"hidden": (10,)})
-    train_batch(batch, lambda progress: None)
+    train_batch(batch)
     one, other = (files_of(batch, seed) for seed in PAIR)
     assert all(one[name] != other[name] for name in FILES)
 
@@ -170,7 +170,7 @@ def test_another_process_writes_the_same_bytes(tmp_path):
 import torch; torch.set_num_threads(2)
 from pathlib import Path
 from tests.test_batching import spec, train_batch
-train_batch(spec(Path({str(tmp_path / "there")!r}), *{args!r}), lambda progress: None)
+train_batch(spec(Path({str(tmp_path / "there")!r}), *{args!r}))
 """
     root = Path(__file__).parents[1]
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": str(root)}

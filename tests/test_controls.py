@@ -212,7 +212,7 @@ def test_a_study_with_controls_is_loaded_evaluated_and_reported_again(finished: 
     """Silent failure: a control's text is parsed as a β rule by whatever reads the study later."""
     loaded = spec.load(finished)
     assert [arm.of for arm in loaded.arms] == ["", "", *["cusum:arl=4,burn_in=3,max=0.97"] * 4]
-    assert {spec.rule for spec in loaded.batches(1)} == {
+    assert {spec.rule for spec in loaded.batches()} == {
         "0.9", "cusum:arl=4,burn_in=3,max=0.97", *(choice.rule for choice in loaded.choices)
     }  # fmt: skip
     before = (finished / "report" / "results.csv").read_bytes()

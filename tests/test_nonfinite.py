@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 import envs
-from agents import train
+from agents import Training
 from agents.evaluation import episode_returns
 from agents.health import LIMIT, Health
 from agents.normalization import Moments, ScaledByReturn, Standardized
@@ -26,6 +26,7 @@ from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer import AdaptiveRMSprop
 from rl_rmsprop.study import batch as batches
 from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, make_policy, train_batch
+from rl_rmsprop.study.monitor import UNWATCHED, Monitor
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.runwise import Runwise
@@ -35,6 +36,7 @@ from rl_rmsprop.study.trials import read as read_outcomes
 from rl_rmsprop.telemetry import read_table
 from tests.sick import SICK_SEED, Plan, Sick
 from tests.test_networks import generators
+from tests.test_resume import Interrupting, Killed, digest
 
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
 NAN, INF = math.nan, math.inf
@@ -79,7 +81,7 @@ def spec(
 
 def trained(batch: BatchSpec) -> tuple[list[str], dict[int, dict[str, bytes]]]:
     """Train a batch; returns its lines of failure and what each run has written."""
-    lines = train_batch(batch, lambda progress: None)
+    lines = train_batch(batch)
     folders = {seed: batch.run_folder(seed) for seed in batch.seeds}
     return lines, {
         seed: {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
@@ -147,7 +149,7 @@ def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(rule):
         return {name: x.clone() for name, x in tensors.items()}
 
     before = rows()
-    for update in train(batch.agent, env, policy, optimizer, 14, generators(*SEEDS)):
+    for update in Training(batch.agent, env, policy, optimizer, 14, generators(*SEEDS)):
         after = rows()
         same = [
             r for r in range(4) if all(torch.equal(after[n][r], before.get(n, torch.zeros_like(x))[r]) for n, x in after.items())
@@ -238,6 +240,22 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     assert read_table(folder / "episodes.csv")["step"].max(initial=0) <= metrics["step"][-1]
 
 
+@pytest.mark.parametrize("rule", [ALARMING, "adam"])
+def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, rule):
+    """Silent failure: after an interruption a failed run is back, or one has nine more updates to lose."""
+    plans: dict[int, Plan] = {3: {step: (1, NAN) for step in range(20, 5000)}, 5: ONCE, 8: {s: (0, INF) for s in range(92, 5000)}}
+    env_id = ill(plans)
+    batches_of = [BatchSpec(**{**vars(spec(tmp_path / name, env_id, rule)), "record_signals": True}) for name in ("whole", "cut")]
+    whole, cut = batches_of
+    lines = train_batch(whole)
+    assert len(lines) == 2
+    for save, die in ((15, 17), (14, 20)):  # with seed 3 failed and nobody else; with seed 8 nearly
+        with pytest.raises(Killed):
+            train_batch(cut, Interrupting(save, die))
+    assert train_batch(cut, Interrupting(0, None)) == lines
+    assert digest(cut) == digest(whole)
+
+
 def test_weights_kept_of_a_failed_run_are_those_before_its_first_bad_update(tmp_path):
     """Silent failure: what is called the last good state was moved by one of the updates that made the run fail."""
     plan: Plan = {step: ("reward", NAN) for step in range(51, 5000)}
@@ -259,7 +277,7 @@ def stepped(rule: str, env_id: str, windows: int) -> list[Parameter]:
     env = envs.make(env_id, (3,), 2)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, (3,))
-    for _ in train(batch.agent, env, policy, optimizer, windows, batches.generators((3,), "policy")):
+    for _ in Training(batch.agent, env, policy, optimizer, windows, batches.generators((3,), "policy")):
         pass
     return policy.parameters()
 
@@ -269,7 +287,7 @@ def test_a_batch_ends_when_all_of_its_runs_have_failed(tmp_path):
     plan: Plan = {step: ("reward", INF) for step in range(1, 50_000)}
     batch = spec(tmp_path, ill({seed: plan for seed in SEEDS}), steps=100_000)
     progress: list[Any] = []
-    lines = train_batch(batch, progress.append)
+    lines = train_batch(batch, Monitor(progress.append))
     assert len(lines) == 4
     assert all("reward of the environment was inf at step " in line for line in lines)
     assert max(p.steps for p in progress) <= 4 * 20 * 10 * batch.windows // 250 if progress else True
@@ -322,7 +340,7 @@ def test_a_simulator_never_gets_an_action_that_is_no_number(tmp_path):
 def test_signals_of_skipped_updates_repeat_those_before(tmp_path):
     """Silent failure: `replay` refuses the whole study for one update, or feeds NaN to every detector."""
     batch = spec(tmp_path, ill({3: {8: ("reward", NAN), 52: (1, NAN)}}), seeds=(3, 5), steps=300)
-    train_batch(BatchSpec(**{**vars(batch), "record_signals": True}), lambda progress: None)
+    train_batch(BatchSpec(**{**vars(batch), "record_signals": True}))
     streams = read(batch.env_id, "0.99", [(seed, batch.run_folder(seed) / "signals.npz") for seed in batch.seeds])
     assert streams.squares.isfinite().all()
     assert torch.equal(streams.squares[1, 0], streams.squares[0, 0])
@@ -334,7 +352,7 @@ def test_a_trial_that_fails_has_no_area_and_is_no_failure_of_the_study(tmp_path)
     """Silent failure: tuning picks the step size with which a run earned most until it diverged."""
     base = spec(tmp_path, ill({}), "sgd", seeds=(1, 2), max_grad_norm=1e30, steps=2000)
     trial = TrialBatch(base, (Setting(0, 1e-3, "sgd"), Setting(1, 1e38, "sgd")), str(tmp_path / "trials.csv"))
-    assert list(trial.run(lambda progress: None)) == []
+    assert list(trial.run(UNWATCHED)) == []
     outcomes = read_outcomes(tmp_path / "trials.csv")
     assert [math.isnan(o.area) for o in outcomes] == [math.isnan(o.update_rms) for o in outcomes] == [False, False, True, True]
 
@@ -449,16 +467,14 @@ def test_a_saved_state_goes_on_where_it_was():
     bad = [False] * 30 + [True] * 9
     whole = asked([*bad, True])
     health = Health(1)
-    for name, array in asked(bad).arrays().items():
-        health.arrays()[name][...] = array
+    health.restore(asked(bad).snapshot())
     assert not health.failed[0]
     health.look(window(), np.array([2]))
     health.take(torch.tensor([NAN]))
     assert health.failed[0]
-    assert all(np.array_equal(array, whole.arrays()[name]) for name, array in health.arrays().items())
+    assert all(np.array_equal(value, whole.snapshot()[name]) for name, value in health.snapshot().items())
     again = Health(1)
-    for name, array in whole.arrays().items():
-        again.arrays()[name][...] = array
+    again.restore(whole.snapshot())
     again.look(window(), np.array([2]))
     assert again.take(torch.ones(1)).isnan()
 

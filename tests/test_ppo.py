@@ -20,7 +20,7 @@ from agents.networks import ActorCritic
 from agents.ppo import PPO, Minibatch, judge, minibatches
 from agents.reinforce import Reinforce
 from agents.rollout import Rollout
-from agents.training import clip, train
+from agents.training import Training, clip
 from envs import make
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.optimizers import make_arm
@@ -292,7 +292,7 @@ def test_records_are_windows_and_updates_are_those_of_the_optimizer():
     """Silent failure: a clock that counts windows, a step size that falls within one, an oracle told six times."""
     env, policy = Counting(), policy_of(2, observation_size=4, actions=3)
     optimizer = Told(policy.parameters(), lr=0.8)
-    records = list(train(AGENT, env, policy, optimizer, 4, generators(0, 1)))
+    records = list(Training(AGENT, env, policy, optimizer, 4, generators(0, 1)))
     assert [record.window for record in records] == [1, 2, 3, 4]
     assert [record.number for record in records] == [6, 12, 18, 24]
     assert env.updates == 24
@@ -306,7 +306,7 @@ def test_records_are_windows_and_updates_are_those_of_the_optimizer():
 def trained(folder: Path, rule: str, steps: int, options: dict, **more) -> BatchSpec:
     agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 20, "batch_size": 10, "n_epochs": 2, **options})
     batch = BatchSpec(str(folder), "CartPole-v1", "ppo", agent, make_arm(rule), (1, 2), steps, 2, **more)
-    train_batch(batch, lambda progress: None)
+    train_batch(batch)
     return batch
 
 
@@ -381,7 +381,7 @@ def test_every_run_learns_the_action_that_its_observation_asks_for(agent, window
     env = make("TestTarget-v0", seeds, 8)
     policy = ActorCritic(1, Gaussian(env.action_space.low, env.action_space.high), (8,), generators(*seeds))
     optimizer = torch.optim.Adam(policy.parameters(), lr=lr)
-    for _ in train(agent, env, policy, optimizer, windows, generators(7, 8, 9)):
+    for _ in Training(agent, env, policy, optimizer, windows, generators(7, 8, 9)):
         pass
     gym.registry.pop("TestTarget-v0")
     x = torch.tensor([-0.8, 0.0, 0.8]).view(1, 3, 1).expand(3, 3, 1)

@@ -227,7 +227,7 @@ def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> No
     shift = "force_mag:values=10.0/-10.0,at=1,clock=updates"
     benchmark.record(benchmark.Recording(spec_, before=10, after=7, shifts={"flipped": shift}), tmp_path)
     study = replace(spec_, shifts=(shift.replace("at=1", "at=10"),), record_signals=True, eval_episodes=1)
-    train_batch(study, lambda progress: None)
+    train_batch(study)
     branch = benchmark.load_signals(tmp_path, "CartPole-v1", "flipped")
     twin = benchmark.load_signals(tmp_path, "CartPole-v1", benchmark.TWIN)
     whole = streams.read("CartPole-v1", "0.99", [(seed, study.run_folder(seed) / "signals.npz") for seed in study.seeds])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import A2C, train
+from agents import A2C, Training
 from agents.heads import Categorical
 from agents.networks import ActorCritic
 from envs import Shift, check_env_id, make, seed_sequence
@@ -105,7 +105,7 @@ def trained(shifts: str, updates: int = 12) -> list[np.ndarray]:
     policy = ActorCritic(4, Categorical(2), (16,), [np.random.default_rng(seed_sequence(s, "init")) for s in (3, 8)])
     optimizer = torch.optim.RMSprop(policy.parameters(), 0.01)
     noise = [np.random.default_rng(seed_sequence(s, "policy")) for s in (3, 8)]
-    for _ in train(A2C(n_steps=16), env, policy, optimizer, updates, noise):
+    for _ in Training(A2C(n_steps=16), env, policy, optimizer, updates, noise):
         pass
     return [p.detach().numpy().copy() for p in policy.parameters()]
 

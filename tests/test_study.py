@@ -81,7 +81,7 @@ def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: P
     rows = {}
     for name, text in arms.items():
         batch = BatchSpec(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 1000, 1)
-        train_batch(batch, lambda progress: None)
+        train_batch(batch)
         rows[name] = read_table(batch.run_folder(1) / "metrics.csv")
     assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(250, 0.1))
     assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(250, 0.9))
@@ -280,7 +280,7 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
 
 def fail_second(specs, workers):  # type: ignore[no-untyped-def]
     """In place of the runner: trains the first batch here, and loses the second."""
-    train_batch(specs[0], lambda progress: None)
+    train_batch(specs[0])
     yield runner.Event(0)
     yield runner.Event(1, error="the lights went out")
 
@@ -366,7 +366,7 @@ def test_every_baseline_learns_something(name: str, tmp_path: Path) -> None:
     """A baseline that stands still makes every β look good."""
     agent = make_agent("a2c", "CartPole-v1", {"lr": 3e-2 if name in ("sgd", "momentum") else 3e-3})
     batch = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 30_000, 5)
-    train_batch(batch, lambda progress: None)
+    train_batch(batch)
     curves = [read_table(batch.run_folder(seed) / "metrics.csv")["rollout/ep_rew_mean"] for seed in batch.seeds]
     assert max(curve[-1] for curve in curves) > 1.5 * curves[0][0]
 
@@ -377,7 +377,7 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     arms = (make_arm("0.9"), make_arm("0.99"))
     study = spec.Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), arms, tuple(range(70)), 1000)
     for workers in (1, 2, 3, 16):
-        runs = [(b.arm.rule, seed) for b in study.batches(workers) for seed in b.seeds]
+        runs = [(b.arm.rule, seed) for b in study.cut_for(workers).batches() for seed in b.seeds]
         assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))
 
 
@@ -386,7 +386,7 @@ def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_p
     agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
     arm = make_arm("cusum:arl=5,burn_in=3")
     batch = BatchSpec(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
-    train_batch(batch, lambda progress: None)
+    train_batch(batch)
     for seed in batch.seeds:
         alarms = read_table(batch.run_folder(seed) / "alarms.csv")
         signals = np.load(batch.run_folder(seed) / "signals.npz")

@@ -15,8 +15,8 @@ def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
     """A rounded table would make two different runs look the same."""
     values = {"a": 0.1 + 0.2, "b": 1e-300, "c": -0.0}
     table = Table(tmp_path / "t.csv", ("a", "b", "c", "missing"))
-    table.write(values)
-    table.write({"a": 1.0})
+    table.add(values)
+    table.add({"a": 1.0})
     table.close()
     columns = read_table(tmp_path / "t.csv")
     assert [columns[k][0] for k in "abc"] == [values[k] for k in "abc"]

@@ -205,7 +205,7 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
     for setting in pair:
         alone = BatchSpec(**{**vars(given), "agent": replace(agent, lr=setting.lr)})
         played = BatchSpec(**{**vars(alone), "rule": setting.rule})
-        train_batch(played, lambda progress: None)
+        train_batch(played)
         for seed in given.seeds:
             run = results.load_run(played, seed)
             assert run is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.profiles.base import Clock, Profile, Trace, Values, check_length, number_of
+from rl_rmsprop.state import Kept
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Poisson(Profile):
         return Events(self, generators)
 
 
-class Events(Trace):
+class Events(Trace, Kept):
     """Times of the changes of each run, drawn as far as they are needed."""
+
+    KEPT = ("_generators", "_count", "_next")
 
     def __init__(self, profile: Poisson, generators: Sequence[np.random.Generator]) -> None:
         self._profile, self._generators = profile, generators
@@ -95,8 +98,10 @@ class Walk(Profile):
         return Wanderer(self, generators)
 
 
-class Wanderer(Trace):
+class Wanderer(Trace, Kept):
     """Where each run's walk is, stepped as far as it is needed."""
+
+    KEPT = ("_generators", "_steps", "_value")
 
     def __init__(self, profile: Walk, generators: Sequence[np.random.Generator]) -> None:
         self._profile, self._generators = profile, generators

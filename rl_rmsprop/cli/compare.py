@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from rl_rmsprop.cli import study_file
-from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
+from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings, WorkerOptions
 from rl_rmsprop.cli.running import run_study
 
 
@@ -41,6 +41,7 @@ class Compare:
     report: OmitArgPrefixes[ReportOptions] = ReportOptions()
     run: OmitArgPrefixes[RunOptions] = RunOptions()
     settings: OmitArgPrefixes[Settings] = Settings()
+    workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
 
     @classmethod
     def begin(cls, words: Sequence[str]) -> tuple[Compare, list[str]]:
@@ -61,7 +62,7 @@ class Compare:
         if self.print_config:
             print(study_file.written(study, self.report), end="")
             return 0
-        return run_study(study, self.run, self.report)
+        return run_study(study, self.run, self.workers, self.report)
 
     def described(self) -> Any:
         """The study that options and study file describe; ValueError for whatever cannot be run."""

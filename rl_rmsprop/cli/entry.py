@@ -1,8 +1,8 @@
 """Where the command line begins: finds the verb, calls it, turns errors into exit codes.
 
-Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed;
-130 interrupted, 143 terminated. Everything heavier than the parser is imported by the verb that needs it, so that --help
-answers at once.
+Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed; 75 a study was
+stopped by a signal, and `resume` goes on with it; 130 interrupted, 143 terminated. Everything heavier than the parser is
+imported by the verb that needs it, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from rl_rmsprop.cli.evaluate import Evaluate
 from rl_rmsprop.cli.parsing import read_options
 from rl_rmsprop.cli.replay import Replay
 from rl_rmsprop.cli.report import Report
+from rl_rmsprop.cli.resume import Resume
 from rl_rmsprop.cli.rules import Rules
+from rl_rmsprop.cli.running import IO_FAILED
 from rl_rmsprop.cli.tensorboard import Tensorboard
 from rl_rmsprop.cli.train import Train
 from rl_rmsprop.cli.walkthrough import Walkthrough
 
-BAD_INPUT, IO_FAILED, INTERRUPTED = 2, 74, 130
+BAD_INPUT, INTERRUPTED = 2, 130
 
 VERBS: dict[str, type[Any]] = {
     "train": Train,
     "compare": Compare,
+    "resume": Resume,
     "report": Report,
     "evaluate": Evaluate,
     "tensorboard": Tensorboard,

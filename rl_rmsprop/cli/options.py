@@ -29,12 +29,27 @@ class RunOptions:
     """The study's folder."""
     overwrite: bool = False
     """Replace the study that the folder holds."""
-    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
-    """Worker processes."""
     bias_correction: bool = True
     """Divide E by the weight it has received."""
     eps: float = 1e-5
     """ε of the optimizer."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How the work is done; results do not depend on it."""
+
+    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
+    """Worker processes."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints of runs under way."""
+
+    def check(self) -> None:
+        """ValueError for numbers that make no sense."""
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if not self.checkpoint_every > 0:
+            raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
 
 
 def preset(metavar: str) -> Any:

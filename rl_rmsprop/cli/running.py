@@ -1,54 +1,102 @@
-"""What `train` and `compare` do with a study: its folder, its runs, its report."""
+"""What `train`, `compare` and `resume` do with a study: its folder, its runs, its report."""
 
 from __future__ import annotations
 
-import signal
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rl_rmsprop.cli.options import ReportOptions, RunOptions
+from rl_rmsprop.cli.options import ReportOptions, RunOptions, WorkerOptions
 from rl_rmsprop.cli.output import announce, console
 
-SOME_FAILED, TERMINATED = 3, 143
+SOME_FAILED, IO_FAILED, STOPPED = 3, 74, 75
+LOCK = ".lock"
+"""In a study's folder: held by whoever trains in it."""
 
 
-def run_study(study: Any, run: RunOptions, compared: ReportOptions) -> int:
+def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: ReportOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import conduct, report, runner
+    from rl_rmsprop.study import report, runner
 
-    if run.workers is not None and run.workers < 1:
-        raise ValueError(f"workers must be at least 1, got {run.workers}")
+    workers.check()
     reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
-    study.save()
-    report.save_settings(reported, study.folder)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # workers are ended on the way out
-    out = console()
-    sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
-    what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
-    out.print(f"{what} → {study.folder}", soft_wrap=True)
-    study, failures = conduct.conduct(study, run.workers or runner.default_workers(), out)
-    for failure in failures:
-        print(failure, file=sys.stderr)
+    with locked(study.folder):
+        study = study.cut_for(workers.workers or runner.default_workers())
+        study.save()
+        report.save_settings(reported, study.folder)
+        sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
+        what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
+        console().print(f"{what} → {study.folder}", soft_wrap=True)
+        return go_on(study, workers)
+
+
+def go_on(study: Any, workers: WorkerOptions) -> int:
+    """Train what is not finished, write the report, say what came out; the study's folder is locked."""
+    from rl_rmsprop.study import conduct, monitor, report, runner
+
+    pool = runner.Pool(workers.workers or runner.default_workers(), workers.checkpoint_every)
+    again = f"rl-rmsprop resume {shlex.quote(str(study.folder))}"
     try:
-        announce(study, report.write_report(study))
-    except report.NothingFinished:  # the failures above say why
-        out.print("no run finished")
+        with runner.interruptible(pool):
+            study, failures = conduct.conduct(study, pool, console())
+            for failure in failures:
+                print(failure, file=sys.stderr)
+            try:
+                announce(study, report.write_report(study))
+            except report.NothingFinished:  # the failures above say why
+                console().print("no run finished")
+    except monitor.Stopped:
+        print(f"stopped; to go on: {again}", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}; when that is mended: {again}", file=sys.stderr)
+        return IO_FAILED
     return SOME_FAILED if failures else 0
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from training in the folder; ValueError if someone does."""
+    from contextlib import ExitStack
+
+    from rl_rmsprop import files
+    from rl_rmsprop.study.runner import WORKERS_LOCK
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.Lock(folder / LOCK))
+            with files.Lock(folder / WORKERS_LOCK, patience=10.0):  # the workers of a driver that was killed end soon
+                pass
+        except BlockingIOError:
+            holder = (folder / LOCK).read_text(encoding="utf-8").strip() or "another one"
+            raise ValueError(f"{folder} is in use by process {holder}: wait until it has ended, or stop it") from None
+        yield
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make room for a study; ValueError if the folder holds something that must not be lost."""
-    import shutil
+    from rl_rmsprop import files
 
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"{there} is not a folder: choose another --out")
-    if not folder.exists() or not any(folder.iterdir()):
+    files.disk.make_folder(folder)
+    if not any(path.name not in (LOCK, ".workers.lock") for path in folder.iterdir()):
         return
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} holds files that are not a study's: choose another --out")
     if not overwrite:
-        raise ValueError(f"{folder} holds a study already: choose another --out, or --overwrite to replace it")
-    shutil.rmtree(folder)
+        again = f"rl-rmsprop resume {shlex.quote(str(folder))}"
+        raise ValueError(
+            f"{folder} holds a study already: choose another --out, go on with it ({again}), or --overwrite to replace it"
+        )
+    with locked(folder):
+        for path in folder.iterdir():
+            if path.name not in (LOCK, ".workers.lock"):
+                files.disk.remove(path)

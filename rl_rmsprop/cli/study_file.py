@@ -26,7 +26,7 @@ from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
 if TYPE_CHECKING:
     from rl_rmsprop.study.spec import Study
 
-OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "overwrite", "workers"}
+OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "workers", "overwrite"}
 """Options that say how a study is run, not what it is, and groups."""
 
 

@@ -1,15 +1,20 @@
 """The unit of work: the runs of one arm and environment that are trained together, from a spec to folders of results.
 
-    BatchSpec → environments, networks, optimizer → train() → Recorder → runs/<study>/<env>/<arm>/seed_0007/
+    BatchSpec → Batch: environments, networks, optimizer → Training → Recorder → runs/<study>/<env>/<arm>/seed_0007/
+                  ↕ snapshot
+                checkpoint, every so often
 
-A run's files depend on its own settings and seed alone, not on which other runs are in the batch.
+A run's files depend on its own settings and seed alone, not on which other runs are in the batch, and not on whether it was
+trained in one go: a batch that is taken up from its checkpoint goes on bit for bit.
 """
 
 from __future__ import annotations
 
+import json
 import platform
+import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -27,19 +32,25 @@ from agents.heads import Categorical, Gaussian, Head
 from agents.health import REMEDIES, SHARE, Health
 from agents.networks import ActorCritic
 from agents.normalization import Normalization, ScaledByReturn, Standardized, Unchanged
-from agents.training import train
+from agents.training import Training
 from envs.shifts import parse_all
+from rl_rmsprop import files
+from rl_rmsprop.files import Damaged, env_folder, write_json
+from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.study import checkpoint
+from rl_rmsprop.study.monitor import UNWATCHED, Monitor, Stopped
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.presets import Agent
-from rl_rmsprop.study.recorder import Progress, Recorder
+from rl_rmsprop.study.recorder import Recorder
 from rl_rmsprop.study.signal_log import NoLog, SignalLog
-from rl_rmsprop.study.writing import env_folder, write_json
 
 EVALUATION_ENVS = 10
+WEIGHTS = "checkpoint/weights.npz"
+"""In a run's folder: its final weights, which only a finished run has."""
 CLOCKS_FILE = "clocks.json"
 """In a shifted run's checkpoint: what the shifts' clocks showed at the end."""
-LAST_GOOD = "before_failure.npz"
-"""In a failed run's checkpoint, where others have weights.npz: the weights that it failed with, all of them finite."""
+LAST_GOOD = "checkpoint/before_failure.npz"
+"""In a failed run's folder, where others have their final weights: those that it failed with, all of them finite."""
 
 
 @dataclass(frozen=True)
@@ -105,48 +116,105 @@ class BatchSpec:
         """Where the run with this seed keeps its files."""
         return Path(self.folder) / env_folder(self.env_id) / self.arm.name / f"seed_{seed:04d}"
 
-    def run(self, report: Callable[[Progress], None]) -> list[str]:
+    @property
+    def study_folder(self) -> Path:
+        """The folder of the study that it belongs to."""
+        return Path(self.folder)
+
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """Seeds of the runs that are not finished."""
+        return tuple(seed for seed in self.seeds if not (self.run_folder(seed) / WEIGHTS).is_file())
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the batch keeps its state while it is under way."""
+        first = self.run_folder(self.seeds[0])
+        return first.with_name(first.name.replace("seed", "batch"))
+
+    def run(self, monitor: Monitor) -> list[str]:
         """See `train_batch`."""
-        return train_batch(self, report)
+        return train_batch(self, monitor)
 
 
-def train_batch(spec: BatchSpec, report: Callable[[Progress], None]) -> list[str]:
-    """Train, evaluate and write down all runs of `spec`; calls `report` at every logging step.
+class Batch:
+    """The parts of a batch under way."""
 
-    Returns a line for each run that has failed (see agents/health.py): its folder has the reason in `error.txt`, and in its
-    checkpoint LAST_GOOD instead of the final weights. The others do not notice.
-    """
-    env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
-    policy = make_policy(spec, env)
-    optimizer = make_optimizer(spec.played, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
-    log = SignalLog(optimizer, policy, env, spec.updates) if spec.record_signals else NoLog()
-    health, failed = Health(env.runs), np.zeros(env.runs, bool)
-    folders = [spec.run_folder(seed) for seed in spec.seeds]
-    for folder, seed in zip(folders, spec.seeds, strict=True):
-        (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", run_config(spec, seed))
-    with Recorder(folders, optimizer, env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated) as recorder:
-        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy"), health):
-            log.take(update)
-            for r in np.flatnonzero(health.failed & ~failed).tolist():
-                abandon(folders[r], policy, r, health)
-            failed = health.failed.copy()
-            if recorder.take(update):
-                report(recorder.progress())
-        env.close()
-        clocks = env.counts if isinstance(env, envs.ShiftedBatch) else {}
-        if not failed.all():
-            recorder.finish(scores(evaluate_batch(spec, policy, spec.eval_episodes, clocks), policy, health))
-    for r in np.flatnonzero(health.failed & ~failed).tolist():
-        abandon(folders[r], policy, r, health)
-    finished = {r: folders[r] for r in np.flatnonzero(~health.failed).tolist()}
-    log.save(finished)
-    for r, folder in finished.items():
-        if clocks:
-            write_json(folder / "checkpoint" / CLOCKS_FILE, {name: int(count[r]) for name, count in clocks.items()})
-        save_weights(folder / "checkpoint" / "weights.npz", policy, r)
-    runs = zip(spec.seeds, health.reasons.tolist(), strict=True)
-    return [f"{spec.env_id} · {spec.arm.rule} · seed {seed}: {reason}" for seed, reason in runs if reason]
+    def __init__(self, spec: BatchSpec, kept: dict[str, Any] | None = None) -> None:
+        """At the beginning, or where a batch was whose snapshot is `kept`.
+
+        Damaged if its files are not what they were, NotReplayable if its environments cannot be brought there.
+        """
+        self.spec = spec
+        self.folders = [spec.run_folder(seed) for seed in spec.seeds]
+        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
+        self.policy = make_policy(spec, self.env)
+        self.optimizer = make_optimizer(spec.played, self.policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
+        self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if spec.record_signals else NoLog()
+        noise = generators(spec.seeds, "policy")
+        self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.windows, noise)
+        if kept is None:
+            self._begin_folders()
+        else:
+            self.policy.restore(kept["policy"])
+            restore_optimizer(self.optimizer, kept["optimizer"])
+            self.training.restore(kept["training"])
+            self.log.restore(kept["log"])
+        self.recorder = Recorder(
+            self.folders, self.optimizer, self.env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated,
+            kept and kept["recorder"],
+        )  # fmt: skip
+        self._abandoned = self.training.health.failed.copy()  # [R]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the batch's future depends on."""
+        return {
+            "policy": self.policy.snapshot(),
+            "optimizer": optimizer_snapshot(self.optimizer),
+            "training": self.training.snapshot(),
+            "log": self.log.snapshot(),
+            "recorder": self.recorder.snapshot(),
+        }
+
+    def _begin_folders(self) -> None:
+        """A folder for every run, with what it is, and without what says that it is finished or has failed."""
+        for folder, seed in zip(self.folders, self.spec.seeds, strict=True):
+            files.disk.make_folder(folder / "checkpoint")
+            for old in (folder / WEIGHTS, folder / LAST_GOOD, folder / "error.txt"):
+                old.unlink(missing_ok=True)
+            write_json(folder / "config.json", run_config(self.spec, seed))
+
+    def abandon(self) -> None:
+        """Write down why runs have failed lately, and the weights that they had before, if they are good for anything."""
+        health = self.training.health
+        for r in np.flatnonzero(health.failed & ~self._abandoned).tolist():
+            files.write_text(self.folders[r] / "error.txt", f"{health.reasons[r]}\n")
+            if finite_weights(self.policy)[r]:
+                save_weights(self.folders[r] / LAST_GOOD, self.policy, r)
+        self._abandoned = health.failed.copy()
+
+    def finish(self) -> list[str]:
+        """Evaluate, and write down what a finished run has; its weights come last and say that it is finished.
+
+        Returns a line for each run that has failed.
+        """
+        health = self.training.health
+        clocks = self.env.counts if isinstance(self.env, envs.ShiftedBatch) else {}
+        self.env.close()
+        if not health.failed.all():
+            returns = evaluate_batch(self.spec, self.policy, self.spec.eval_episodes, clocks)
+            self.recorder.finish(scores(returns, self.policy, health))
+        self.abandon()
+        finished = {r: self.folders[r] for r in np.flatnonzero(~health.failed).tolist()}
+        self.log.save(finished)
+        for r, folder in finished.items():
+            if clocks:
+                write_json(folder / "checkpoint" / CLOCKS_FILE, {name: int(count[r]) for name, count in clocks.items()})
+        self.recorder.close()
+        for r, folder in finished.items():
+            save_weights(folder / WEIGHTS, self.policy, r)
+        of_seeds = zip(self.spec.seeds, health.reasons, strict=True)
+        return [f"{self.spec.env_id} · {self.spec.arm.rule} · seed {seed}: {reason}" for seed, reason in of_seeds if reason]
 
 
 def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:
@@ -170,16 +238,80 @@ def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) ->
     return means
 
 
-def abandon(folder: Path, policy: ActorCritic, run: int, health: Health) -> None:
-    """Write down why a run has failed, and the weights that it had before, if they are good for anything."""
-    (folder / "error.txt").write_text(f"{health.reasons[run]}\n", encoding="utf-8")
-    if finite_weights(policy)[run]:
-        save_weights(folder / "checkpoint" / LAST_GOOD, policy, run)
-
-
 def finite_weights(policy: ActorCritic) -> NDArray[np.bool_]:
     """Whether all weights of each run are finite [R]."""
     return torch.stack([theta.isfinite().all(1) for theta in policy.parameters()]).all(0).numpy()
+
+
+def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> list[str]:
+    """Train, evaluate and write down all runs of `spec`, from the last checkpoint on if there is one.
+
+    Tells `monitor` how far it is at every logging step, and saves a checkpoint when it says so. Raises `Stopped`, after a last
+    checkpoint, if it says that too.
+
+    Returns a line for each run that has failed (see agents/health.py): its folder has the reason in `error.txt`, and LAST_GOOD
+    instead of the final weights. The others do not notice.
+    """
+    batch = taken_up(spec, monitor) or Batch(spec)
+    about, saves = origin(spec), True
+    with batch.recorder:
+        for update in batch.training:
+            batch.log.take(update)
+            batch.abandon()
+            if batch.recorder.take(update):
+                monitor.report(batch.recorder.progress())
+            if saves and monitor.is_due() and update.window < spec.windows:
+                try:
+                    checkpoint.save(spec.checkpoints, update.window, {"origin": about, **batch.snapshot()})
+                except envs.NotReplayable:
+                    saves = False  # its runs begin anew if they are cut off, which `taken_up` says then
+            if monitor.stopping:
+                raise Stopped
+        failures = batch.finish()
+    shutil.rmtree(spec.checkpoints, ignore_errors=True)
+    return failures
+
+
+def taken_up(spec: BatchSpec, monitor: Monitor) -> Batch | None:
+    """The batch at its last checkpoint that is whole and of the same study; None if it has to begin anew."""
+    begun = False
+    for found in checkpoint.load(spec.checkpoints):
+        begun = True
+        try:
+            if isinstance(found, Damaged):
+                raise found
+            check_same(found["origin"], origin(spec))
+            return Batch(spec, found)
+        except (Damaged, envs.NotReplayable) as error:
+            monitor.note(f"{spec.label}: {error}")
+    if begun:
+        monitor.note(f"{spec.label}: begins anew")
+        shutil.rmtree(spec.checkpoints, ignore_errors=True)
+    return None
+
+
+def origin(spec: BatchSpec) -> dict[str, Any]:
+    """What a checkpoint must have in common with the batch that it is for: settings, versions, kind of processor."""
+    made = {"runs": [run_config(spec, seed) for seed in spec.seeds], "processor": torch.backends.cpu.get_cpu_capability()}
+    return json.loads(json.dumps(made))
+
+
+def check_same(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Damaged unless both are the same: other versions may round in another way."""
+    if saved != wanted:
+        raise Damaged("the checkpoint was made with other settings, versions or kind of processor, and would not go on exactly")
+
+
+def optimizer_snapshot(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's state, and what its statistics remember of the last update."""
+    return {"state": optimizer.state_dict(), "surprise": getattr(optimizer, "last_surprise", {})}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put it back."""
+    optimizer.load_state_dict(saved["state"])
+    if isinstance(optimizer, AdaptiveRMSprop):
+        optimizer.last_surprise = dict(saved["surprise"])
 
 
 def evaluate_batch(
@@ -283,7 +415,8 @@ def hparams_group(spec: BatchSpec) -> str:
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
     """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
     arrays: dict[str, Any] = {name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()}
-    np.savez(path, **arrays, **{name: array[run] for name, array in policy.normalization.arrays().items()})
+    arrays |= {name: array[run] for name, array in policy.normalization.arrays().items()}
+    files.write_bytes(path, files.written(lambda file: np.savez(file, **arrays)))
 
 
 def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:

@@ -3,26 +3,31 @@
     arms that stand alone:  tuned, or matched → trained
     controls:               lr and alarms of the arm that each is a control of → matched → trained
 
-Every choice made on the way is written to study.json before the runs that depend on it.
+Every choice made on the way is written to study.json before the runs that depend on it. A study that was interrupted is conducted
+again from the start: what is finished is not done again, and the choices follow from it as they did the first time.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from rl_rmsprop.study import controls, display, matching, runner, trials, tuning
+from rl_rmsprop.study import checkpoint, controls, display, matching, runner, trials, tuning
+from rl_rmsprop.study.batch import WEIGHTS, BatchSpec
 from rl_rmsprop.study.optimizers import Arm
+from rl_rmsprop.study.runner import Pool
 from rl_rmsprop.study.spec import Choice, Study, written_seeds
 
 
-def conduct(study: Study, workers: int, console: Console) -> tuple[Study, list[str]]:
-    """Train all runs; returns the study with its choices, and a line for everything that failed."""
-    save(study)
+def conduct(study: Study, pool: Pool, console: Console) -> tuple[Study, list[str]]:
+    """Train all runs that are not finished; returns the study with its choices, and a line for everything that failed."""
+    before, study = study, replace(study, choices=())
     failures: list[str] = []
+    pilots: list[trials.Outcome] = []
     alone = [arm for arm in study.arms if not arm.of]
     for arms in (alone, [arm for arm in study.arms if arm.of]):
         if not arms:
@@ -31,15 +36,14 @@ def conduct(study: Study, workers: int, console: Console) -> tuple[Study, list[s
         study = study.with_choices(choices)
         failures += failed
         if study.tune and arms is alone:
-            study = tuned(study, arms, workers, console, failures)
+            study = tuned(study, arms, pool, console, failures)
         if study.match_update_rms:
-            study = matched(study, arms, workers, console, failures)
-        save(study)
-        settled = [spec for spec in study.batches(workers, arms) if study.is_settled(spec.env_id, spec.arm)]
-        failures += run(settled, workers, console)
-    parts = study.folder / tuning.PARTS
-    if not any(parts.rglob("*.error.txt")):  # they say why trials failed
-        shutil.rmtree(parts, ignore_errors=True)
+            study = matched(study, arms, pool, console, failures, pilots)
+        save(before.with_choices(study.choices))  # those of an interrupted study that come later stay
+        settled = [spec for spec in study.batches(arms) if study.is_settled(spec.env_id, spec.arm)]
+        failures += run([left for spec in settled if (left := unfinished(spec))], pool, console)
+    if not failures:  # the files of trials would be missed by whoever tries again
+        shutil.rmtree(study.folder / tuning.PARTS, ignore_errors=True)
     return study, failures
 
 
@@ -48,9 +52,17 @@ def save(study: Study) -> None:
     study.save(**({"search_space": tuning.search_space(study)} if study.tune else {}))
 
 
-def run(specs: Sequence[runner.Work], workers: int, console: Console) -> list[str]:
+def unfinished(spec: BatchSpec) -> BatchSpec | None:
+    """What is left to train of a batch: all of it if it can be taken up, or its runs that are not finished, or nothing."""
+    seeds = spec.unfinished
+    if seeds and checkpoint.generations(spec.checkpoints):
+        return spec
+    return replace(spec, seeds=seeds) if seeds else None
+
+
+def run(specs: Sequence[runner.Work], pool: Pool, console: Console) -> list[str]:
     """Train batches and show how they are doing; returns a line for each that failed."""
-    return display.follow(runner.run_batches(specs, min(workers, len(specs))), specs, console) if specs else []
+    return display.follow(pool.run(specs), specs, console) if specs else []
 
 
 def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[Choice], list[str]]:
@@ -65,7 +77,7 @@ def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[Choice], list
             had = study.choice(env_id, arm)
             spec = study.batch(env_id, arm, study.seeds)
             folders = [spec.run_folder(seed) for seed in study.seeds]
-            finished = [folder for folder in folders if (folder / "checkpoint" / "weights.npz").is_file()]
+            finished = [folder for folder in folders if (folder / WEIGHTS).is_file()]
             try:
                 choices.append(Choice(env_id, control.rule, controls.rule_of(control, had.rule, finished), had.lr))
             except ValueError as error:
@@ -73,12 +85,12 @@ def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[Choice], list
     return choices, failures
 
 
-def tuned(study: Study, arms: Sequence[Arm], workers: int, console: Console, failures: list[str]) -> Study:
+def tuned(study: Study, arms: Sequence[Arm], pool: Pool, console: Console, failures: list[str]) -> Study:
     """The study with each arm's best draw; writes tuning.csv."""
     many = f"{study.tune} draws × {len(study.tune_seeds)} seeds"
     console.print(f"tuning {len(arms)} arms, {many} each, on seeds {written_seeds(study.tune_seeds)}", soft_wrap=True)
     batches = tuning.batches(study, arms)
-    failures += run(batches, workers, console)
+    failures += run(missing(batches), pool, console)
     outcomes = gathered(batches)
     trials.write(study.folder / tuning.FILE, outcomes)
     best = tuning.winners(outcomes)
@@ -93,10 +105,10 @@ def tuned(study: Study, arms: Sequence[Arm], workers: int, console: Console, fai
     return study.with_choices(best)
 
 
-def matched(study: Study, arms: Sequence[Arm], workers: int, console: Console, failures: list[str]) -> Study:
-    """The study with each arm's lr scaled to the reference's updates; adds to matching.csv."""
-    path = study.folder / matching.FILE
-    outcomes = trials.read(path) if path.is_file() else []
+def matched(
+    study: Study, arms: Sequence[Arm], pool: Pool, console: Console, failures: list[str], outcomes: list[trials.Outcome]
+) -> Study:
+    """The study with each arm's lr scaled to the reference's updates; adds to `outcomes`, and writes them to matching.csv."""
     console.print(
         f"matching {len(arms)} arms to the updates of {study.match_update_rms}, on seeds {written_seeds(study.tune_seeds)}",
         soft_wrap=True,
@@ -104,14 +116,19 @@ def matched(study: Study, arms: Sequence[Arm], workers: int, console: Console, f
     for number in range(matching.ROUNDS):
         going = [arm for arm in arms if number == 0 or arm.rule != study.match_update_rms]
         batches = matching.batches(study, going, number)
-        failures += run(batches, workers, console)
+        failures += run(missing(batches), pool, console)
         outcomes += gathered(batches)
-        trials.write(path, outcomes)
+        trials.write(study.folder / matching.FILE, outcomes)
         study = study.with_choices(matching.scaled(study, going, outcomes))
     for env_id in study.env_ids:
         for arm in arms:
             console.print(f"matched: {env_id} · {arm.rule} → lr {study.choice(env_id, arm).lr:g}", soft_wrap=True)
     return study
+
+
+def missing(batches: Sequence[trials.TrialBatch]) -> list[trials.TrialBatch]:
+    """Those that have not come to an end."""
+    return [batch for batch in batches if not Path(batch.file).is_file()]
 
 
 def gathered(batches: Sequence[trials.TrialBatch]) -> list[trials.Outcome]:

@@ -31,9 +31,9 @@ class Watch:
 
     def take(self, event: Event) -> None:
         """Note one event."""
-        if event.progress is None:
+        if event.ended:
             self.ended.add(event.batch)
-        else:
+        if event.progress is not None:
             self.latest[event.batch] = event
 
     @property
@@ -59,6 +59,8 @@ def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> 
     with shower(watch, console) as show:
         for event in events:
             watch.take(event)
+            if event.note is not None:
+                console.print(event.note, soft_wrap=True, markup=False)
             if event.error is not None:
                 failures.append(f"failed: {specs[event.batch].label}: {event.error}")
             failures += [f"failed: {line}" for line in event.failures]

@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from rl_rmsprop.files import write_csv
 from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import bootstrap, number
-from rl_rmsprop.study.writing import write_csv
 
 
 def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
     """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run."""
     torch.set_num_threads(1)  # as in training: the networks are small
     rows: list[tuple[str, str, int, float, float]] = []
-    for spec in study.batches(workers=1):
+    for spec in study.batches():
         finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / "checkpoint" / "weights.npz").is_file())
         if finished:
             returns = evaluate_saved(spec, finished, episodes, stochastic)

@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,21 +25,14 @@ from envs import EnvBatch, ShiftedBatch
 from rl_rmsprop import telemetry
 from rl_rmsprop.inspection import STATS
 from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.state import Kept
+from rl_rmsprop.study.monitor import Progress
 from rl_rmsprop.telemetry import EventFile, Table
 
 WINDOW = 100  # episodes that rollout/ep_rew_mean averages over
 HISTOGRAMS = 20  # per training
 EDGES = {"hist/log10_E": np.linspace(-20, 4, 97), "hist/log10_effective_lr": np.linspace(-8, 4, 97)}
 DETECTOR = {"statistic", "threshold", "alarms"}
-
-
-class Progress(NamedTuple):
-    """How far a batch is, for whoever watches."""
-
-    steps: int  # environment steps of all its runs together
-    episode_return: float  # mean over runs of the mean of the last 100 episodes, NaN before the first
-    beta: float  # mean over runs, NaN for baselines
-    alarms: float  # of all runs so far
 
 
 class RunFiles(NamedTuple):
@@ -52,8 +46,10 @@ class RunFiles(NamedTuple):
     events: EventFile
 
 
-class Recorder:
+class Recorder(Kept):
     """Keeps the records of R runs in their folders."""
+
+    KEPT = ("_onsets", "_alarms", "_made", "_recent", "_range", "_steps", "_columns", "_window", "_going")
 
     def __init__(
         self,
@@ -64,17 +60,19 @@ class Recorder:
         group: str,
         hparams: Mapping[str, str | float],
         aggregates: bool,
+        kept: Mapping[str, Any] | None = None,
     ) -> None:
+        """Begin the runs' files, or go on with them as they were when `snapshot` returned `kept`; Damaged if they are not."""
         self._optimizer, self._windows = optimizer, windows
         self._shifting = env if isinstance(env, ShiftedBatch) else None
         self._onsets = np.zeros(len(folders), np.int64)  # [R] changes of the environment written down
         self._alarms = np.zeros(len(folders))  # [R] alarms so far
         self._new_alarms: list[tuple[int, int]] = []  # run and update, not yet written down
-        self._made = 0  # updates of the optimizer
+        self._made = self._window = 0  # updates of the optimizer, windows of the training
         every = telemetry.logging_steps(windows)
         self._every_histogram = max(every, windows // HISTOGRAMS // every * every)
         shifting = tuple(self._shifting.values) if self._shifting is not None else ()
-        self._files = [open_files(folder, shifting) for folder in folders]
+        self._files = [open_files(folder, shifting, kept["files"][r] if kept else None) for r, folder in enumerate(folders)]
         self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
         self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
         self._steps = np.zeros(len(folders), np.int64)
@@ -82,19 +80,22 @@ class Recorder:
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._started = time.perf_counter()
         optimizer.register_step_post_hook(self._notice_alarms)
+        optimizer.register_step_post_hook(self._keep_range)
+        if kept is not None:
+            self.restore(dict(kept))
+            return
         for files in self._files:
             for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), group):
                 files.events.add(0, summary)
             files.events.add(0, telemetry.layout(aggregates, self._shifting is not None))
         self._measure(1)
-        optimizer.register_step_post_hook(self._keep_range)
 
     def take(self, update: Update) -> bool:
         """One record; returns whether this was a logging step."""
         self._keep_episodes(update)
         self._keep_shifts(update)
         self._keep_alarms(update)
-        self._steps = update.steps
+        self._steps, self._window = update.steps, update.window
         logging = telemetry.is_logged(update.window, self._windows)
         failing = self._going & update.health.failed
         if logging or failing.any():
@@ -115,10 +116,25 @@ class Recorder:
         """Write the last row of those that have not failed, with the final evaluation of each run [R]."""
         self._write({**self._columns, "eval/mean_reward": mean_reward}, self._going)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Where the records are, and how long the files."""
+        kept = [[file.snapshot() for file in files] for files in self._files]
+        return {**super().snapshot(), "files": kept, "seconds": time.perf_counter() - self._started}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        self._started = time.perf_counter() - saved["seconds"]
+        self._measure(self._window + 1)
+
     def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, *failure: object) -> None:
+        with suppress(OSError) if failure[0] else nullcontext():  # the first failure is the one to tell
+            self.close()
+
+    def close(self) -> None:
+        """Write what is left, and close all files."""
         for files in self._files:
             for file in files:
                 file.close()
@@ -142,7 +158,7 @@ class Recorder:
             returns, lengths = self._recent[run]
             returns.append(episode_return)
             lengths.append(length)
-            self._files[run].episodes.write({"step": step, "return": episode_return, "length": length})
+            self._files[run].episodes.add({"step": step, "return": episode_return, "length": length})
 
     def _keep_shifts(self, update: Update) -> None:
         """Write down the changes that have begun since the last update."""
@@ -151,7 +167,7 @@ class Recorder:
         for run in np.flatnonzero(self._going & (self._shifting.onsets > self._onsets)).tolist():
             values = {name: float(value[run].mean()) for name, value in self._shifting.values.items()}
             row = {"update": update.number, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
-            self._files[run].shifts.write(row | values)
+            self._files[run].shifts.add(row | values)
         self._onsets = self._shifting.onsets.copy()
 
     def _notice_alarms(self, *_: Any) -> None:
@@ -165,7 +181,7 @@ class Recorder:
     def _keep_alarms(self, update: Update) -> None:
         """Write down the alarms since the last record."""
         for run, number in self._new_alarms:
-            self._files[run].alarms.write({"update": number, "step": int(update.steps[run])})
+            self._files[run].alarms.add({"update": number, "step": int(update.steps[run])})
         self._new_alarms.clear()
 
     def _keep_range(self, *_: Any) -> None:
@@ -202,9 +218,9 @@ class Recorder:
             files = self._files[r]
             row = {tag: values[r] for tag, values in rows.items() if values[r] == values[r]}
             step = int(row.pop("step"))
-            files.metrics.write({"step": step, **row})
+            files.metrics.add({"step": step, **row})
             timing = {"time/seconds": elapsed, "time/steps_per_second": float(self._steps.sum()) / elapsed}
-            files.timing.write({"step": step, **timing})
+            files.timing.add({"step": step, **timing})
             files.events.add(step, telemetry.scalars({**row, "time/steps_per_second": timing["time/steps_per_second"]}))
             for file in files:
                 file.flush()
@@ -219,15 +235,23 @@ class Recorder:
                 self._files[r].events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
 
 
-def open_files(folder: Path, shifting: Sequence[str]) -> RunFiles:
-    """Start the files of one run, replacing what an earlier attempt left; `shifting` names the parameters that shift."""
-    for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
-    return RunFiles(
-        Table(folder / "metrics.csv", ("step", *telemetry.TAGS)),
-        Table(folder / "timing.csv", ("step", "time/seconds", "time/steps_per_second")),
-        Table(folder / "episodes.csv", ("step", "return", "length")),
-        Table(folder / "shifts.csv", ("update", "step", "regime", *shifting)),
-        Table(folder / "alarms.csv", ("update", "step")),
-        EventFile(folder),
-    )
+def open_files(folder: Path, shifting: Sequence[str], kept: Sequence[Any] | None) -> RunFiles:
+    """The files of one run: begun, in place of what an earlier attempt left, or as they were `kept`.
+
+    `shifting` names the parameters that shift.
+    """
+    if kept is None:
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+    tables = {
+        "metrics": ("step", *telemetry.TAGS),
+        "timing": ("step", "time/seconds", "time/steps_per_second"),
+        "episodes": ("step", "return", "length"),
+        "shifts": ("update", "step", "regime", *shifting),
+        "alarms": ("update", "step"),
+    }
+    *of_tables, of_events = kept or [None] * (len(tables) + 1)
+    opened: list[Any] = [
+        Table(folder / f"{name}.csv", columns, was) for (name, columns), was in zip(tables.items(), of_tables, strict=True)
+    ]
+    return RunFiles._make([*opened, EventFile(folder, of_events)])

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from rl_rmsprop import detectors, forecast, rules
 from rl_rmsprop.detectors import Detector
+from rl_rmsprop.files import env_folder, write_csv
 from rl_rmsprop.study import detection, figures, plotting
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams, load_streams
-from rl_rmsprop.study.writing import env_folder, write_csv
 
 DETECTORS = ("cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal")
 RULES = ("0.9", "0.99", "0.999", "harmonic:max=0.999", "cusum:arl=50000,max=0.99", "asymmetric:rise=0.9,fall=0.999", "mixture")

@@ -159,7 +159,7 @@ class ArmResults:
 def load_results(study: Study) -> list[ArmResults]:
     """Results of every arm in every environment, in the study's order; ValueError for runs of another study."""
     results: list[ArmResults] = []
-    for spec in study.batches(workers=1):
+    for spec in study.batches():
         if results and (results[-1].env_id, results[-1].arm) == (spec.env_id, spec.arm):
             continue  # a further piece of the same arm
         loaded = {seed: load_run(spec, seed) for seed in study.seeds}
@@ -232,7 +232,7 @@ def reason_of(folders: list[Path]) -> str:
 def provenance(study: Study) -> list[str]:
     """Versions and commit as the runs' configs have them, a line each and all of them where runs differ; none without runs."""
     lines: dict[str, None] = {}
-    for spec in study.batches(workers=1):
+    for spec in study.batches():
         for seed in spec.seeds:
             path = spec.run_folder(seed) / "config.json"
             if path.is_file():

@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rl_rmsprop.files import write_csv
 from rl_rmsprop.study import plotting, trials
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import iqm
 from rl_rmsprop.study.tuning import FILE, by_setting, tunable
-from rl_rmsprop.study.writing import write_csv
 
 
 class Response(NamedTuple):

@@ -25,8 +25,9 @@ from torch import Tensor
 from agents.networks import ActorCritic
 from agents.training import Update, onsets_of
 from envs import EnvBatch
-from rl_rmsprop import signals, update
+from rl_rmsprop import files, signals, update
 from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.state import Kept
 
 FILE = "signals.npz"
 SAMPLE = 32
@@ -38,7 +39,7 @@ SERIES = (*(f"{signal}{part}" for signal in ("surprise", "grad_norm", "cosine") 
 """Signals kept, of all parameters and of each network: surprise (NaN for baselines), ln ‖g‖² before clipping, cosine."""
 
 
-class NoLog:
+class NoLog(Kept):
     """Keeps nothing."""
 
     def take(self, update: Update) -> None:
@@ -48,8 +49,10 @@ class NoLog:
         """The end of the training."""
 
 
-class SignalLog:
+class SignalLog(Kept):
     """Keeps the signals of R runs in memory until `save`: about 400 bytes a run and update."""
+
+    KEPT = ("_previous", "_made", "_alarms", "_onsets")
 
     def __init__(self, optimizer: torch.optim.Optimizer, policy: ActorCritic, env: EnvBatch, updates: int) -> None:
         self._optimizer, self._env = optimizer, env
@@ -128,7 +131,17 @@ class SignalLog:
         """Write the files of these runs, by their place in the batch."""
         for r, folder in folders.items():
             of_run: dict[str, Any] = {name: rows[:, r] for name, rows in self.arrays.items()}
-            np.savez(folder / FILE, **of_run)
+            files.write_bytes(folder / FILE, files.written(lambda file, arrays=of_run: np.savez(file, **arrays)))  # type: ignore[misc]
+
+    def snapshot(self) -> dict[str, Any]:
+        """What was kept so far, and what the next rows need."""
+        made = {name: rows[: self._made].copy() for name, rows in self.arrays.items()}
+        return {**super().snapshot(), "rows": made}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        for name, rows in self.arrays.items():
+            rows[: self._made] = saved["rows"][name]
 
 
 def thinned(x: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from typing import Any
 import envs
 from agents.networks import check_scale
 from envs.shifts import parse_all
+from rl_rmsprop.files import env_folder, write_json
 from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
-from rl_rmsprop.study.writing import env_folder, write_json
 
 LARGEST_BATCH = 32
 MOST_SEEDS = 10_000
@@ -66,6 +66,8 @@ class Study:
     """Seeds of the runs that tuning and matching look at, none of them among `seeds`."""
     match_update_rms: str = ""
     """Text of the arm whose root mean square update the others are brought to by their lr (see matching.py)."""
+    batch_size: int = LARGEST_BATCH
+    """Runs of an arm that are trained together, at most; changes how fast they are and nothing else."""
     choices: tuple[Choice, ...] = ()
     """What tuning, matching and finished arms have settled so far."""
 
@@ -126,16 +128,16 @@ class Study:
         settled = {(choice.env_id, choice.arm): choice for choice in (*self.choices, *choices)}
         return replace(self, choices=tuple(settled.values()))
 
-    def batches(self, workers: int, some: Sequence[Arm] | None = None) -> list[BatchSpec]:
-        """The study, or some of its arms, cut into batches.
+    def cut_for(self, workers: int) -> Study:
+        """The same study with an arm's seeds together, or cut up further if that keeps more workers busy."""
+        arms = len(self.env_ids) * len(self.arms)
+        pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // arms), len(self.seeds)))
+        return replace(self, batch_size=-(-len(self.seeds) // pieces))
 
-        An arm's seeds are together, cut up further if that keeps more workers busy.
-        """
+    def batches(self, some: Sequence[Arm] | None = None) -> list[BatchSpec]:
+        """The study, or some of its arms, cut into batches."""
         chosen = self.arms if some is None else some
-        arms = len(self.env_ids) * len(chosen)
-        pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // max(arms, 1)), len(self.seeds)))
-        size = -(-len(self.seeds) // pieces)
-        chunks = [self.seeds[i : i + size] for i in range(0, len(self.seeds), size)]
+        chunks = [self.seeds[i : i + self.batch_size] for i in range(0, len(self.seeds), self.batch_size)]
         return [
             self.batch(env_id, arm, chunk, aggregated=len(self.seeds) > 1)
             for env_id in self.env_ids

@@ -61,7 +61,7 @@ def held(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Streams]:
     """The recorded signals of every arm in every environment, or those of these names; ValueError if there are none."""
     found: dict[tuple[str, str], list[tuple[int, Path]]] = {}
-    for spec in study.batches(workers=1):
+    for spec in study.batches():
         for seed in spec.seeds:
             path = spec.run_folder(seed) / FILE
             if path.is_file():

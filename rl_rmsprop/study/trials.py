@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from agents.health import Health
-from agents.training import Update, train
+from agents.training import Training, Update
 from envs.shifts import parse_all
 from rl_rmsprop import telemetry
+from rl_rmsprop.files import write_csv
 from rl_rmsprop.study import scores
 from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
+from rl_rmsprop.study.monitor import Monitor, Progress, Stopped
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
-from rl_rmsprop.study.recorder import WINDOW, Progress
+from rl_rmsprop.study.recorder import WINDOW
 from rl_rmsprop.study.scores import Episodes
-from rl_rmsprop.study.writing import write_csv
 
 
 class Setting(NamedTuple):
@@ -88,8 +88,13 @@ class TrialBatch:
         """Where the reason of a failure goes."""
         return Path(self.file).with_suffix(".error.txt")
 
-    def run(self, report: Callable[[Progress], None]) -> Sequence[str]:
-        """Train all runs and write their outcomes; calls `report` at every logging step.
+    @property
+    def study_folder(self) -> Path:
+        """The folder of the study that it belongs to."""
+        return self.spec.study_folder
+
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew.
 
         A run that fails is an outcome as well: a step size may be too large.
         """
@@ -105,12 +110,14 @@ class TrialBatch:
             ]
         )
         earnings = Earnings(env.runs, spec.windows)
-        health = Health(env.runs)
-        for update in train(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"), health):
+        training = Training(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"))
+        for update in training:
             if earnings.take(update):
-                report(earnings.progress())
+                monitor.report(earnings.progress())
+            if monitor.stopping:
+                raise Stopped
         env.close()
-        known = np.where(health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
+        known = np.where(training.health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
         measured = zip(*known.tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 import envs
 from rl_rmsprop import grammar, rules
+from rl_rmsprop.files import env_folder
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.spec import LARGEST_BATCH, Choice, Study
 from rl_rmsprop.study.statistics import iqm
 from rl_rmsprop.study.trials import Outcome, Setting, TrialBatch
-from rl_rmsprop.study.writing import env_folder
 
 FILE = "tuning.csv"
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from agents import train
+from agents import Training
 from envs.make import make_one
 from envs.parameters import parameters_of
 from envs.severity import load
@@ -119,7 +119,7 @@ def record(recording: Recording, folder: Path) -> None:
     log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
     name, last = TWIN, spec.updates
     try:
-        for made in train(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
+        for made in Training(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
             log.take(made)
             if made.number == last:
                 break

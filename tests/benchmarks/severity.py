@@ -52,7 +52,7 @@ def trained(env_id: str, folder: Path) -> BatchSpec:
         flags = ["--env", env_id, "--seeds", SEEDS, "--steps", str(STEPS[env_id]), "--out", str(out), "--overwrite"]
         if command(["train", *flags]) != 0:
             raise SystemExit(f"training in {env_id} failed")
-    (spec,) = load(out).batches(workers=1)
+    (spec,) = load(out).batches()
     return spec
 
 

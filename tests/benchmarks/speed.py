@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from agents import A2C, Update, train
+from agents import A2C, Training, Update
 from rl_rmsprop.study.batch import BatchSpec, generators, hparams, make_policy, train_batch
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
 from rl_rmsprop.study.recorder import Recorder
@@ -56,7 +56,7 @@ def trained(batch: BatchSpec) -> tuple[float, float, float]:
     env = envs.make(batch.env_id, batch.seeds, AGENT.n_envs)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), AGENT.lr, batch.updates, batch.seeds)
-    updates = train(AGENT, env, policy, optimizer, batch.windows, generators(batch.seeds, "policy"))
+    updates = Training(AGENT, env, policy, optimizer, batch.windows, generators(batch.seeds, "policy"))
     start = time.perf_counter()
     if batch.folder:
         made, writing = recorded(batch, env, optimizer, updates)
@@ -113,7 +113,7 @@ def memory_of(runs: int) -> float:
     """Train here and return the peak resident size in MiB (getrusage would include the process that forked this one)."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        train_batch(spec("CartPole-v1", runs, 20_000, folder), lambda progress: None)
+        train_batch(spec("CartPole-v1", runs, 20_000, folder))
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

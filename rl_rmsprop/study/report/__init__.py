@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rl_rmsprop.files import env_folder
 from rl_rmsprop.study import figures, plotting, sensitivity
 from rl_rmsprop.study.report import markdown, page, score_figures
 from rl_rmsprop.study.report.aggregates import write_aggregates
@@ -23,7 +24,6 @@ from rl_rmsprop.study.report.words import finding, warnings
 from rl_rmsprop.study.results import load_results
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.streams import Streams, load_streams
-from rl_rmsprop.study.writing import env_folder
 
 __all__ = ["NothingFinished", "Report", "ReportSettings", "make_settings", "save_settings", "write_report"]
 

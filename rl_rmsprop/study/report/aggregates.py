@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rl_rmsprop import telemetry
+from rl_rmsprop.files import env_folder
 from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.writing import env_folder
 from rl_rmsprop.telemetry import EventFile
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rl_rmsprop.files import env_folder
 from rl_rmsprop.study.disclosure import settings_of_the_arms
 from rl_rmsprop.study.report import tables
 from rl_rmsprop.study.report.analysis import Analysis
@@ -17,7 +18,6 @@ from rl_rmsprop.study.scores import PLATEAU, WINDOW
 from rl_rmsprop.study.sensitivity import Response
 from rl_rmsprop.study.spec import Study, written_seeds
 from rl_rmsprop.study.streams import Streams
-from rl_rmsprop.study.writing import env_folder
 
 
 def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams], tuned: Sequence[Response]) -> list[Block]:

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from rl_rmsprop.files import write_csv
 from rl_rmsprop.study.metrics import METRICS
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.results import Run
-from rl_rmsprop.study.writing import write_csv
 
 Cell = str | int | float
 

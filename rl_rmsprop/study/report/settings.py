@@ -14,9 +14,9 @@ from pathlib import Path
 import gymnasium as gym
 
 from rl_rmsprop import grammar, rules
+from rl_rmsprop.files import write_json
 from rl_rmsprop.study.metrics import metric_named
 from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.writing import write_json
 
 FILE = "report.json"
 

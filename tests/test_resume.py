@@ -1,0 +1,102 @@
+"""Exact resume: what was cut off and taken up again is, byte for byte, what was never cut off."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.monitor import Monitor, Note
+from rl_rmsprop.study.optimizers import make_arm
+from rl_rmsprop.study.presets import make_agent
+
+SMALL = {"hidden": (8,), "n_envs": 2, "n_steps": 8}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, and what was not handed to the system is lost."""
+
+
+class Interrupting(Monitor):
+    """Saves after the window `save`, dies after the window `die`."""
+
+    def __init__(self, save: int, die: int | None) -> None:
+        self.notes: list[str] = []
+        super().__init__(lambda news: self.notes.append(news.text) if isinstance(news, Note) else None)
+        self._window, self._save, self._die = 0, save, die
+        self.windows = 0
+
+    def is_due(self) -> bool:
+        """Asked once a window."""
+        self.windows += 1
+        if self.windows == self._die:
+            raise Killed
+        return self.windows == self._save
+
+
+def spec(folder: Path, env_id: str, rule: str = "cusum:arl=50,burn_in=5,max=0.99", shift: str = "", agent: str = "a2c", **more):
+    settings = {**SMALL, **({"batch_size": 8, "n_epochs": 2} if agent == "ppo" else {}), **more}
+    arm = make_arm(rule, baseline=rule in ("adam", "sgd", "rmsprop", "momentum", "adagrad", "amsgrad", "adamax"))
+    made = make_agent(agent, env_id, settings)
+    steps = 30 * made.n_envs * made.n_steps
+    shifts = tuple(shift.split()) if shift else ()
+    return BatchSpec(str(folder), env_id, agent, made, arm, (3, 8), steps, 2, shifts=shifts, record_signals=True)
+
+
+def digest(batch: BatchSpec) -> dict[str, str]:
+    """SHA-256 of every file that must not depend on how often a run was cut off."""
+    home = batch.run_folder(batch.seeds[0]).parent
+    return {
+        str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and path.name != "timing.csv" and "tfevents" not in path.name
+    }
+
+
+def cut_off(batch: BatchSpec, save: int, die: int) -> None:
+    with pytest.raises(Killed):
+        train_batch(batch, Interrupting(save, die))
+
+
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True, "observation_scale": ()}
+CASES: dict[str, tuple[str, dict]] = {
+    "CartPole": ("CartPole-v1", {}),
+    "CartPole, shifted": ("CartPole-v1", {"shift": "force_mag:values=10/-10,at=200 obs_noise:values=0/0.1,at=100"}),
+    "CartPole, random shifts": ("CartPole-v1", {"shift": "gravity:profile=poisson,values=9.8/25,every=60"}),
+    "CartPole, walking": ("CartPole-v1", {"shift": "length:profile=walk,first=0.5,low=0.2,high=1,sd=0.1,every=20"}),
+    "CartPole, by updates": ("CartPole-v1", {"shift": "push:values=0/3,at=12,clock=updates,apply=reset"}),
+    "Acrobot": ("Acrobot-v1", {}),
+    "Acrobot, shifted": ("Acrobot-v1", {"shift": "torque:values=1/-1,at=220"}),
+    "LunarLander": ("LunarLander-v3", {}),
+    "LunarLander, shifted": ("LunarLander-v3", {"shift": "gravity:values=-10/-4,at=230 main_engine_power:values=13/8,at=300"}),
+    "LunarLander, wind": ("LunarLander-v3", {"shift": "wind_power:values=0/15,at=150"}),
+    "LunarLander, continuous": ("LunarLanderContinuous-v3", NORMALIZED),
+    "Pendulum": ("Pendulum-v1", NORMALIZED),
+    "PPO": ("CartPole-v1", {"agent": "ppo", "rule": "ewma:arl=50,burn_in=5,signal=grad_norm"}),
+    "REINFORCE": ("CartPole-v1", {"agent": "reinforce", "rule": "linear:start=0.5,end=0.99"}),
+    "law": ("CartPole-v1", {"rule": "mixture"}),
+    "asymmetric law": ("CartPole-v1", {"rule": "asymmetric:rise=0.9,fall=0.99"}),
+    "number": ("CartPole-v1", {"rule": "0.99", "lr_schedule": "linear"}),
+    "random control": ("CartPole-v1", {"rule": "random:every=10"}),
+    "Adam": ("CartPole-v1", {"rule": "adam"}),
+    "momentum": ("CartPole-v1", {"rule": "momentum"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_that_was_cut_off_goes_on_bit_for_bit(case: str, tmp_path: Path) -> None:
+    """Silent failure: one thing is not in the checkpoint, and the resumed run is another experiment that nobody can tell."""
+    env_id, options = CASES[case]
+    whole, cut = (spec(tmp_path / name, env_id, **options) for name in ("whole", "cut"))
+    train_batch(whole)
+    cut_off(cut, save=13, die=17)
+    assert cut.checkpoints.is_dir()
+    cut_off(cut, save=5, die=9)  # window 18, window 22: taken up, saved, cut off once more
+    monitor = Interrupting(0, None)
+    train_batch(cut, monitor)
+    assert monitor.windows == 30 - 18  # from the second checkpoint on
+    assert monitor.notes == []
+    assert digest(cut) == digest(whole)
+    assert not cut.checkpoints.exists()
