@@ -47,6 +47,9 @@ class Runwise(torch.optim.Optimizer):
         self.inner.load_state_dict(state_dict)
         self.param_groups, self.state = self.inner.param_groups, self.inner.state
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "inner": self.inner}
+
     def _thetas(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
