@@ -21,14 +21,19 @@ Plan = dict[int, tuple[int | str, float]]
 
 
 class Sick(gym.Env[np.ndarray, Any]):
-    """A walk of three sensors, towards where it is pushed; `plans` has a plan for the runs of some seeds, in environment 0."""
+    """A walk of three sensors, towards where it is pushed; `plans` has a plan for the runs of some seeds, in environment 0.
+
+    In all runs the reward of a step is NaN with the probability `rate`. A plan counts all steps that were made, so that an
+    environment with one cannot be taken up in the middle; one with a rate can.
+    """
 
     observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
 
-    def __init__(self, plans: dict[int, Plan], continuous: bool = False) -> None:
+    def __init__(self, plans: dict[int, Plan], continuous: bool = False, rate: float = 0.0) -> None:
         self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32) if continuous else gym.spaces.Discrete(2)
         self._by_seed = {int(seed_sequence(s, "env", 0).generate_state(1)[0]): plan for s, plan in plans.items()}
         self._plan: Plan = {}
+        self._rate = rate
         self._made = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -44,6 +49,8 @@ class Sick(gym.Env[np.ndarray, Any]):
         self._x += (0.2 * np.resize(action, 3) - 0.1 + 0.1 * self.np_random.normal(size=3)).astype(np.float32)
         x, reward = self._x.copy(), float(1 - abs(self._x[0]))
         what, value = self._plan.get(self._made, self._plan.get(0, ("", 0.0)))  # 0: always
+        if self._rate and self.np_random.random() < self._rate:
+            reward = math.nan
         if what == "reward":
             reward = value
         elif what != "":

@@ -59,10 +59,10 @@ def clean_registry():
         gym.registry.pop(name)
 
 
-def ill(plans: dict[int, Plan], continuous: bool = False) -> str:
+def ill(plans: dict[int, Plan], continuous: bool = False, rate: float = 0.0) -> str:
     """A registered environment in which the runs of some seeds get numbers that are not finite."""
     name = f"Ill{len([name for name in gym.registry if name.startswith('Ill')])}-v0"
-    gym.register(name, entry_point=Sick, max_episode_steps=40, kwargs={"plans": plans, "continuous": continuous})
+    gym.register(name, entry_point=Sick, max_episode_steps=40, kwargs={"plans": plans, "continuous": continuous, "rate": rate})
     return name
 
 
@@ -131,14 +131,18 @@ def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_pat
     assert np.isfinite(known["return"]).all()
 
 
-@pytest.mark.parametrize("rule", ARMS)
-def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(rule):
+@pytest.mark.parametrize(
+    ("agent", "rule"), [*(("a2c", rule) for rule in ARMS), ("ppo", "0.99"), ("ppo", ALARMING), ("ppo", "adam")]
+)
+def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
     """Silent failure: E, w, momentum, a detector's mean or a clock takes part in an update that was to be skipped."""
     env = envs.make(ill({3: {8: ("reward", NAN), 33: (1, INF), 52: ("reward", INF)}}), SEEDS, 2)
-    batch = spec(Path(), "Sick", rule)
+    batch = spec(Path(), "Sick", rule, agent=agent)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), 1e-2, 50, SEEDS)
-    row, bad_windows, seen = 2, {2, 7, 11}, []
+    row, seen = 2, []
+    bad_windows = {2, 7, 11} if agent == "a2c" else {1, 5, 7}  # the 52nd step is the 53rd call, an episode having ended before
+    updates = batch.agent.updates_per_window
 
     def rows() -> dict[str, Any]:
         tensors = {f"θ{i}": p.detach() for i, p in enumerate(policy.parameters())}
@@ -158,11 +162,11 @@ def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(rule):
         assert same == ([row] if update.window in bad_windows else []), update.window
         if update.window in bad_windows:
             seen.append(update.window)
-            assert update.grad_norm.isnan().tolist() == [False, False, True, False]
+            assert update.grad_norms.isnan().tolist() == [[False, False, True, False]] * updates
         before = after
     assert seen == sorted(bad_windows)
     assert update.health.skipped.tolist() == [0, 0, 3, 0]
-    assert optimizer.param_groups[0]["skipped"].tolist() == [0, 0, 3, 0]
+    assert optimizer.param_groups[0]["skipped"].tolist() == [0, 0, 3 * updates, 0]
 
 
 def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatch):
@@ -241,19 +245,34 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     assert read_table(folder / "episodes.csv")["step"].max(initial=0) <= metrics["step"][-1]
 
 
+def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_path):
+    """Silent failure: the row that a failed run gets of its own begins the others' range of β anew."""
+    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 5200}  # a row every third window
+    healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
+    plans: dict[int, Plan] = {3: {step: ("reward", NAN) for step in range(106, 5000)}}
+    lines, files = trained(batch := spec(tmp_path / "ill", ill(plans), **options))
+    assert len(lines) == 1
+    assert files[1] == healthy[1]
+    steps = read_table(batch.run_folder(3) / "metrics.csv")["step"]
+    assert steps[-1] - steps[-2] != steps[-2] - steps[-3]  # its last row is of the window in which it failed
+
+
 @pytest.mark.parametrize("rule", [ALARMING, "adam"])
 def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, rule):
-    """Silent failure: after an interruption a failed run is back, or one has nine more updates to lose."""
-    plans: dict[int, Plan] = {3: {step: (1, NAN) for step in range(20, 5000)}, 5: ONCE, 8: {s: (0, INF) for s in range(92, 5000)}}
-    env_id = ill(plans)
-    batches_of = [BatchSpec(**{**vars(spec(tmp_path / name, env_id, rule)), "record_signals": True}) for name in ("whole", "cut")]
-    whole, cut = batches_of
+    """Silent failure: after an interruption a failed run is back, or an ill one has as many updates to lose as a new one."""
+    env_id = ill({}, rate=0.01)  # two runs fail by their training, from window 87 on, and two by their evaluation
+    whole, cut = (BatchSpec(**{**vars(spec(tmp_path / name, env_id, rule)), "record_signals": True}) for name in ("whole", "cut"))
     lines = train_batch(whole)
-    assert len(lines) == 2
-    for save, die in ((15, 17), (14, 20)):  # with seed 3 failed and nobody else; with seed 8 nearly
-        with pytest.raises(Killed):
-            train_batch(cut, Interrupting(save, die))
-    assert train_batch(cut, Interrupting(0, None)) == lines
+    assert len(lines) == 4
+    with pytest.raises(Killed):
+        train_batch(cut, Interrupting(40, 44))
+    assert not list((tmp_path / "cut").rglob("error.txt"))
+    with pytest.raises(Killed):
+        train_batch(cut, Interrupting(50, 54))
+    assert list((tmp_path / "cut").rglob("error.txt"))
+    monitor = Interrupting(0, None)
+    assert train_batch(cut, monitor) == lines
+    assert (monitor.windows, monitor.notes) == (120 - 90, [])
     assert digest(cut) == digest(whole)
 
 
