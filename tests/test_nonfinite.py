@@ -601,7 +601,7 @@ def test_a_detector_outlives_finite_gradients_whose_signal_overflows(signal):
     p = Parameter(torch.ones(8))
     optimizer = AdaptiveRMSprop([p], lr=1e-3, alpha=f"cusum:arl=1000,signal={signal},max=0.99", nonfinite="skip")
     for t in range(30):
-        p.grad = torch.full((8,), 1e19 if t == 20 else 1e-20)
+        p.grad = torch.full((8,), 1e19 if t in (0, 20) else 1e-20)
         optimizer.step()
     state = optimizer.param_groups[0]["rule_state"]
     assert optimizer.stats()["skipped"] == 0

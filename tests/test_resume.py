@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
+import envs
 from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.monitor import Monitor, Note
 from rl_rmsprop.study.optimizers import make_arm
