@@ -51,7 +51,9 @@ class Health(Kept):
         self._spoiled[:] = False
         self._first = True
         # A sum is finite only if all of its terms are; it may overflow without cause, and then each is looked at.
-        if not math.isfinite((rollout.observations.sum() + rollout.rewards.sum()).item()):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = rollout.observations.numpy().sum() + rollout.rewards.numpy().sum()
+        if not math.isfinite(total):
             for run in np.flatnonzero(~finite_runs(rollout)).tolist():
                 self._spoiled[run] = True
                 self._seen[run] = first_nonfinite(rollout, run, int(steps[run]))
