@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from envs.parameters import is_float_box
 from envs.physics import Dynamics, with_physics
-from envs.replaying import Episode, Noted, begin, live
+from envs.replaying import Diary, Noted, live
 from envs.seeding import seed_sequence
 
 
@@ -89,58 +89,53 @@ class SerialBatch:
         count, size = len(self._envs), self.observation_space.shape[0]
         self._observations = np.zeros((count, size), np.float32)
         self._over = np.zeros(count, bool)
-        self._episodes: list[Episode] = [Episode({}, {}) for _ in self._envs]
+        self._diary = Diary(count)
         self._physics: Noted | None = None
 
     def reset(self) -> NDArray[np.float32]:
         # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
-        for i, seed in enumerate(self._seeds):
-            self._begin(i, seed)
+        for i, (env, seed) in enumerate(zip(self._envs, self._seeds, strict=True)):
+            self._observations[i] = self._diary.begin(i, env, seed)
         self._seeds = [None] * len(self._envs)
         self._over[:] = False
-        return self._observations.reshape(self.runs, self.envs_per_run, -1).copy()
+        observations = self._observations.copy()
+        self._diary.step([None] * len(self._envs), observations)
+        return observations.reshape(self.runs, self.envs_per_run, -1)
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         valid = ~self._over
         rewards = np.zeros(len(self._envs), np.float32)
         terminated = np.zeros(len(self._envs), bool)
         truncated = np.zeros(len(self._envs), bool)
-        for i, (env, action, over) in enumerate(zip(self._envs, self._sent(actions), self._over.tolist(), strict=True)):
+        sent = self._sent(actions)
+        for i, (env, action, over) in enumerate(zip(self._envs, sent, self._over.tolist(), strict=True)):
             if over:
-                self._begin(i)
+                self._observations[i] = self._diary.begin(i, env)
             else:
                 self._observations[i], rewards[i], terminated[i], truncated[i], _ = env.step(action)
-                episode = self._episodes[i]
-                episode.actions.append(action)
-                episode.see(self._observations[i])
+        observations = self._observations.copy()
+        self._diary.step(sent, observations)
         self._over = terminated | truncated
         shape = (self.runs, self.envs_per_run)
         return Step(
-            self._observations.reshape(*shape, -1).copy(),
+            observations.reshape(*shape, -1),
             rewards.reshape(shape),
             terminated.reshape(shape),
             truncated.reshape(shape),
             valid.reshape(shape),
         )
 
-    def _begin(self, i: int, seed: int | None = None) -> None:
-        """Start an episode in the i-th environment."""
-        self._observations[i], self._episodes[i] = begin(self._envs[i], seed, self._episodes[i])
-        self._episodes[i].see(self._observations[i])
-
     def snapshot(self) -> dict[str, Any]:
-        lives = [episode.snapshot(env) for episode, env in zip(self._episodes, self._envs, strict=True)]
-        return {"lives": lives, "over": self._over.copy()}
+        return {"lives": self._diary.snapshot(self._envs), "over": self._over.copy()}
 
     def restore(self, saved: dict[str, Any]) -> None:
+        lives = [
+            live(env, life, self._physics.of(i) if self._physics else None)
+            for i, (env, life) in enumerate(zip(self._envs, saved["lives"], strict=True))
+        ]
+        self._observations = np.stack([life[-1] for life in lives])
+        self._diary.restore(saved["lives"], lives)
         self._seeds = [None] * len(self._envs)
-        for i, (env, life) in enumerate(zip(self._envs, saved["lives"], strict=True)):
-
-            def observe(observation: NDArray, row: NDArray = self._observations[i]) -> NDArray:
-                row[:] = observation
-                return row
-
-            self._episodes[i] = live(env, life, self._physics and self._physics.of(i), observe)
         self._over = saved["over"].copy()
 
     def _sent(self, actions: NDArray) -> Sequence[Any]:
@@ -151,7 +146,7 @@ class SerialBatch:
 
     def dynamics(self) -> Dynamics:
         self._envs = [with_physics(env) for env in self._envs]
-        self._physics = self._physics or Noted(self._envs, self._episodes)
+        self._physics = self._physics or Noted(self._envs, self._diary)
         return self._physics
 
     def close(self) -> None:

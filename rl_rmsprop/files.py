@@ -4,7 +4,7 @@
 
 Whoever is killed in between leaves the old file, or the new one. A `Log` grows instead: what a checkpoint knows of it is how long
 it was and what it held, and to go on is to cut off the rest. Every operation goes through `disk`, so that tests can stop at each
-of them; one that fails is an OSError that names the file and how much was to be written.
+of them; one that fails is an `Unwritable` that names the file and how much was to be written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 class Disk:
@@ -63,57 +68,66 @@ def write_bytes(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)  # the room it takes may be what is missing
             raise
-        sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on the disk."""
     if os.name == "nt":  # has no such operation
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        disk.sync(handle)
-    finally:
-        os.close(handle)
+    with naming(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            disk.sync(handle)
+        finally:
+            os.close(handle)
 
 
 class Lock:
-    """A lock on a file, held by a process within `with` and let go by the system when it dies.
+    """A lock on a folder, held by a process within `with` and let go by the system when it dies.
 
     Shared ones keep out exclusive ones. Where the system has no `flock`, nothing is locked.
     """
 
-    def __init__(self, path: Path, shared: bool = False, patience: float = 0.0) -> None:
+    def __init__(self, folder: Path, shared: bool = False, patience: float = 0.0) -> None:
         """Wait for at most `patience` seconds."""
-        self._path, self._shared, self._patience = path, shared, patience
+        self._folder, self._shared, self._patience = folder, shared, patience
 
     def __enter__(self) -> Lock:
         """Take it; BlockingIOError if another process holds it."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            self._file: TextIO | None = None
-            return self
-        self._file = self._path.open("a+", encoding="utf-8")
+        self._handle = os.open(self._folder, os.O_RDONLY) if fcntl is not None else -1
         until = time.monotonic() + self._patience
-        while True:
-            try:
-                fcntl.flock(self._file, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+        try:
+            while not self._take(self._shared):
                 if time.monotonic() > until:
-                    self._file.close()
-                    raise
+                    raise BlockingIOError(f"{self._folder} is locked")
                 time.sleep(0.02)
-        if not self._shared:
-            self._file.truncate(0)
-            self._file.write(f"{os.getpid()}\n")
-            self._file.flush()
+        except BaseException:
+            os.close(self._handle)
+            raise
         return self
 
+    def share(self) -> None:
+        """Let shared ones in; BlockingIOError if an exclusive one was faster."""
+        if not self._take(shared=True):
+            raise BlockingIOError(f"{self._folder} is locked")
+
+    def _take(self, shared: bool) -> bool:
+        if fcntl is None:
+            return True
+        try:
+            fcntl.flock(self._handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if fcntl is not None:
+            os.close(self._handle)
+
+
+class Unwritable(OSError):
+    """The disk does not take a study's results: it is full, read-only, gone, or not ours."""
 
 
 class Damaged(ValueError):
@@ -156,7 +170,7 @@ class Log:
         self._pending.append(data)
 
     def flush(self) -> None:
-        """Hand everything to the system; OSError that names the file if it does not take it."""
+        """Hand everything to the system; Unwritable if it does not take it."""
         if not self._pending:
             return
         data = b"".join(self._pending)
@@ -182,12 +196,12 @@ class Log:
 
 @contextmanager
 def naming(path: Path, size: int | None = None) -> Iterator[None]:
-    """Let an OSError say which file it was, and how much was to be written."""
+    """Let an OSError be an `Unwritable` that says which file it was, and how much was to be written."""
     try:
         yield
     except OSError as error:
         much = "" if size is None else f" ({size:,} bytes)"
-        raise type(error)(error.errno, f"{error.strerror or error}{much}", str(path)) from error
+        raise Unwritable(error.errno, f"{error.strerror or error}{much}", str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:

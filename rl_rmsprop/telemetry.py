@@ -136,6 +136,8 @@ class EventFile:
 
     def _give_up(self, error: OSError) -> None:
         print(f"no curves in TensorBoard from here on: {error}; the numbers go on in metrics.csv", file=sys.stderr)
+        if self._log is not None:
+            self._log.close()  # nothing is left to write: `flush` has tried
         self._log = None
 
 
@@ -195,6 +197,11 @@ def hparams(values: Mapping[str, str | float], metrics: Iterable[str], group: st
     data.session_start_info.group_name = group
     start.value[0].metadata.plugin_data.content = data.SerializeToString()
     return [experiment, start, end]
+
+
+def preamble(values: Mapping[str, str | float], group: str, aggregates: bool, shifting: bool) -> list[Summary]:
+    """What a run's event file begins with, at step 0: settings and charts (see `hparams` and `layout`)."""
+    return [*hparams(values, ("eval/mean_reward", "rollout/ep_rew_mean"), group), layout(aggregates, shifting)]
 
 
 def logging_steps(windows: int) -> int:

@@ -64,7 +64,7 @@ def cut_off(batch: BatchSpec, save: int, die: int) -> None:
         train_batch(batch, Interrupting(save, die))
 
 
-NORMALIZED = {"normalize_observations": True, "normalize_rewards": True, "observation_scale": ()}
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
 CASES: dict[str, tuple[str, dict]] = {
     "CartPole": ("CartPole-v1", {}),
     "CartPole, shifted": ("CartPole-v1", {"shift": "force_mag:values=10/-10,at=200 obs_noise:values=0/0.1,at=100"}),
@@ -104,3 +104,111 @@ def test_a_batch_that_was_cut_off_goes_on_bit_for_bit(case: str, tmp_path: Path)
     assert monitor.notes == []
     assert digest(cut) == digest(whole)
     assert not cut.checkpoints.exists()
+
+
+# Environments -------------------------------------------------------------------------------------------------------------
+
+
+def test_environments_go_on_after_many_episodes(tmp_path: Path) -> None:
+    """Silent failure: what is cut off of a long history is what an episode under way still needs."""
+    actions = np.random.default_rng(0).uniform(-2, 2, (2500, 1, 3, 1)).astype(np.float32)
+    first, second = (envs.make("Pendulum-v1", (5,), 3) for _ in range(2))
+    first.reset()
+    for action in actions[:2390]:
+        first.step(action)
+    saved = first.snapshot()
+    assert max(len(life["actions"]) for life in saved["lives"]) <= 200
+    second.reset()
+    second.restore(saved)
+    for action in actions[2390:]:
+        for ours, theirs in zip(second.step(action), first.step(action), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+class Forgetful(gym.Env):  # type: ignore[type-arg]
+    """Depends on something that no seed decides."""
+
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    made: Iterator[int] = iter(range(10**9))
+
+    def reset(self, *, seed=None, options=None):  # type: ignore[no-untyped-def]
+        super().reset(seed=seed)
+        return self.np_random.random(2, np.float32), {}
+
+    def step(self, action):  # type: ignore[no-untyped-def]
+        return np.full(2, next(self.made) / 1e9, np.float32), 1.0, False, self.np_random.random() < 0.1, {}
+
+
+@pytest.fixture
+def forgetful() -> Iterator[str]:
+    gym.register("Forgetful-v0", entry_point=Forgetful)
+    yield "Forgetful-v0"
+    gym.registry.pop("Forgetful-v0")
+
+
+def test_an_environment_that_does_not_do_the_same_again_begins_anew(tmp_path: Path, forgetful: str) -> None:
+    """Silent failure: a run goes on from a place where it never was."""
+    batch = spec(tmp_path, forgetful, rule="0.99")
+    cut_off(batch, save=13, die=17)
+    monitor = Interrupting(0, None)
+    train_batch(batch, monitor)
+    assert monitor.windows == 30
+    assert len(monitor.notes) == 2
+    assert "Forgetful-v0 did not do the same again" in monitor.notes[0]
+    assert monitor.notes[1].endswith("begins anew")
+
+
+def test_an_environment_that_keeps_its_world_is_not_saved(tmp_path: Path) -> None:
+    """Silent failure: BipedalWalker shows the same for a while, but its solver remembers other contacts."""
+    batch = spec(tmp_path, "BipedalWalker-v3", rule="0.99")
+    monitor = Interrupting(13, None)
+    train_batch(batch, monitor)
+    assert monitor.windows == 13  # it does not try again
+    assert "BipedalWalker-v3 keeps its Box2D world from episode to episode" in monitor.notes[0]
+
+
+# What is not taken ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path: Path) -> None:
+    """Silent failure: the run goes on from garbage, or hours are thrown away for one bad block."""
+    whole, cut = (spec(tmp_path / name, "CartPole-v1") for name in ("whole", "cut"))
+    train_batch(whole)
+    cut_off(cut, save=5, die=8)
+    cut_off(cut, save=5, die=8)  # windows 10 and 13
+    damaged = cut.checkpoints / "00000010" / "state.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    monitor = Interrupting(0, None)
+    train_batch(cut, monitor)
+    assert monitor.windows == 30 - 5
+    assert len(monitor.notes) == 1
+    assert f"{damaged} is damaged" in monitor.notes[0]
+    assert digest(cut) == digest(whole)
+
+
+@pytest.mark.parametrize("what", ["metrics.csv is shorter", "metrics.csv is another", "config", "versions"])
+def test_a_batch_whose_files_or_settings_are_others_begins_anew(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silent failure: half of a curve is from one experiment and half from another."""
+    whole, cut = (spec(tmp_path / name, "CartPole-v1") for name in ("whole", "cut"))
+    train_batch(whole)
+    cut_off(cut, save=13, die=17)
+    metrics = cut.run_folder(3) / "metrics.csv"
+    if what == "metrics.csv is shorter":
+        metrics.write_bytes(metrics.read_bytes()[:300])
+    elif what == "metrics.csv is another":
+        metrics.write_bytes(metrics.read_bytes().replace(b"1", b"2"))
+    elif what == "config":
+        cut = BatchSpec(**{**vars(cut), "eval_episodes": 3})
+        whole = BatchSpec(**{**vars(whole), "eval_episodes": 3})
+        train_batch(whole)
+    else:
+        monkeypatch.setattr("rl_rmsprop.study.batch.versions", lambda: {"torch": "0.1"})
+        train_batch(whole)
+    monitor = Interrupting(0, None)
+    train_batch(cut, monitor)
+    assert monitor.windows == 30
+    assert len(monitor.notes) == 2
+    assert digest(cut) == digest(whole)

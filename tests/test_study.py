@@ -15,6 +15,7 @@ from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
 from rl_rmsprop.study import runner, spec
 from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, hparams_group, train_batch
+from rl_rmsprop.study.monitor import UNWATCHED
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
 from rl_rmsprop.study.presets import PRESETS, make_agent
 from rl_rmsprop.study.runwise import Runwise
@@ -268,7 +269,7 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script that runs overnight reads the exit code, not the table."""
-    monkeypatch.setattr(runner, "run_batches", fail_second)
+    monkeypatch.setattr(runner.Pool, "run", fail_second)
     line = f"compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}"
     assert main(line.split()) == 3
     said = capsys.readouterr()
@@ -278,11 +279,11 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     assert "| CartPole-v1 | 0.99 | 0 | did not finish |" in (tmp_path / "x" / "report" / "report.md").read_text()
 
 
-def fail_second(specs, workers):  # type: ignore[no-untyped-def]
-    """In place of the runner: trains the first batch here, and loses the second."""
+def fail_second(pool, specs):  # type: ignore[no-untyped-def]
+    """In place of the pool: trains the first batch here, and loses the second."""
     train_batch(specs[0])
-    yield runner.Event(0)
-    yield runner.Event(1, error="the lights went out")
+    yield runner.Event(0, ended=True)
+    yield runner.Event(1, ended=True, error="the lights went out")
 
 
 class Broken(gym.Env):  # type: ignore[type-arg]
@@ -309,14 +310,8 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
     bad = BatchSpec(**{**vars(good), "env_id": "Broken-v0"})
     # In this process: a registration made in a test is not known to a worker started afresh.
-    said: list[object] = []
-
-    class Pipe:
-        send = said.append
-
-    runner.work(bad, Pipe())  # type: ignore[arg-type]
-    assert said == ["RuntimeError: the simulator fell over"]
-    ends = [event for event in runner.run_batches([bad, good], 1) if event.progress is None]
+    assert runner.outcome(bad, UNWATCHED) == runner.Failed("RuntimeError: the simulator fell over")
+    ends = [event for event in runner.Pool(1).run([bad, good]) if event.ended]
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
@@ -326,7 +321,7 @@ def test_no_more_batches_run_at_once_than_there_are_workers(tmp_path: Path) -> N
     """Forty arms started together would need the memory of forty."""
     agent = make_agent("a2c", "CartPole-v1", {})
     specs = [BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
-    order = [event.batch for event in runner.run_batches(specs, 1)]
+    order = [event.batch for event in runner.Pool(1).run(specs)]
     assert order == sorted(order)
     assert len(order) == 2 * (47 + 1)  # ⌈6000 / 128⌉ logging steps and an end each
 
@@ -335,7 +330,7 @@ def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> No
     """A failure while failing would leave nothing but `exit code 1`."""
     good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
     bad = BatchSpec(**{**vars(good), "env_id": "Nowhere-v0"})
-    (end,) = runner.run_batches([bad], 1)
+    (end,) = runner.Pool(1).run([bad])
     assert end.error is not None
     assert end.error.startswith("ValueError: environment must be a registered Gymnasium id, got 'Nowhere-v0'")
     assert "Traceback" in (bad.run_folder(0) / "error.txt").read_text()
@@ -354,11 +349,9 @@ def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> 
     """A full disk is a common reason, and then the reason cannot be written down either."""
     (tmp_path / "file").write_text("no folder can be made below this")
     agent = make_agent("a2c", "CartPole-v1", {})
-    (end,) = runner.run_batches(
-        [BatchSpec(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)], 1
-    )
-    assert end.error is not None
-    assert end.error.startswith("NotADirectoryError: ")
+    batch = BatchSpec(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        list(runner.Pool(1).run([batch]))
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -15,6 +15,7 @@ from rl_rmsprop import grammar, rules
 from rl_rmsprop.cli import main
 from rl_rmsprop.study import conduct, results, spec, trials, tuning
 from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.monitor import Monitor
 from rl_rmsprop.study.optimizers import BASELINES, Arm, make_arm
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.trials import Outcome, Setting, TrialBatch
@@ -197,7 +198,7 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
     pair = (Setting(0, 1e-3, arm.rule), Setting(1, 2e-2, rule))
     batch = TrialBatch(given, pair, str(tmp_path / "trials.csv"))
     said: list[int] = []
-    batch.run(lambda progress: said.append(progress.steps))
+    batch.run(Monitor(lambda progress: said.append(progress.steps)))
     assert len(said) == 38  # ⌈600 / 16⌉ windows of four runs
     assert 0.9 * 4 * 38 * 16 < said[-1] < 4 * 38 * 16  # a few steps only reset
     found = {(row.number, row.seed): row for row in trials.read(tmp_path / "trials.csv")}

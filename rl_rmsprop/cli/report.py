@@ -19,11 +19,14 @@ class Report:
     dir: Annotated[Path, Positional, arg(metavar="DIR")]
     """The study's folder."""
     report: OmitArgPrefixes[ReportOptions] = ReportOptions()
+    rebuild_curves: bool = False
+    """Write TensorBoard's event files of all runs again from their tables; without it, of those that have none."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import report, spec
+        from rl_rmsprop.study import curves, report, spec
 
         study = spec.load(self.dir)
         settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
+        curves.rebuild(study, self.rebuild_curves)
         announce(study, report.write_report(study, settings))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from rl_rmsprop.cli.options import ReportOptions, RunOptions, WorkerOptions
 from rl_rmsprop.cli.output import announce, console
 
 SOME_FAILED, IO_FAILED, STOPPED = 3, 74, 75
-LOCK = ".lock"
-"""In a study's folder: held by whoever trains in it."""
 
 
 def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: ReportOptions) -> int:
@@ -62,20 +60,17 @@ def go_on(study: Any, workers: WorkerOptions) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep others from training in the folder; ValueError if someone does."""
-    from contextlib import ExitStack
+    """Keep others from training in the folder; ValueError if someone does.
 
+    Its own workers share the lock: when the driver is killed, the next one waits until the last of them has noticed.
+    """
     from rl_rmsprop import files
-    from rl_rmsprop.study.runner import WORKERS_LOCK
 
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.Lock(folder / LOCK))
-            with files.Lock(folder / WORKERS_LOCK, patience=10.0):  # the workers of a driver that was killed end soon
-                pass
+            stack.enter_context(files.Lock(folder, patience=3.0)).share()
         except BlockingIOError:
-            holder = (folder / LOCK).read_text(encoding="utf-8").strip() or "another one"
-            raise ValueError(f"{folder} is in use by process {holder}: wait until it has ended, or stop it") from None
+            raise ValueError(f"{folder} is in use: another process trains in it; wait until it has ended, or stop it") from None
         yield
 
 
@@ -87,7 +82,7 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     if not there.is_dir():
         raise ValueError(f"{there} is not a folder: choose another --out")
     files.disk.make_folder(folder)
-    if not any(path.name not in (LOCK, ".workers.lock") for path in folder.iterdir()):
+    if not any(folder.iterdir()):
         return
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} holds files that are not a study's: choose another --out")
@@ -98,5 +93,4 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
         )
     with locked(folder):
         for path in folder.iterdir():
-            if path.name not in (LOCK, ".workers.lock"):
-                files.disk.remove(path)
+            files.disk.remove(path)

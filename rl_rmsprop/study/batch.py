@@ -179,9 +179,10 @@ class Batch:
     def _begin_folders(self) -> None:
         """A folder for every run, with what it is, and without what says that it is finished or has failed."""
         for folder, seed in zip(self.folders, self.spec.seeds, strict=True):
-            files.disk.make_folder(folder / "checkpoint")
-            for old in (folder / WEIGHTS, folder / LAST_GOOD, folder / "error.txt"):
-                old.unlink(missing_ok=True)
+            with files.naming(folder):
+                files.disk.make_folder(folder / "checkpoint")
+                for old in (folder / WEIGHTS, folder / LAST_GOOD, folder / "error.txt"):
+                    old.unlink(missing_ok=True)
             write_json(folder / "config.json", run_config(self.spec, seed))
 
     def abandon(self) -> None:
@@ -263,8 +264,9 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> list[str]:
             if saves and monitor.is_due() and update.window < spec.windows:
                 try:
                     checkpoint.save(spec.checkpoints, update.window, {"origin": about, **batch.snapshot()})
-                except envs.NotReplayable:
-                    saves = False  # its runs begin anew if they are cut off, which `taken_up` says then
+                except envs.NotReplayable as error:
+                    saves = False
+                    monitor.note(f"{spec.label}: {error} if they are cut off")
             if monitor.stopping:
                 raise Stopped
         failures = batch.finish()

@@ -87,7 +87,10 @@ def read(home: Path) -> dict[str, Any]:
     """The tree of one generation; Damaged if it is not whole, not ours, or of another format."""
     if home.is_symlink() or not home.is_dir():
         raise Damaged(f"{home} is not a folder of this study")
-    manifest = parsed(read_file(home / MANIFEST, LARGEST_MANIFEST), home / MANIFEST)
+    announced = read_file(home / MANIFEST, LARGEST_MANIFEST)
+    if not announced.endswith(b"}\n"):
+        raise Damaged(f"{home / MANIFEST} is cut off")
+    manifest = parsed(announced, home / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise Damaged(f"{home / MANIFEST} has format {manifest.get('format')!r}, this version reads {FORMAT}")
     parts = {}
@@ -117,10 +120,11 @@ def read_file(path: Path, most: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise Damaged(f"{path} cannot be read: {error.strerror}") from error
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > most:
+        os.close(handle)
+        raise Damaged(f"{path} is not a file of at most {most:,} bytes")
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > most:
-            raise Damaged(f"{path} has {about.st_size:,} bytes where at most {most:,} were to be")
         return file.read(most)
 
 

@@ -123,7 +123,10 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Agent:
-    """The agent's settings: its defaults, then the environment's preset, then `overrides`."""
+    """The agent's settings: its defaults, then the environment's preset, then `overrides`.
+
+    Whoever normalises observations does without the preset's scale of them.
+    """
     if agent not in AGENTS:
         raise ValueError(f"agent must be a known one, got {agent!r}: {grammar.nearest(agent, AGENTS)}")
     kind = AGENTS[agent]
@@ -131,4 +134,7 @@ def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Agent:
     for name in overrides:
         if name not in known:
             raise ValueError(f"{agent} has no setting {name!r}: {grammar.nearest(name, known)}")
-    return kind(**{**PRESETS.get((agent, env_id), {}), **overrides})
+    preset = PRESETS.get((agent, env_id), {})
+    if overrides.get("normalize_observations"):
+        preset = {name: value for name, value in preset.items() if name != "observation_scale"}
+    return kind(**{**preset, **overrides})

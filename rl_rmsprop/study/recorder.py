@@ -85,9 +85,8 @@ class Recorder(Kept):
             self.restore(dict(kept))
             return
         for files in self._files:
-            for summary in telemetry.hparams(hparams, ("eval/mean_reward", "rollout/ep_rew_mean"), group):
+            for summary in telemetry.preamble(hparams, group, aggregates, self._shifting is not None):
                 files.events.add(0, summary)
-            files.events.add(0, telemetry.layout(aggregates, self._shifting is not None))
         self._measure(1)
 
     def take(self, update: Update) -> bool:

@@ -38,8 +38,6 @@ GRACE = 4.0
 """Seconds that workers have to save and stop."""
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints."""
-WORKERS_LOCK = ".workers.lock"
-"""In a study's folder: held by every worker, so that a new driver can wait for the last one of an old driver."""
 
 
 class Work(Protocol):
@@ -278,26 +276,24 @@ def work(spec: Work, pipe: Connection, checkpoint_every: float) -> None:
     monitor = Monitor(send, checkpoint_every)
     signal.signal(signal.SIGTERM, lambda *_: setattr(monitor, "stopping", True))
     end_with_the_driver()
-    try:
-        with files.Lock(spec.study_folder / WORKERS_LOCK, shared=True):
-            last_word = outcome(spec, monitor)
+    last_word = outcome(spec, monitor)
+    with suppress(OSError):  # the process that wanted the results has ended
         pipe.send(last_word)
-    except OSError:  # of the pipe: the process that wanted the results has ended
-        return
 
 
 def outcome(spec: Work, monitor: Monitor) -> Any:
     """Do the work; how it ended."""
     try:
-        return Ended(tuple(spec.run(monitor)))
+        with files.Lock(spec.study_folder, shared=True):
+            return Ended(tuple(spec.run(monitor)))
     except Stopped:
         return Lost("it was stopped")
     except MemoryError as error:
         return Lost(f"out of memory {error}".rstrip())
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) or not error.filename:
-            return failure(spec, error)
-        return DiskFailed(error.errno or 0, error.strerror or str(error), str(error.filename))
+    except (BrokenPipeError, BlockingIOError):
+        return Lost("another driver has taken its place")
+    except files.Unwritable as error:
+        return DiskFailed(error.errno or 0, str(error.strerror), str(error.filename))
     except BaseException as error:  # the study goes on without this batch, and says why; SystemExit of a simulator too
         return failure(spec, error)
 

@@ -1,0 +1,61 @@
+"""What the safety costs: checkpoints, and keeping what a simulator needs to be lived through again."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+
+import numpy as np
+
+import envs
+from rl_rmsprop.study import checkpoint
+from rl_rmsprop.study.batch import Batch, BatchSpec, origin
+from rl_rmsprop.study.optimizers import make_arm
+from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.study.runner import CHECKPOINT_EVERY
+from tests.faults.table import Row
+
+
+def checkpoints(count: int) -> Row:
+    """Snapshot, write, fsync, remove the oldest: of 32 runs of CartPole-v1, taken every minute."""
+    arm, agent = make_arm("cusum:arl=50000,max=0.99"), make_agent("a2c", "CartPole-v1", {})
+    with tempfile.TemporaryDirectory() as folder:
+        spec = BatchSpec(folder, "CartPole-v1", "a2c", agent, arm, tuple(range(32)), 500_000)
+        batch, seconds = Batch(spec), []
+        with batch.recorder:
+            for update in batch.training:
+                batch.recorder.take(update)
+                if update.window % 20 == 0:
+                    begun = time.perf_counter()
+                    checkpoint.save(spec.checkpoints, update.window, {"origin": origin(spec), **batch.snapshot()})
+                    seconds.append(time.perf_counter() - begun)
+                if len(seconds) == count:
+                    break
+        size = sum(path.stat().st_size for path in checkpoint.generations(spec.checkpoints)[0].iterdir())
+    median, p99 = np.quantile(seconds, (0.5, 0.99))
+    share = median / CHECKPOINT_EVERY
+    figure = f"{share:.2%}; one takes {median * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms, {size / 2**20:.1f} MiB"
+    return Row("checkpoints of 32 CartPole runs, share of training time", "≤ 3 %", figure, share <= 0.03)
+
+
+def replaying(steps: int) -> Row:
+    """Environment steps of LunarLander-v3 with and without taking note of what they are given, in turns."""
+    noted, plain = [], []
+    for _ in range(7):
+        for times, blind in ((noted, False), (plain, True)):
+            batch = envs.SerialBatch("LunarLander-v3", (0, 1), 8)
+            if blind:
+                batch._diary.step = lambda *_: None  # type: ignore[method-assign]
+            batch.reset()
+            actions = np.random.default_rng(0).integers(0, 4, (steps, 2, 8))
+            begun = time.process_time()
+            for action in actions:
+                batch.step(action)
+            times.append(time.process_time() - begun)
+    share = float(np.median(np.array(noted) / np.array(plain))) - 1
+    return Row("taking note of LunarLander's episodes, share of its steps' time", "≤ 3 %", f"{share:.1%}", share <= 0.03)
+
+
+def rows(quick: bool) -> list[Row]:
+    """Both; a quick check saves a tenth as often."""
+    return [checkpoints(10 if quick else 100), replaying(100 if quick else 500)]
