@@ -23,6 +23,7 @@ def episode_returns(
     """Undiscounted returns of `episodes` episodes of each run: [R, episodes].
 
     The greedy policy acts, or with `generators` (one a run) the stochastic one; its running statistics stand still.
+    An episode in which a reward or an observation is not finite has no finite return.
     Environment n contributes its first ⌈episodes / N⌉ or ⌊episodes / N⌋ episodes, however long: taking whatever ends first
     would favour short episodes.
     """
@@ -30,14 +31,16 @@ def episode_returns(
     quota[: episodes % env.envs_per_run] += 1  # [N]
     returns = np.full((env.runs, env.envs_per_run, quota.max()), np.nan)
     count = np.zeros((env.runs, env.envs_per_run), np.int64)
-    running = np.zeros((env.runs, env.envs_per_run))
     observations = env.reset()
-    with torch.no_grad():
+    running = np.where(np.isfinite(observations).all(-1), 0.0, np.nan)
+    with torch.no_grad(), np.errstate(invalid="ignore"):  # infinities of both signs have no sum
         while (count < quota).any():
             y = policy.outputs(torch.from_numpy(policy.normalization.observations.apply(observations)))
             result = env.step(policy.head.sent(actions_of(policy.head, y, generators).numpy()))
             observations = result.observations
             running += result.rewards
+            if not np.isfinite(observations).all():
+                running[~np.isfinite(observations).all(-1)] = np.nan
             over = result.terminated | result.truncated
             keep = over & (count < quota)
             run, n = np.nonzero(keep)
@@ -45,7 +48,7 @@ def episode_returns(
             count[keep] += 1
             running[over] = 0.0
     by_episode = returns.transpose(0, 2, 1).reshape(env.runs, -1)  # first episodes first
-    return by_episode[:, ~np.isnan(by_episode[0])]
+    return by_episode[:, (np.arange(quota.max())[:, None] < quota).ravel()]
 
 
 def actions_of(head: Head, y: Tensor, generators: Sequence[np.random.Generator] | None) -> Tensor:

@@ -123,7 +123,8 @@ class Gaussian:
         return Judgement(log_prob, (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1))
 
     def sent(self, actions: NDArray) -> NDArray:
-        return np.clip(actions, self._low, self._high)
+        # A simulator may not survive what is no number; the update on it is skipped, see agents/health.py.
+        return np.clip(np.where(np.isnan(actions), 0.0, actions), self._low, self._high)
 
 
 def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> Tensor:

@@ -6,7 +6,8 @@
 Mean and variance take a batch at once by Chan, Golub and LeVeque's parallel formula (1979), from mean 0 and variance 1 that
 count as 10⁻⁴ observations. This is `VecNormalize` of Stable-Baselines3, number for number. An observation counts where a step is
 taken in it: the last one of an episode, after which the environment is only reset, does not; neither do the rewards and returns
-of those resets. Statistics move while `Actor` acts; `apply` uses them as they are, for evaluation.
+of those resets. Statistics move while `Actor` acts; `apply` uses them as they are, for evaluation. What is not finite counts
+nowhere, or it would be in the mean for ever, and comes out as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class Moments(Kept):
         self.count = np.full(runs, START)
 
     def take(self, x: NDArray, counts: NDArray[np.bool_]) -> None:
-        """Add those of x [R, N, O] that count [R, N]."""
+        """Add those of x [R, N, O] that count [R, N] and are finite."""
+        if not np.isfinite(x).all():
+            finite = np.isfinite(x).all(-1)
+            x, counts = np.where(finite[..., None], x, 0.0), counts & finite
         x, weight = x.astype(np.float64), counts[..., None].astype(np.float64)  # [R, N, O], [R, N, 1]
         n = counts.sum(1)[:, None]  # [R, 1]
         some = np.maximum(n, 1)
@@ -81,7 +85,8 @@ class Standardized(Kept):
     def apply(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         """The same without learning."""
         mean, deviation = self._moments.mean[:, None], np.sqrt(self._moments.variance[:, None] + TINY)
-        return np.clip((observations - mean) / deviation, -CLIP, CLIP).astype(np.float32)
+        x = np.clip((observations - mean) / deviation, -CLIP, CLIP).astype(np.float32)
+        return np.where(np.isinf(observations), observations, x)
 
 
 class ScaledByReturn(Kept):
@@ -96,11 +101,12 @@ class ScaledByReturn(Kept):
 
     def take(self, rewards: NDArray[np.float32], valid: NDArray[np.bool_], over: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Learn from the `valid` ones of `rewards` [R, N], of which some end an episode; returns all of them scaled."""
+        valid = valid & np.isfinite(rewards)
         self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
         self._moments.take(self._returns[..., None], valid)
         self._returns[over] = 0.0
         deviation = np.sqrt(self._moments.variance + TINY)  # [R, 1]
-        return np.clip(rewards / deviation, -CLIP, CLIP).astype(np.float32)
+        return np.where(np.isinf(rewards), rewards, np.clip(rewards / deviation, -CLIP, CLIP).astype(np.float32))
 
 
 class Normalization(NamedTuple):

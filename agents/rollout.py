@@ -30,7 +30,7 @@ class Rollout(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Episodes that ended, in order of time; a row an episode."""
+    """Episodes that ended, in order of time; a row an episode. Those with a reward that is not finite are left out."""
 
     run: NDArray[np.int64]  # [K]
     step: NDArray[np.int64]  # [K]  environment steps that the run had made when the episode ended
@@ -96,14 +96,16 @@ class Actor(Kept):
     def _count(self, rewards: NDArray, done: NDArray, valid: NDArray) -> Episodes:
         """Add one step to the running returns and counters; returns the episodes that it ended."""
         self.steps += valid.sum(1)
-        self._returns += rewards
+        with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
+            self._returns += rewards
         self._lengths += valid
         if not done.any():
             return NO_EPISODES
-        run, n = np.nonzero(done)
+        known = done & np.isfinite(self._returns)
+        run, n = np.nonzero(known)
         ended = Episodes(run, self.steps[run], self._returns[run, n], self._lengths[run, n])
-        self._returns[run, n] = 0.0
-        self._lengths[run, n] = 0
+        self._returns[done] = 0.0
+        self._lengths[done] = 0
         return ended
 
 

@@ -11,7 +11,7 @@ only when someone wants the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.heads import Generators
+from agents.health import Health
 from agents.learning import Descend, Measure
 from agents.networks import ActorCritic
 from agents.rollout import Actor, Environments, Episodes, Rollout
@@ -59,8 +60,9 @@ class Update(NamedTuple):
     window: int  # windows so far, from 1
     steps: NDArray[np.int64]  # [R]  environment steps made so far
     episodes: Episodes  # those that ended in this window
-    grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the window's optimizer updates
+    grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the window's updates; NaN if skipped
     metrics: Measure  # losses and the like, [R] each
+    health: Health  # what the runs have skipped so far, and which have failed
 
     @property
     def grad_norm(self) -> Tensor:
@@ -71,16 +73,19 @@ class Update(NamedTuple):
 class Training(Kept):
     """Alternates acting and learning `windows` times; an iterator of records, which can be taken down between any two of them.
 
-    Every run makes the same number of optimizer updates. An optimizer with an `observe` method (AdaptiveRMSprop has one) is told
-    what it cannot see by itself: each run's gradient norm before clipping, and whether these data are the first since a change
-    of the environment, where the environments know (`onsets`, how often a change has begun in each run). Environments with a
-    `count_update` are told of every update. The data of a window's first update are the first since a change; those of its
-    later updates are the same ones again.
+    Every run is asked for the same number of optimizer updates. An optimizer with an `observe` method (AdaptiveRMSprop has one)
+    is told what it cannot see by itself: each run's gradient norm before clipping, and whether these data are the first since a
+    change of the environment, where the environments know (`onsets`, how often a change has begun in each run). Environments
+    with a `count_update` are told of every update. The data of a window's first update are the first since a change; those of
+    its later updates are the same ones again.
+
+    A run that must not be updated (see agents/health.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
+    of that run as it is. The records end early when all runs have failed.
 
     A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
     """
 
-    KEPT = ("_window", "_updates", "_actor")
+    KEPT = ("_window", "_updates", "_actor", "health")
 
     def __init__(
         self,
@@ -93,6 +98,7 @@ class Training(Kept):
     ) -> None:
         self._agent, self._env, self._policy, self._optimizer, self._windows = agent, env, policy, optimizer, windows
         self._generators = generators
+        self.health = Health(env.runs)
         self._actor = Actor(env, policy, generators)
         self._initial_lr = [group["lr"] for group in optimizer.param_groups]
         self._observe = getattr(optimizer, "observe", None)
@@ -106,17 +112,19 @@ class Training(Kept):
 
     def __next__(self) -> Update:
         """One window of every run."""
-        if self._window == self._windows:
+        if self._window == self._windows or self.health.failed.all():
             raise StopIteration
         self._set_lr()
         before = onsets_of(self._env)
         rollout, episodes = self._actor.collect(self._agent.n_steps)
         self._shifted = torch.from_numpy(onsets_of(self._env) > before)
+        self.health.look(rollout, self._actor.steps)
         self._norms.clear()
         measure = self._agent.learn(self._policy, rollout, self._descend, self._generators)
         self._window += 1
         self._updates += len(self._norms)
-        return Update(self._updates, self._window, self._actor.steps.copy(), episodes, torch.stack(self._norms), measure)
+        norms, steps = torch.stack(self._norms), self._actor.steps.copy()
+        return Update(self._updates, self._window, steps, episodes, norms, measure, self.health)
 
     def _set_lr(self) -> None:
         """The step size of this window."""
@@ -127,7 +135,7 @@ class Training(Kept):
     def _descend(self, loss: Tensor) -> None:
         """One update of the optimizer on a loss [R]."""
         self._policy.backward(loss)
-        self._norms.append(clip(self._policy.parameters(), self._agent.max_grad_norm))
+        self._norms.append(clip(self._policy.parameters(), self._agent.max_grad_norm, self.health.take))
         if self._observe is not None:
             self._observe(grad_norm=self._norms[-1], shifted=self._shifted)
         self._optimizer.step()
@@ -140,10 +148,19 @@ def onsets_of(env: Environments) -> NDArray[np.int64]:
     return np.array(getattr(env, "onsets", np.zeros(env.runs, np.int64)))
 
 
-def clip(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
-    """Scale each run's gradient to at most `max_norm`, all its parameters together; returns the norms before [R]."""
+def unchanged(norm: Tensor) -> Tensor:
+    """Every run may be updated."""
+    return norm
+
+
+def clip(parameters: Sequence[Tensor], max_norm: float, judge: Callable[[Tensor], Tensor] = unchanged) -> Tensor:
+    """Scale each run's gradient to at most `max_norm`, all its parameters together; returns the norms before [R].
+
+    `judge` is shown the norms; where it returns NaN the run's whole gradient becomes NaN.
+    """
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1).square().sum(-1).sqrt()  # [R]
+    norm = judge(norm)
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
     for g in grads:
         g.mul_(scale)

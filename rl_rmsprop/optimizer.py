@@ -8,7 +8,8 @@ update *is* torch's own function, bit for bit. Everything else goes through rl_r
 scalar, one per run [R], or one per parameter.
 
 The way of one update: gradients → signal → memory.remember (β, E, w) → update.move (θ). All of it stays on the parameters'
-device; nothing synchronises except `stats()` and `nonfinite="raise"`.
+device; nothing synchronises except `stats()` and `nonfinite="raise"`. On a CPU `nonfinite="skip"` copies nothing while all
+gradients are finite.
 """
 
 from __future__ import annotations
@@ -329,7 +330,14 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update_where_finite(self) -> None:
         """The update, undone for every run whose gradient is not finite, as if it had not been asked for."""
-        if not any(True for _ in self._with_grad()):
+        grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
+        if not grads:
+            return
+        none = torch.zeros(() if self.runs is None else self.runs, dtype=torch.float64, device=grads[0].device)
+        for group in self.param_groups:
+            group.setdefault("skipped", none)
+        if grads[0].device.type == "cpu" and update.surely_finite(grads):  # elsewhere to ask takes longer than to copy
+            self._update()
             return
         finite = self.finite()
         for group in self.param_groups:
@@ -348,7 +356,7 @@ class AdaptiveRMSprop(RMSprop):
                 group["rule_state"] = {k: torch.where(column(finite, new[k]), new[k], state[k]) for k in new}
             if isinstance(group["alpha"], Tensor):
                 group["alpha"] = torch.where(finite, group["alpha"], alpha)
-            group["skipped"] = group.get("skipped", torch.zeros_like(finite, dtype=torch.float64)) + ~finite
+            group["skipped"] = group["skipped"] + ~finite
         for index, x in self.last_surprise.items():
             self.last_surprise[index] = torch.where(finite, x, surprise_before.get(index, math.nan))
 

@@ -60,5 +60,5 @@ def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> T
 
 
 def log(x: Tensor) -> Tensor:
-    """Natural logarithm in float64, finite at 0."""
-    return x.double().clamp(min=TINY).log()
+    """Natural logarithm in float64, finite at 0 and where a float32 has overflowed: a detector would keep an infinity."""
+    return x.double().clamp(TINY, torch.finfo(torch.float64).max).log()

@@ -34,7 +34,7 @@ POINTS = 250
 OPTIMIZER_TAGS = (
     "optim/beta", "optim/beta_min", "optim/beta_max", "optim/window", "optim/E_q05", "optim/E_q50", "optim/E_q95",
     "optim/effective_lr_q05", "optim/effective_lr_q50", "optim/effective_lr_q95", "optim/update_rms", "optim/grad_norm",
-    "optim/surprise", "optim/share_below_eps",
+    "optim/surprise", "optim/share_below_eps", "optim/skipped",
 )  # fmt: skip
 DETECTOR_TAGS = ("detector/statistic", "detector/threshold", "detector/alarms")
 AGENT_TAGS = (

@@ -18,6 +18,7 @@ from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, hparams_group, tr
 from rl_rmsprop.study.monitor import UNWATCHED
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
 from rl_rmsprop.study.presets import PRESETS, make_agent
+from rl_rmsprop.study.runwise import Runwise
 from rl_rmsprop.telemetry import read_table
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
@@ -259,7 +260,8 @@ def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
     corrected = make_optimizer(make_arm("0.5", bias_correction=True), theta, lr=0.125, updates=10, seeds=(0, 1))
     assert corrected.param_groups[0]["bias_correction"] is True
     baseline = make_optimizer(make_arm("adam", baseline=True, eps=0.25), theta, lr=0.125, updates=10, seeds=(0, 1))
-    assert isinstance(baseline, torch.optim.Adam)
+    assert isinstance(baseline, Runwise)
+    assert isinstance(baseline.inner, torch.optim.Adam)
     assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
 
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 import envs
 from agents.evaluation import episode_returns
 from agents.heads import Categorical, Gaussian, Head
+from agents.health import REMEDIES, SHARE, Health
 from agents.networks import ActorCritic
 from agents.normalization import Normalization, ScaledByReturn, Standardized, Unchanged
 from agents.training import Training
@@ -48,6 +49,8 @@ WEIGHTS = "checkpoint/weights.npz"
 """In a run's folder: its final weights, which only a finished run has."""
 CLOCKS_FILE = "clocks.json"
 """In a shifted run's checkpoint: what the shifts' clocks showed at the end."""
+LAST_GOOD = "checkpoint/before_failure.npz"
+"""In a failed run's folder, where others have their final weights: those that it failed with, all of them finite."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,9 @@ class BatchSpec:
         first = self.run_folder(self.seeds[0])
         return first.with_name(first.name.replace("seed", "batch"))
 
-    def run(self, monitor: Monitor) -> None:
+    def run(self, monitor: Monitor) -> list[str]:
         """See `train_batch`."""
-        train_batch(self, monitor)
+        return train_batch(self, monitor)
 
 
 class Batch:
@@ -161,6 +164,7 @@ class Batch:
             self.folders, self.optimizer, self.env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated,
             kept and kept["recorder"],
         )  # fmt: skip
+        self._abandoned = self.training.health.failed.copy()  # [R]
 
     def snapshot(self) -> dict[str, Any]:
         """All that the batch's future depends on."""
@@ -177,35 +181,84 @@ class Batch:
         for folder, seed in zip(self.folders, self.spec.seeds, strict=True):
             with files.naming(folder):
                 files.disk.make_folder(folder / "checkpoint")
-                for old in (folder / WEIGHTS, folder / "error.txt"):
+                for old in (folder / WEIGHTS, folder / LAST_GOOD, folder / "error.txt"):
                     old.unlink(missing_ok=True)
             write_json(folder / "config.json", run_config(self.spec, seed))
 
-    def finish(self) -> None:
-        """Evaluate, and write down what a finished run has; its weights come last and say that it is finished."""
+    def abandon(self) -> None:
+        """Write down why runs have failed lately, and the weights that they had before, if they are good for anything."""
+        health = self.training.health
+        for r in np.flatnonzero(health.failed & ~self._abandoned).tolist():
+            files.write_text(self.folders[r] / "error.txt", f"{health.reasons[r]}\n")
+            if finite_weights(self.policy)[r]:
+                save_weights(self.folders[r] / LAST_GOOD, self.policy, r)
+        self._abandoned = health.failed.copy()
+
+    def finish(self) -> list[str]:
+        """Evaluate, and write down what a finished run has; its weights come last and say that it is finished.
+
+        Returns a line for each run that has failed.
+        """
+        health = self.training.health
         clocks = self.env.counts if isinstance(self.env, envs.ShiftedBatch) else {}
         self.env.close()
-        self.recorder.finish(evaluate_batch(self.spec, self.policy, self.spec.eval_episodes, clocks).mean(1))
-        self.log.save(self.folders)
-        for r, folder in enumerate(self.folders):
+        if not health.failed.all():
+            returns = evaluate_batch(self.spec, self.policy, self.spec.eval_episodes, clocks)
+            self.recorder.finish(scores(returns, self.policy, health))
+        self.abandon()
+        finished = {r: self.folders[r] for r in np.flatnonzero(~health.failed).tolist()}
+        self.log.save(finished)
+        for r, folder in finished.items():
             if clocks:
                 write_json(folder / "checkpoint" / CLOCKS_FILE, {name: int(count[r]) for name, count in clocks.items()})
         self.recorder.close()
-        for r, folder in enumerate(self.folders):
+        for r, folder in finished.items():
             save_weights(folder / WEIGHTS, self.policy, r)
+        of_seeds = zip(self.spec.seeds, health.reasons, strict=True)
+        return [f"{self.spec.env_id} · {self.spec.arm.rule} · seed {seed}: {reason}" for seed, reason in of_seeds if reason]
 
 
-def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> None:
+def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:
+    """Mean of the final evaluation of each run [R] from its returns [R, episodes]; NaN for those that fail by it.
+
+    Episodes without a finite return are left out, unless they are more than SHARE of all; then the run fails.
+    """
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+        means = returns.mean(1)
+    sound = finite_weights(policy)
+    for r in np.flatnonzero(~health.failed & ~(np.isfinite(means) & sound)).tolist():
+        known = np.isfinite(returns[r])
+        means[r] = np.nan
+        if not sound[r]:
+            health.fail(r, f"weights are not finite at the end of the training: {REMEDIES['gradient']}")
+        elif (~known).mean() > SHARE:
+            lost = f"{(~known).sum()} of {len(known)} episodes of the final evaluation"
+            health.fail(r, f"{lost} had an observation or a reward that was not finite: {REMEDIES['data']}")
+        else:
+            means[r] = returns[r, known].mean()
+    return means
+
+
+def finite_weights(policy: ActorCritic) -> NDArray[np.bool_]:
+    """Whether all weights of each run are finite [R]."""
+    return torch.stack([theta.isfinite().all(1) for theta in policy.parameters()]).all(0).numpy()
+
+
+def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> list[str]:
     """Train, evaluate and write down all runs of `spec`, from the last checkpoint on if there is one.
 
     Tells `monitor` how far it is at every logging step, and saves a checkpoint when it says so. Raises `Stopped`, after a last
     checkpoint, if it says that too.
+
+    Returns a line for each run that has failed (see agents/health.py): its folder has the reason in `error.txt`, and LAST_GOOD
+    instead of the final weights. The others do not notice.
     """
     batch = taken_up(spec, monitor) or Batch(spec)
     about, saves = origin(spec), True
     with batch.recorder:
         for update in batch.training:
             batch.log.take(update)
+            batch.abandon()
             if batch.recorder.take(update):
                 monitor.report(batch.recorder.progress())
             if saves and monitor.is_due() and update.window < spec.windows:
@@ -216,8 +269,9 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> None:
                     monitor.note(f"{spec.label}: {error} if they are cut off")
             if monitor.stopping:
                 raise Stopped
-        batch.finish()
+        failures = batch.finish()
     shutil.rmtree(spec.checkpoints, ignore_errors=True)
+    return failures
 
 
 def taken_up(spec: BatchSpec, monitor: Monitor) -> Batch | None:

@@ -54,7 +54,7 @@ class Watch:
 
 
 def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> list[str]:
-    """Consume a study's events and show them; returns a line for every failed batch."""
+    """Consume a study's events and show them; returns a line for every failed batch, and for every failed run of the others."""
     watch, failures = Watch(specs), []
     with shower(watch, console) as show:
         for event in events:
@@ -63,6 +63,7 @@ def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> 
                 console.print(event.note, soft_wrap=True, markup=False)
             if event.error is not None:
                 failures.append(f"failed: {specs[event.batch].label}: {event.error}")
+            failures += [f"failed: {line}" for line in event.failures]
             show(event)
     return failures
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.study.runwise import Runwise
 
 BASELINES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -80,9 +81,12 @@ def make_arm(text: str, baseline: bool = False, **options: Any) -> Arm:
 def make_optimizer(
     arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int]
 ) -> torch.optim.Optimizer:
-    """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates."""
+    """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates.
+
+    It leaves alone every run whose gradient is not finite.
+    """
     if arm.is_baseline:
         eps = {} if arm.rule in WITHOUT_EPS else {"eps": arm.eps}
-        return BASELINES[arm.rule](parameters, lr=lr, **eps)
+        return Runwise(BASELINES[arm.rule](parameters, lr=lr, **eps))
     rule = rules.resolve(rules.parse(arm.rule), updates)
-    return AdaptiveRMSprop(parameters, lr, rule, arm.eps, bias_correction=arm.bias_correction, runs=seeds)
+    return AdaptiveRMSprop(parameters, lr, rule, arm.eps, bias_correction=arm.bias_correction, nonfinite="skip", runs=seeds)

@@ -2,6 +2,7 @@
 
 Between logging steps it only counts; at a logging step it measures once for all runs and writes a row a run. A row stands for a
 window of the training, after its last optimizer update; the smallest and largest β are over all updates since the last row.
+A run that has failed gets a row of the window in which it did, and nothing after it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class RunFiles(NamedTuple):
 class Recorder(Kept):
     """Keeps the records of R runs in their folders."""
 
-    KEPT = ("_onsets", "_alarms", "_made", "_recent", "_range", "_steps", "_columns", "_window")
+    KEPT = ("_onsets", "_alarms", "_made", "_recent", "_range", "_steps", "_columns", "_window", "_going")
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Recorder(Kept):
         self._recent = [(deque[float](maxlen=WINDOW), deque[int](maxlen=WINDOW)) for _ in folders]
         self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
         self._steps = np.zeros(len(folders), np.int64)
+        self._going = np.ones(len(folders), bool)  # [R] whether the run has not failed
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._started = time.perf_counter()
         optimizer.register_step_post_hook(self._notice_alarms)
@@ -94,18 +96,24 @@ class Recorder(Kept):
         self._keep_alarms(update)
         self._steps, self._window = update.steps, update.window
         logging = telemetry.is_logged(update.window, self._windows)
+        failing = self._going & update.health.failed
+        if logging or failing.any():
+            columns = self._measured(update)
+        if logging:
+            self._columns, self._range = columns, None
         if logging and update.window < self._windows:
-            self._write(self._measured(update))
-        elif logging:
-            self._columns = self._measured(update)  # the last row waits for the evaluation
+            self._write(columns, self._going)
+        elif failing.any():  # the last row of the others waits for the evaluation
+            self._write(columns, failing)
+        self._going = ~update.health.failed
         if update.window % self._every_histogram == 0:
             self._write_histograms()
         self._measure(update.window + 1)
         return logging
 
     def finish(self, mean_reward: NDArray[np.float64]) -> None:
-        """Write the last row, with the final evaluation of each run [R]."""
-        self._write({**self._columns, "eval/mean_reward": mean_reward})
+        """Write the last row of those that have not failed, with the final evaluation of each run [R]."""
+        self._write({**self._columns, "eval/mean_reward": mean_reward}, self._going)
 
     def snapshot(self) -> dict[str, Any]:
         """Where the records are, and how long the files."""
@@ -144,6 +152,8 @@ class Recorder(Kept):
 
     def _keep_episodes(self, update: Update) -> None:
         for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
+            if not self._going[run]:
+                continue
             returns, lengths = self._recent[run]
             returns.append(episode_return)
             lengths.append(length)
@@ -153,7 +163,7 @@ class Recorder(Kept):
         """Write down the changes that have begun since the last update."""
         if self._shifting is None:
             return
-        for run in np.flatnonzero(self._shifting.onsets > self._onsets).tolist():
+        for run in np.flatnonzero(self._going & (self._shifting.onsets > self._onsets)).tolist():
             values = {name: float(value[run].mean()) for name, value in self._shifting.values.items()}
             row = {"update": update.number, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
             self._files[run].shifts.add(row | values)
@@ -182,7 +192,10 @@ class Recorder(Kept):
 
     def _measured(self, update: Update) -> dict[str, NDArray[np.float64]]:
         """Every scalar of this step, each [R]."""
-        columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm, **update.metrics()}
+        columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm}
+        for name, x in update.metrics().items():
+            columns[name] = torch.where(x.isfinite(), x, math.nan)
+        columns["optim/skipped"] = update.health.skipped
         for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
             columns[name] = np.array([sum(v) / len(v) if v else math.nan for v in values])
         if self._shifting is not None:
@@ -194,14 +207,14 @@ class Recorder(Kept):
             }
             low, high = self._range or (stats["beta"], stats["beta"])
             columns |= {"optim/beta_min": low, "optim/beta_max": high}
-            self._range = None
         return {tag: np.asarray(values, dtype=np.float64) for tag, values in columns.items()}
 
-    def _write(self, columns: dict[str, NDArray[np.float64]]) -> None:
-        self._columns = columns
+    def _write(self, columns: dict[str, NDArray[np.float64]], runs: NDArray[np.bool_]) -> None:
+        """A row for each of these runs [R]."""
         elapsed = time.perf_counter() - self._started
         rows = dict(zip(columns, np.stack(list(columns.values())).tolist(), strict=True))
-        for r, files in enumerate(self._files):
+        for r in np.flatnonzero(runs).tolist():
+            files = self._files[r]
             row = {tag: values[r] for tag, values in rows.items() if values[r] == values[r]}
             step = int(row.pop("step"))
             files.metrics.add({"step": step, **row})
@@ -217,8 +230,8 @@ class Recorder(Kept):
         samples = self._optimizer.samples()
         for (tag, edges), values in zip(EDGES.items(), samples, strict=True):
             logs = np.log10(np.maximum(values.numpy(), 1e-38))
-            for r, files in enumerate(self._files):
-                files.events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
+            for r in np.flatnonzero(self._going).tolist():
+                self._files[r].events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
 
 
 def open_files(folder: Path, shifting: Sequence[str], kept: Sequence[Any] | None) -> RunFiles:

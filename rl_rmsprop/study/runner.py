@@ -68,8 +68,11 @@ class Work(Protocol):
         """The folder of the study that it belongs to."""
         ...
 
-    def run(self, monitor: Monitor) -> None:
-        """Do all of it, telling `monitor` at every logging step; raises `Stopped` soon after it says so."""
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        """Do all of it, telling `monitor` at every logging step; raises `Stopped` soon after it says so.
+
+        Returns a line for each run that has failed while the others went on.
+        """
         ...
 
 
@@ -81,6 +84,13 @@ class Event(NamedTuple):
     note: str | None = None
     ended: bool = False
     error: str | None = None  # why it failed, if it did
+    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed while the others went on
+
+
+class Ended(NamedTuple):
+    """A worker's last word: it has done its work."""
+
+    failures: tuple[str, ...]  # a line for each run that has failed by itself
 
 
 class Lost(NamedTuple):
@@ -192,7 +202,9 @@ def event_of(index: int, said: Any) -> Event:
         return Event(index, progress=said)
     if isinstance(said, Note):
         return Event(index, note=said.text)
-    return Event(index, ended=True, error=said.reason if isinstance(said, (Failed, Lost)) else None)
+    if isinstance(said, Ended):
+        return Event(index, ended=True, failures=said.failures)
+    return Event(index, ended=True, error=said.reason)
 
 
 @contextmanager
@@ -270,10 +282,10 @@ def work(spec: Work, pipe: Connection, checkpoint_every: float) -> None:
 
 
 def outcome(spec: Work, monitor: Monitor) -> Any:
-    """Do the work; how it ended, None if well."""
+    """Do the work; how it ended."""
     try:
         with files.Lock(spec.study_folder, shared=True):
-            spec.run(monitor)
+            return Ended(tuple(spec.run(monitor)))
     except Stopped:
         return Lost("it was stopped")
     except MemoryError as error:
@@ -284,7 +296,6 @@ def outcome(spec: Work, monitor: Monitor) -> Any:
         return DiskFailed(error.errno or 0, str(error.strerror), str(error.filename))
     except BaseException as error:  # the study goes on without this batch, and says why; SystemExit of a simulator too
         return failure(spec, error)
-    return None
 
 
 def failure(spec: Work, error: BaseException) -> Failed:

@@ -13,7 +13,7 @@ and whether the environment has changed. A window of PPO has many rows, with the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class NoLog(Kept):
     def take(self, update: Update) -> None:
         """One update."""
 
-    def save(self, folders: Sequence[Path]) -> None:
+    def save(self, folders: Mapping[int, Path]) -> None:
         """The end of the training."""
 
 
@@ -127,9 +127,9 @@ class SignalLog(Kept):
         """Everything kept: name → [T, R], and `squares` [T, R, K]; rows of updates that were not made yet are empty."""
         return {**self._rows, "squares": self._squares}
 
-    def save(self, folders: Sequence[Path]) -> None:
-        """Write a file a run."""
-        for r, folder in enumerate(folders):
+    def save(self, folders: Mapping[int, Path]) -> None:
+        """Write the files of these runs, by their place in the batch."""
+        for r, folder in folders.items():
             of_run: dict[str, Any] = {name: rows[:, r] for name, rows in self.arrays.items()}
             files.write_bytes(folder / FILE, files.written(lambda file, arrays=of_run: np.savez(file, **arrays)))  # type: ignore[misc]
 

@@ -84,6 +84,8 @@ def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequen
     if len({len(next(iter(arrays.values()))) for arrays in loaded}) > 1:
         raise ValueError(f"runs of {arm} in {env_id} recorded different numbers of updates: replay them apart")
     stacked = {name: np.stack([arrays[name] for arrays in loaded], 1) for name in loaded[0]}
+    if not np.isfinite(squares := stacked.get("squares", np.zeros(0))).all():  # of updates that were skipped
+        stacked["squares"] = held(squares.reshape(len(squares), -1)).reshape(squares.shape)
     return Streams(env_id, arm, tuple(seed for seed, _ in files), stacked)
 
 

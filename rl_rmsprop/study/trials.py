@@ -53,9 +53,9 @@ class Outcome(NamedTuple):
     rule: str
     seed: int
     area: float
-    """Mean training return over the training's steps, as in the report; NaN if no episode ended."""
+    """Mean training return over the training's steps, as in the report; NaN if no episode ended or the run failed."""
     update_rms: float
-    """Root mean square of all changes of all weights over the training."""
+    """Root mean square of all changes of all weights over the training; NaN if the run failed."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,11 @@ class TrialBatch:
         """The folder of the study that it belongs to."""
         return self.spec.study_folder
 
-    def run(self, monitor: Monitor) -> None:
-        """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew."""
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew.
+
+        A run that fails is an outcome as well: a step size may be too large.
+        """
         spec, count = self.spec, len(self.settings)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
         env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts))
@@ -107,19 +110,22 @@ class TrialBatch:
             ]
         )
         earnings = Earnings(env.runs, spec.windows)
-        for update in Training(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy")):
+        training = Training(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"))
+        for update in training:
             if earnings.take(update):
                 monitor.report(earnings.progress())
             if monitor.stopping:
                 raise Stopped
         env.close()
-        measured = zip(earnings.areas(), optimizer.update_rms().tolist(), strict=True)
+        known = np.where(training.health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
+        measured = zip(*known.tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))
             for setting in self.settings
             for seed in spec.seeds
         ]
         write(Path(self.file), found)
+        return ()
 
 
 class SideBySide(torch.optim.Optimizer):

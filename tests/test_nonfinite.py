@@ -1,0 +1,618 @@
+"""NaN and infinity in gradient, reward or observation: what they must not touch, how they are counted, when a run has failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import Parameter
+
+import envs
+from agents import Training
+from agents.evaluation import episode_returns
+from agents.health import LIMIT, Health
+from agents.normalization import Moments, ScaledByReturn, Standardized
+from agents.rollout import Rollout
+from rl_rmsprop.cli import main
+from rl_rmsprop.optimizer import AdaptiveRMSprop
+from rl_rmsprop.study import batch as batches
+from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, make_policy, train_batch
+from rl_rmsprop.study.monitor import UNWATCHED, Monitor
+from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
+from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.study.runwise import Runwise
+from rl_rmsprop.study.streams import read
+from rl_rmsprop.study.trials import Setting, TrialBatch
+from rl_rmsprop.study.trials import read as read_outcomes
+from rl_rmsprop.telemetry import read_table
+from tests.faults import numbers
+from tests.sick import SICK_SEED, Plan, Sick
+from tests.test_networks import generators
+from tests.test_resume import Interrupting, Killed, digest
+
+modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
+NAN, INF = math.nan, math.inf
+SEEDS = (5, 1, 3, 8)
+FILES = ("metrics.csv", "episodes.csv", "alarms.csv", "checkpoint/weights.npz")
+ALARMING = "cusum:arl=3,burn_in=2,max=0.99"  # alarms every few updates
+ARMS = ("0.99", ALARMING, "asymmetric:rise=0.9,fall=0.999", "mixture", "linear:start=0.5,end=0.99", *BASELINES)
+AGENTS: dict[str, dict[str, Any]] = {
+    "a2c": {"n_envs": 2, "n_steps": 5},
+    "ppo": {"n_envs": 2, "n_steps": 8, "batch_size": 6, "n_epochs": 2},
+    "reinforce": {"n_envs": 2, "n_steps": 10},
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_registry():
+    yield
+    for name in [name for name in gym.registry if name.startswith("Ill")]:
+        gym.registry.pop(name)
+
+
+def ill(plans: dict[int, Plan], continuous: bool = False, rate: float = 0.0) -> str:
+    """A registered environment in which the runs of some seeds get numbers that are not finite."""
+    name = f"Ill{len([name for name in gym.registry if name.startswith('Ill')])}-v0"
+    gym.register(name, entry_point=Sick, max_episode_steps=40, kwargs={"plans": plans, "continuous": continuous, "rate": rate})
+    return name
+
+
+def spec(
+    folder: Path,
+    env_id: str,
+    rule: str = "0.99",
+    seeds: tuple[int, ...] = SEEDS,
+    steps: int = 1200,
+    agent: str = "a2c",
+    **options: Any,
+) -> BatchSpec:
+    made = make_agent(agent, env_id, {**AGENTS[agent], "hidden": (5,), **options})
+    arm = make_arm(rule, rule in BASELINES)
+    return BatchSpec(str(folder), env_id, agent, made, arm, seeds, steps, eval_episodes=3)
+
+
+def trained(batch: BatchSpec) -> tuple[list[str], dict[int, dict[str, bytes]]]:
+    """Train a batch; returns its lines of failure and what each run has written."""
+    lines = train_batch(batch)
+    folders = {seed: batch.run_folder(seed) for seed in batch.seeds}
+    return lines, {
+        seed: {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+        for seed, folder in folders.items()
+    }
+
+
+# Whole trainings -----------------------------------------------------------------------------------------------------------
+
+ONCE: Plan = {7: ("reward", NAN), 61: (2, NAN), 120: ("reward", INF), 121: ("reward", -INF), 180: (0, -INF)}
+
+
+@pytest.mark.parametrize(
+    ("agent", "rule", "normalized"),
+    [
+        *(("a2c", rule, False) for rule in ("0.99", ALARMING, "mixture", "adam", "momentum")),
+        ("a2c", ALARMING, True),
+        ("ppo", ALARMING, False),
+        ("ppo", "adam", True),
+        ("reinforce", "mixture", False),
+        ("reinforce", "0.99", True),
+    ],
+)
+def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_path, agent, rule, normalized):
+    """Silent failure: NaN times a mask of zeros is NaN, a sum over runs carries it to all of them, a shared clock goes on."""
+    options = {"agent": agent, "steps": 600, "normalize_observations": normalized, "normalize_rewards": normalized}
+    healthy = trained(spec(tmp_path / "healthy", ill({}), rule, **options))[1]
+    env_id = ill({3: ONCE})
+    lines, files = trained(spec(tmp_path / "together", env_id, rule, **options))
+    assert lines == []
+    for seed in (5, 1, 8):
+        assert files[seed] == healthy[seed], seed
+    assert trained(spec(tmp_path / "alone", env_id, rule, seeds=(3,), **options))[1][3] == files[3]
+    assert files[3] != healthy[3]
+    metrics = read_table(tmp_path / "together" / env_id / make_arm(rule, rule in BASELINES).name / "seed_0003" / "metrics.csv")
+    skipped = metrics["optim/skipped"]
+    assert (np.diff(skipped) >= 0).all()
+    assert 4 <= skipped[-1] <= 2 * 4  # an observation at a window's end belongs to both
+    for tag, values in metrics.items():
+        assert not np.isinf(values).any() or tag == "detector/threshold", tag
+    with np.load(
+        tmp_path / "together" / env_id / make_arm(rule, rule in BASELINES).name / "seed_0003/checkpoint/weights.npz"
+    ) as saved:
+        assert all(np.isfinite(saved[name]).all() for name in saved.files)
+    known = read_table(tmp_path / "together" / env_id / make_arm(rule, rule in BASELINES).name / "seed_0003" / "episodes.csv")
+    assert np.isfinite(known["return"]).all()
+
+
+@pytest.mark.parametrize(
+    ("agent", "rule"), [*(("a2c", rule) for rule in ARMS), ("ppo", "0.99"), ("ppo", ALARMING), ("ppo", "adam")]
+)
+def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
+    """Silent failure: E, w, momentum, a detector's mean or a clock takes part in an update that was to be skipped."""
+    env = envs.make(ill({3: {8: ("reward", NAN), 33: (1, INF), 52: ("reward", INF)}}), SEEDS, 2)
+    batch = spec(Path(), "Sick", rule, agent=agent)
+    policy = make_policy(batch, env)
+    optimizer = make_optimizer(batch.arm, policy.parameters(), 1e-2, 50, SEEDS)
+    row, seen = 2, []
+    bad_windows = {2, 7, 11} if agent == "a2c" else {1, 5, 7}  # the 52nd step is the 53rd call, an episode having ended before
+    updates = batch.agent.updates_per_window
+
+    def rows() -> dict[str, Any]:
+        tensors = {f"θ{i}": p.detach() for i, p in enumerate(policy.parameters())}
+        for i, p in enumerate(policy.parameters()):
+            tensors |= {f"{name} {i}": x for name, x in optimizer.state[p].items() if isinstance(x, Tensor) and x.dim()}
+        tensors |= optimizer.param_groups[0].get("rule_state", {})
+        alpha = optimizer.param_groups[0].get("alpha")
+        tensors |= {"alpha": alpha} if isinstance(alpha, Tensor) else {}
+        return {name: x.clone() for name, x in tensors.items()}
+
+    before = rows()
+    for update in Training(batch.agent, env, policy, optimizer, 14, generators(*SEEDS)):
+        after = rows()
+        same = [
+            r for r in range(4) if all(torch.equal(after[n][r], before.get(n, torch.zeros_like(x))[r]) for n, x in after.items())
+        ]
+        assert same == ([row] if update.window in bad_windows else []), update.window
+        if update.window in bad_windows:
+            seen.append(update.window)
+            assert update.grad_norms.isnan().tolist() == [[False, False, True, False]] * updates
+        before = after
+    assert seen == sorted(bad_windows)
+    assert update.health.skipped.tolist() == [0, 0, 3, 0]
+    assert optimizer.param_groups[0]["skipped"].tolist() == [0, 0, 3 * updates, 0]
+
+
+def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatch):
+    """Silent failure: only data are looked at, and a loss that overflows by itself gets through."""
+    calls = []
+
+    def breaking(policy: Any, loss: Tensor) -> None:
+        backward(policy, loss)
+        calls.append(0)
+        if len(calls) in (3, 4, 20):
+            policy.parameters()[len(calls) % 2].grad[1, 7] = (NAN, INF)[len(calls) % 2]
+
+    def trained_with(name: str) -> tuple[list[str], dict[int, dict[str, bytes]]]:
+        return trained(spec(tmp_path / name, env_id, ALARMING))
+
+    env_id = ill({})
+    healthy = trained_with("healthy")[1]
+    backward = batches.ActorCritic.backward
+    monkeypatch.setattr(batches.ActorCritic, "backward", breaking)
+    lines, files = trained_with("broken")
+    assert lines == []
+    assert all((files[seed] == healthy[seed]) == (seed != SEEDS[1]) for seed in SEEDS)
+    assert read_table(spec(tmp_path / "broken", env_id, ALARMING).run_folder(SEEDS[1]) / "metrics.csv")["optim/skipped"][-1] == 3
+
+
+@pytest.mark.parametrize("rule", ["0.99", ALARMING, "adam"])
+def test_a_gradient_that_turns_bad_after_the_loop_has_seen_it_is_skipped_too(tmp_path, monkeypatch, rule):
+    """Silent failure: the optimizer trusts a norm that somebody else has measured."""
+
+    def hooked(*args: Any) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(*args)
+        counted = iter(range(10_000))
+
+        def spoil(*_: Any) -> None:
+            if next(counted) in (0, 5, 9):
+                optimizer.param_groups[0]["params"][1].grad[0] = INF
+
+        optimizer.register_step_pre_hook(spoil)
+        return optimizer
+
+    env_id = ill({})
+    healthy = trained(spec(tmp_path / "healthy", env_id, rule))[1]
+    monkeypatch.setattr(batches, "make_optimizer", hooked)
+    lines, files = trained(spec(tmp_path / "broken", env_id, rule))
+    assert lines == []
+    assert [seed for seed in SEEDS if files[seed] != healthy[seed]] == [SEEDS[0]]
+    with np.load(spec(tmp_path / "broken", env_id, rule).run_folder(SEEDS[0]) / "checkpoint" / "weights.npz") as saved:
+        assert all(np.isfinite(saved[name]).all() for name in saved.files)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
+    """Silent failure: the batch dies with its sickest run, or that run goes on and is averaged in."""
+    start = 101
+    plan: Plan = {step: (1, NAN) for step in range(start, 5000)}
+    options = {"agent": agent, "steps": 3000}
+    healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
+    batch = spec(tmp_path / "ill", ill({3: plan}), **options)
+    lines, files = trained(batch)
+    (line,) = lines
+    prefix = f"{batch.env_id} · 0.99 · seed 3: observation of the environment: sensor 2 of 3 was nan at step "
+    assert line.startswith(prefix)
+    assert "; 10 updates in a row were skipped, the last at update " in line
+    assert all(files[seed] == healthy[seed] for seed in (5, 1, 8))
+    folder = batch.run_folder(3)
+    assert (folder / "error.txt").read_text() == line.split("seed 3: ")[1] + "\n"
+    assert sorted(path.name for path in (folder / "checkpoint").iterdir()) == ["before_failure.npz"]
+    metrics = read_table(folder / "metrics.csv")
+    window = batch.agent.n_envs * batch.agent.n_steps
+    failed_at = -(-(start + 10) // batch.agent.n_steps) + LIMIT  # the window in which it begins, and nine more; resets delay it
+    assert metrics["step"][-1] <= failed_at * window
+    assert metrics["optim/skipped"][-1] == LIMIT
+    assert metrics["step"][-1] < read_table(batch.run_folder(5) / "metrics.csv")["step"][-1]
+    with np.load(folder / "checkpoint" / "before_failure.npz") as good:
+        assert all(np.isfinite(good[name]).all() for name in good.files)
+    assert read_table(folder / "episodes.csv")["step"].max(initial=0) <= metrics["step"][-1]
+
+
+def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_path):
+    """Silent failure: the row that a failed run gets of its own begins the others' range of β anew."""
+    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 5200}  # a row every third window
+    healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
+    plans: dict[int, Plan] = {3: {step: ("reward", NAN) for step in range(106, 5000)}}
+    lines, files = trained(batch := spec(tmp_path / "ill", ill(plans), **options))
+    assert len(lines) == 1
+    assert files[1] == healthy[1]
+    steps = read_table(batch.run_folder(3) / "metrics.csv")["step"]
+    assert steps[-1] - steps[-2] != steps[-2] - steps[-3]  # its last row is of the window in which it failed
+
+
+@pytest.mark.parametrize("rule", [ALARMING, "adam"])
+def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, rule):
+    """Silent failure: after an interruption a failed run is back, or an ill one has as many updates to lose as a new one."""
+    env_id = ill({}, rate=0.01)  # two runs fail by their training, from window 87 on, and two by their evaluation
+    whole, cut = (BatchSpec(**{**vars(spec(tmp_path / name, env_id, rule)), "record_signals": True}) for name in ("whole", "cut"))
+    lines = train_batch(whole)
+    assert len(lines) == 4
+    with pytest.raises(Killed):
+        train_batch(cut, Interrupting(40, 44))
+    assert not list((tmp_path / "cut").rglob("error.txt"))
+    with pytest.raises(Killed):
+        train_batch(cut, Interrupting(50, 54))
+    assert list((tmp_path / "cut").rglob("error.txt"))
+    monitor = Interrupting(0, None)
+    assert train_batch(cut, monitor) == lines
+    assert (monitor.windows, monitor.notes) == (120 - 90, [])
+    assert digest(cut) == digest(whole)
+
+
+def test_weights_kept_of_a_failed_run_are_those_before_its_first_bad_update(tmp_path):
+    """Silent failure: what is called the last good state was moved by one of the updates that made the run fail."""
+    plan: Plan = {step: ("reward", NAN) for step in range(51, 5000)}
+    batch = spec(tmp_path / "ill", ill({3: plan}), "momentum", seeds=(3,))
+    assert len(trained(batch)[0]) == 1
+    folder = batch.run_folder(3)
+    wanted = [
+        p.detach().clone()
+        for p in stepped("momentum", ill({3: plan}), windows=int(read_table(folder / "metrics.csv")["step"].size) - LIMIT)
+    ]
+    with np.load(folder / "checkpoint" / "before_failure.npz") as saved:
+        for name, theta in zip(("actor", "critic"), wanted, strict=True):
+            assert np.array_equal(saved[name], theta[0].numpy())
+
+
+def stepped(rule: str, env_id: str, windows: int) -> list[Parameter]:
+    """The parameters of the run with seed 3 after some windows of the training of `spec`."""
+    batch = spec(Path(), env_id, rule, seeds=(3,))
+    env = envs.make(env_id, (3,), 2)
+    policy = make_policy(batch, env)
+    optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, (3,))
+    for _ in Training(batch.agent, env, policy, optimizer, windows, batches.generators((3,), "policy")):
+        pass
+    return policy.parameters()
+
+
+def test_a_batch_ends_when_all_of_its_runs_have_failed(tmp_path):
+    """Silent failure: hours of simulation for nobody, or an evaluation of nothing."""
+    plan: Plan = {step: ("reward", INF) for step in range(1, 50_000)}
+    batch = spec(tmp_path, ill({seed: plan for seed in SEEDS}), steps=100_000)
+    progress: list[Any] = []
+    lines = train_batch(batch, Monitor(progress.append))
+    assert len(lines) == 4
+    assert all("reward of the environment was inf at step " in line for line in lines)
+    assert max(p.steps for p in progress) <= 4 * 20 * 10 * batch.windows // 250 if progress else True
+    for seed in SEEDS:
+        assert len(read_table(batch.run_folder(seed) / "metrics.csv")["step"]) == 1
+
+
+def test_a_step_size_that_diverges_fails_with_advice(tmp_path):
+    """Silent failure: weights grow until nothing is finite any more, and the run is reported as merely bad."""
+    batch = spec(tmp_path, ill({}), "sgd", seeds=(1, 2), lr=1e38, max_grad_norm=1e30, steps=4000)
+    lines, _ = trained(batch)
+    assert len(lines) == 2
+    for line in lines:
+        assert "non-finite gradient in 10 updates in a row, the last at update " in line
+        assert line.endswith("lower lr or max_grad_norm")
+
+
+def test_an_evaluation_that_is_not_finite_fails_its_run_and_no_other(tmp_path):
+    """Silent failure: the last row has no evaluation, and the run counts as unfinished without a reason."""
+    plan: Plan = {step: ("reward", NAN) for step in range(1, 5000)}
+    batch = spec(tmp_path, ill({evaluation_seed(3): plan}), steps=200)
+    lines, files = trained(batch)
+    assert len(lines) == 1
+    assert "seed 3: 1 of 3 episodes of the final evaluation had an observation or a reward that was not finite: mend" in lines[0]
+    assert trained(spec(tmp_path / "healthy", ill({}), steps=200))[1][5] == files[5]
+    assert not (batch.run_folder(3) / "checkpoint" / "weights.npz").exists()
+
+
+def test_an_observation_that_is_not_finite_spoils_its_episode_of_an_evaluation_alone():
+    """Silent failure: returns are those of a policy that saw NaN; or the other runs lose their episodes too."""
+    seeds, plan = (1, 2), {5: (0, NAN), 6: (2, INF)}
+    returns = []
+    for plans in ({}, {1: plan}):
+        env = envs.make(ill(plans), seeds, 3)
+        returns.append(episode_returns(env, make_policy(spec(Path(), "x", seeds=seeds), env), 7))
+    healthy, sick = returns
+    assert healthy.shape == sick.shape == (2, 7)
+    assert np.isfinite(healthy).all()
+    assert np.array_equal(healthy[1], sick[1])
+    assert np.isnan(sick[0]).tolist() == [True, *[False] * 6]
+    assert np.array_equal(healthy[0, [1, 2]], sick[0, [1, 2]])
+
+
+def test_a_simulator_never_gets_an_action_that_is_no_number(tmp_path):
+    """Silent failure: a physics engine that is given NaN may abort the process, and with it every run of the batch."""
+    env_id = ill({3: {step: (0, NAN) for step in (4, 5, 90)}}, continuous=True)  # Sick asserts finite actions
+    assert trained(spec(tmp_path, env_id, steps=400))[0] == []
+
+
+def test_signals_of_skipped_updates_repeat_those_before(tmp_path):
+    """Silent failure: `replay` refuses the whole study for one update, or feeds NaN to every detector."""
+    batch = spec(tmp_path, ill({3: {8: ("reward", NAN), 52: (1, NAN)}}), seeds=(3, 5), steps=300)
+    train_batch(BatchSpec(**{**vars(batch), "record_signals": True}))
+    streams = read(batch.env_id, "0.99", [(seed, batch.run_folder(seed) / "signals.npz") for seed in batch.seeds])
+    assert streams.squares.isfinite().all()
+    assert torch.equal(streams.squares[1, 0], streams.squares[0, 0])
+    assert not torch.equal(streams.squares[1, 1], streams.squares[0, 1])
+    assert all(streams.signal(name).isfinite().all() for name in ("surprise", "grad_norm", "cosine", "peak_surprise"))
+
+
+def test_a_trial_that_fails_has_no_area_and_is_no_failure_of_the_study(tmp_path):
+    """Silent failure: tuning picks the step size with which a run earned most until it diverged."""
+    base = spec(tmp_path, ill({}), "sgd", seeds=(1, 2), max_grad_norm=1e30, steps=2000)
+    trial = TrialBatch(base, (Setting(0, 1e-3, "sgd"), Setting(1, 1e38, "sgd")), str(tmp_path / "trials.csv"))
+    assert list(trial.run(UNWATCHED)) == []
+    outcomes = read_outcomes(tmp_path / "trials.csv")
+    assert [math.isnan(o.area) for o in outcomes] == [math.isnan(o.update_rms) for o in outcomes] == [False, False, True, True]
+
+
+def test_a_study_with_one_failing_run_of_four_goes_on_and_says_so(tmp_path, capsys):
+    """Silent failure: the exit code, the terminal or the report does not know of the run that is missing."""
+    out = tmp_path / "x"
+    line = (
+        f"compare --env tests.sick:Sick-v0 --betas 0.99 --baselines adam --seeds 1-4 --steps 6000 --eval-episodes 3 --out {out}"
+    )
+    assert main([*line.split(), "--n-envs", "8", "--n-steps", "16", "--hidden", "5"]) == 3
+    said = capsys.readouterr()
+    lines = sorted(said.err.splitlines())
+    assert [text.split(": reward")[0] for text in lines] == [
+        f"failed: tests.sick:Sick-v0 · {arm} · seed {SICK_SEED}" for arm in ("0.99", "adam")
+    ]
+    assert all("10 updates in a row were skipped" in text for text in lines)
+    report = (out / "report" / "report.md").read_text()
+    assert f"| tests.sick:Sick-v0 | 0.99 | {SICK_SEED} | reward of the environment was nan at step " in report
+    assert "2 of 8 runs did not finish" in said.out
+    for arm in ("0.99", "adam"):
+        for seed in (1, 2, 4):
+            assert (out / "tests.sick:Sick-v0" / arm / f"seed_{seed:04d}" / "checkpoint" / "weights.npz").is_file()
+        assert (out / "tests.sick:Sick-v0" / arm / f"seed_{SICK_SEED:04d}" / "error.txt").is_file()
+
+
+# When a run has failed -----------------------------------------------------------------------------------------------------
+
+
+def window(reward: float = 1.0, observation: float = 0.0) -> Rollout:
+    """Two steps of one run in one environment with two sensors; the given numbers come last."""
+    observations = torch.zeros(3, 1, 1, 2)
+    observations[2, 0, 0, 1] = observation
+    nothing = torch.zeros(2, 1, 1, dtype=torch.bool)
+    return Rollout(observations, nothing.long(), torch.tensor([1.0, reward]).view(2, 1, 1), nothing, nothing, ~nothing)
+
+
+def asked(bad: Sequence[bool], updates_per_window: int = 1) -> Health:
+    """The health of a run of which these windows had gradients that were not finite."""
+    health = Health(1)
+    for is_bad in bad:
+        health.look(window(), np.zeros(1, np.int64))
+        for _ in range(updates_per_window):
+            failed = bool(health.failed[0])
+            assert bool(health.take(torch.tensor([NAN if is_bad else 1.0])).isnan()) == (is_bad or failed)
+    return health
+
+
+@modest
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 200)), max_size=10))
+def test_a_run_fails_at_ten_in_a_row_or_ten_that_are_more_than_one_per_cent(pieces):
+    """Silent failure: the count in a row is not reset, or the share is taken of another number."""
+    bad = [x for many, few in pieces for x in [True] * many + [False] * few]
+    health = asked(bad)
+    failed_at = None
+    for n in range(1, len(bad) + 1):
+        total = sum(bad[:n])
+        if bad[n - 1] and total >= 10 and (all(bad[n - 10 : n]) or total > n / 100):
+            failed_at = n
+            break
+    assert bool(health.failed[0]) == (failed_at is not None)
+    made = bad[:failed_at]
+    assert (int(health.counted[0]), int(health.skipped[0])) == (len(made), sum(made))
+    assert int(health.updates) == len(bad)
+    if failed_at is not None:
+        assert f"the last at update {failed_at:,}: lower lr or max_grad_norm" in str(health.reasons[0])
+
+
+def test_a_single_bad_update_at_the_start_fails_nothing():
+    """Silent failure: one of one is more than 1 %, and every run with a bad first window dies."""
+    assert not asked([True, *[False] * 10]).failed[0]
+    assert not asked(([True] * 9 + [False]) + [False] * 5).failed[0]
+    assert asked([*[True] * 9, False, True]).failed[0]  # ten of eleven
+    assert not asked([*[False] * 989, True] * 12).failed[0]  # each the first in 990
+    assert str(asked([True] * 10).reasons[0]).startswith("non-finite gradient in 10 updates in a row, the last at update 10: ")
+    spread = asked([*[True, False] * 5, *[False] * 300, *[True, False] * 5])
+    assert str(spread.reasons[0]).startswith("non-finite gradient in 10 of 319 updates, the last at update 319: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"reward": NAN}, "reward of the environment was nan at step 42; "),
+        ({"reward": -INF}, "reward of the environment was -inf at step 42; "),
+        ({"observation": INF}, "observation of the environment: sensor 2 of 2 was inf at step 42; "),
+    ],
+)
+def test_all_updates_of_a_bad_window_count_as_one(data, words):
+    """Silent failure: with PPO, which makes hundreds of updates of a window, a single NaN ends the run."""
+    health = Health(1)
+    for n in range(1, 11):
+        health.look(window(**data), np.array([42]))
+        assert health.take(torch.ones(1)).isnan()
+        assert int(health.skipped[0]) == n
+        for _ in range(30):
+            assert health.take(torch.ones(1)).isnan()
+        assert bool(health.failed[0]) == (n == 10)
+    assert str(health.reasons[0]).startswith(
+        f"{words}10 updates in a row were skipped, the last at update 280: mend the environment"
+    )
+
+
+def test_numbers_whose_sum_overflows_are_finite():
+    """Silent failure: large numbers are taken for infinite ones."""
+    health = Health(1)
+    health.look(window(reward=3e38, observation=3e38), np.array([2]))
+    assert not health.take(torch.ones(1)).isnan()
+
+
+def test_a_saved_state_goes_on_where_it_was():
+    """Silent failure: after an interruption a run has nine more updates to lose, or a failed one is back."""
+    bad = [False] * 30 + [True] * 9
+    whole = asked([*bad, True])
+    health = Health(1)
+    health.restore(asked(bad).snapshot())
+    assert not health.failed[0]
+    health.look(window(), np.array([2]))
+    health.take(torch.tensor([NAN]))
+    assert health.failed[0]
+    assert all(np.array_equal(value, whole.snapshot()[name]) for name, value in health.snapshot().items())
+    again = Health(1)
+    again.restore(whole.snapshot())
+    again.look(window(), np.array([2]))
+    assert again.take(torch.ones(1)).isnan()
+
+
+# Running statistics ---------------------------------------------------------------------------------------------------------
+
+
+@modest
+@given(st.integers(0, 1000), st.floats(0.05, 0.5), st.sampled_from([NAN, INF, -INF]))
+def test_moments_are_those_of_the_finite_vectors(seed, share, value):
+    """Silent failure: one NaN is in the mean of all observations that follow, to the end of the training."""
+    noise = np.random.default_rng(seed)
+    steps, R, N, O = 12, 2, 3, 2  # noqa: E741  # the axes' letters
+    x, counts = noise.normal(3, 5, (steps, R, N, O)), noise.random((steps, R, N)) < 0.8
+    x[noise.random(x.shape) < share] = value
+    moments = Moments(R, O)
+    for t in range(steps):
+        moments.take(x[t], counts[t])
+    for r in range(R):
+        known = x[:, r][counts[:, r] & np.isfinite(x[:, r]).all(-1)]
+        total = len(known) + 1e-4
+        mean = known.sum(0) / total
+        np.testing.assert_allclose(moments.mean[r], mean, rtol=1e-9, atol=1e-12)
+        variance = (np.square(known - mean).sum(0) + 1e-4 * (1 + mean**2)) / total
+        np.testing.assert_allclose(moments.variance[r], variance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_what_is_not_finite_comes_out_as_it_is_and_leaves_the_others_as_they_were(value):
+    """Silent failure: an infinite observation is cut to 10 and learned from."""
+    noise = np.random.default_rng(1)
+    sick, healthy = Standardized(2, 3), Standardized(2, 3)
+    rewards, right = ScaledByReturn(2, 4, 0.9), ScaledByReturn(2, 4, 0.9)
+    valid, over = np.ones((2, 4), bool), np.zeros((2, 4), bool)
+    for t in range(20):
+        x, r = noise.normal(2, 3, (2, 4, 3)).astype(np.float32), noise.normal(2, 3, (2, 4)).astype(np.float32)
+        if t in (0, 7):
+            wrong, unpaid, missing = x.copy(), r.copy(), valid.copy()
+            wrong[1, 2, 0] = unpaid[1, 2] = value
+            missing[1, 2] = False
+            out, paid = sick.take(wrong, valid), rewards.take(unpaid, valid, over)
+            x[1, 2] = 0.0
+            r[1, 2] = 0.0
+            expected, scaled = healthy.take(x, missing), right.take(r, missing, over)
+            assert np.array_equal(out[1, 2, 0], np.float32(value), equal_nan=True)
+            assert np.array_equal(paid[1, 2], np.float32(value), equal_nan=True)
+            out[1, 2] = expected[1, 2]
+            paid[1, 2] = scaled[1, 2]
+        else:
+            out, expected = sick.take(x, valid), healthy.take(x, valid)
+            paid, scaled = rewards.take(r, valid, over), right.take(r, valid, over)
+        assert out.dtype == paid.dtype == np.float32
+        assert np.array_equal(out, expected)
+        assert np.array_equal(paid, scaled)
+
+
+# Baselines ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@modest
+@given(st.integers(0, 1000), st.integers(1, 4), st.floats(0, 0.6))
+def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_its_finite_gradients(name, seed, runs, share):
+    """Silent failure: a skipped run's clock goes on with its neighbours', and Adam corrects a bias that it does not have."""
+    noise = torch.Generator().manual_seed(seed)
+    start = [torch.randn(runs, size, generator=noise) for size in (3, 2)]
+    stream = [[torch.randn(p.shape, generator=noise) for p in start] for _ in range(15)]
+    bad = torch.rand(15, runs, generator=noise) < share
+    arm = make_arm(name, baseline=True)
+    together = [Parameter(p.clone()) for p in start]
+    optimizer = make_optimizer(arm, together, 0.1, 15, range(runs))
+    for t, entry in enumerate(stream):
+        for p, g in zip(together, entry, strict=True):
+            p.grad = g.clone()
+        together[t % 2].grad[bad[t], t % 2] = (NAN, INF, 1e20)[t % 3]  # type: ignore[index]
+        if t == 8:  # through a checkpoint
+            saved = optimizer.state_dict()
+            optimizer = make_optimizer(arm, together, 0.3, 15, range(runs))
+            optimizer.load_state_dict(saved)
+        optimizer.step()
+    assert optimizer.param_groups[0]["skipped"].tolist() == bad.sum(0).tolist()
+    for r in range(runs):
+        alone = [Parameter(p[r : r + 1].clone()) for p in start]
+        expected: Any = make_optimizer(arm, alone, 0.1, 15, [r])
+        assert isinstance(expected, Runwise)
+        for t in range(15):
+            if not bad[t, r]:
+                for p, g in zip(alone, stream[t], strict=True):
+                    p.grad = g[r : r + 1].clone()
+                expected.inner.step()
+        for p, own in zip(together, alone, strict=True):
+            assert torch.equal(p[r : r + 1], own)
+            for key, x in expected.inner.state[own].items():
+                if isinstance(x, Tensor) and x.dim():
+                    assert torch.equal(optimizer.state[p][key][r : r + 1], x), key
+
+
+# A signal that overflows ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signal", ["surprise", "peak_surprise", "grad_norm", "cosine"])
+def test_a_detector_outlives_finite_gradients_whose_signal_overflows(signal):
+    """Silent failure: the sum of finite squares is infinite, and with it every running mean of the detector from then on."""
+    p = Parameter(torch.ones(8))
+    optimizer = AdaptiveRMSprop([p], lr=1e-3, alpha=f"cusum:arl=1000,signal={signal},max=0.99", nonfinite="skip")
+    for t in range(30):
+        p.grad = torch.full((8,), 1e19 if t in (0, 20) else 1e-20)
+        optimizer.step()
+    state = optimizer.param_groups[0]["rule_state"]
+    assert optimizer.stats()["skipped"] == 0
+    assert all(torch.as_tensor(x).isfinite().all() for name, x in state.items() if name != "since")  # inf before an alarm
+    assert p.isfinite().all()
+
+
+# The table of faults --------------------------------------------------------------------------------------------------------
+
+
+def test_generated_optimizers_equal_the_reference_and_injected_numbers_leave_no_trace():
+    """Silent failure: the table of promises is printed by hand alone, and nobody notices that one of them is broken."""
+    for row in numbers.rows(quick=True):
+        assert row.kept, row
