@@ -24,6 +24,7 @@ from torch.optim.rmsprop import RMSprop, rmsprop
 
 from rl_rmsprop import inspection, memory, rules, signals, update
 from rl_rmsprop.laws import Law
+from rl_rmsprop.pieces import Joints, Pieces
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
@@ -117,6 +118,7 @@ class AdaptiveRMSprop(RMSprop):
         self.last_surprise: dict[int, Tensor] = {}
         """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
+        self._joints: dict[int, Joints] = {}
         listed: list[Any] = list(params)  # a generator may be read only once
         if not listed:
             raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
@@ -169,8 +171,9 @@ class AdaptiveRMSprop(RMSprop):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if any(p.grad.is_sparse for _, _, p in self._with_grad() if p.grad is not None):
-            raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
+        for group in self.param_groups:
+            if any([p.grad is not None and p.grad.is_sparse for p in group["params"]]):
+                raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             if self.nonfinite == "skip":
                 self._update_where_finite()
@@ -213,35 +216,68 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update(self) -> None:
         for index, group in enumerate(self.param_groups):
-            lists: list[list[Tensor]] = [[] for _ in range(6)]
-            has_complex = self._init_group(group, *lists)
-            if not lists[0]:
-                continue
-            slots = [self._slot(p, group) for p in lists[0]] if self._needs_slots(index, group) else []
-            if self._listens(index):
-                squares, means = [s.g.square() for s in slots], [update.mean_square(s, group) for s in slots]
-                self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
-            if self._is_torchs(index, group):
-                before = [update.snapshot(s) for s in slots] if group["centered"] else []
-                torchs_update(group, lists, has_complex)
-                for old, p in zip(before, lists[0], strict=False):
-                    update.mend_centered(old, self._slot(p, group), group)
-            else:
-                self._update_slots(index, group, slots)
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update_group(index, group, params)
 
-    def _needs_slots(self, index: int, group: dict[str, Any]) -> bool:
-        """Whether more than torch's function looks at the group's parameters."""
-        return self._listens(index) or group["centered"] or not self._is_torchs(index, group)
+    def _update_group(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> None:
+        rule, states = self.rules[index], self._states(index, group, params)
+        by_torch, listens = self._is_by_torch(index, group, params), self._listens(index)
+        slots: Pieces | list[Slot]
+        if not by_torch and self._may_cut(rule, group, params):
+            histories = [s.get("weight", s["step"]) for s in states] if listens or "weight" in states[0] else []
+            slots = Pieces(params, states, group, histories, self._joints.setdefault(index, Joints()))
+        elif by_torch and not listens and not group["centered"]:
+            slots = []
+        else:
+            slots = [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
+        if listens:
+            squares, means = (s.g.square() for s in slots), (update.mean_square(s, group) for s in slots)
+            self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
+        if by_torch:
+            self._update_by_torch(group, slots)
+        else:
+            self._update_slots(index, group, slots, [state["weight"] for state in states if "weight" in state])
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+
+    def _may_cut(self, rule: Rule, group: dict[str, Any], params: Sequence[Tensor]) -> bool:
+        """Whether nothing is asked of a parameter as a whole, so that it may be joined with others or cut."""
+        whole = isinstance(rule, Law) or (isinstance(rule, Adaptive) and rule.listens_to in ("peak_surprise", "cosine"))
+        return self.runs is None and not whole and not group["centered"] and all([p.is_cpu for p in params])
+
+    def _states(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """What is kept of each parameter; made where there is nothing yet."""
+        states = [self.state[p] for p in params]
+        needed = self._needed(self.rules[index], group)
+        if not all([name in state for state in states for name in needed]):
+            self._init_group(group, *[[] for _ in range(6)])
+        return states
 
     def _listens(self, index: int) -> bool:
         """Whether somebody wants to know the group's surprise."""
         rule = self.rules[index]
         return self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise")
 
-    def _is_torchs(self, index: int, group: dict[str, Any]) -> bool:
-        """Whether torch's own function does what the group's options ask for."""
+    def _is_by_torch(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> bool:
+        """Whether torch's own function makes the update: where it can, and is asked to or knows better than update.py.
+
+        That is on devices other than the CPU, where it is fused, and for what needs more than the equations.
+        """
         own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
-        return isinstance(self.rules[index], Constant) and not own
+        if own or not isinstance(self.rules[index], Constant):
+            return False
+        asked = group["foreach"] is not None or group["centered"] or group["capturable"] or group["differentiable"]
+        return bool(asked) or not all([p.is_cpu for p in params])
+
+    def _update_by_torch(self, group: dict[str, Any], slots: Sequence[Slot]) -> None:
+        """Torch's own update of a group; `slots` are those of the parameters with gradient, where there is something to mend."""
+        lists: list[list[Tensor]] = [[] for _ in range(6)]
+        has_complex = self._init_group(group, *lists)
+        before = [update.snapshot(slot) for slot in slots] if group["centered"] else []
+        torchs_update(group, lists, has_complex)
+        for old, p in zip(before, lists[0], strict=False):
+            update.mend_centered(old, update.slot(p, self.state[p], group), group)
 
     def _has_lr_per_run(self, group: dict[str, Any]) -> bool:
         return self.runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
@@ -263,37 +299,54 @@ class AdaptiveRMSprop(RMSprop):
 
         A state that torch's RMSprop has left behind has received the weight of its number β so far.
         """
-        if "weight" not in state and (group["bias_correction"] or not isinstance(rule, Constant)):
+        needed = self._needed(rule, group)
+        if "weight" in needed and "weight" not in state:
             w = float(update.received(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
             state.update(memory.received(rule, real(state["square_avg"]), w, self._keys(p), group))
-        if "previous_grad" not in state and isinstance(rule, Adaptive) and rule.listens_to == "cosine":
+        if "previous_grad" in needed and "previous_grad" not in state:
             state["previous_grad"] = torch.zeros_like(real(p))
 
-    def _slot(self, p: Tensor, group: dict[str, Any]) -> Slot:
-        return update.slot(p, self.state[p], group, self.runs)
+    def _needed(self, rule: Rule, group: dict[str, Any]) -> list[str]:
+        """What must be kept of a parameter before an update."""
+        keeps_w = group["bias_correction"] or not isinstance(rule, Constant)
+        listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
+        return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
 
-    def _update_slots(self, index: int, group: dict[str, Any], slots: Sequence[Slot]) -> None:
-        """The update where β is not just a number, or an option is not torch's."""
-        rule, per_run = self.rules[index], self.runs is not None
-        squares = [slot.g.square() for slot in slots]
-        x = self._signal(index, rule, group, slots, squares) if isinstance(rule, Adaptive) else squares[0]
-        memory.remember(rule, group, slots, squares, x, per_run)
+    def _update_slots(
+        self, index: int, group: dict[str, Any], slots: Pieces | Sequence[Slot], weights: Sequence[Tensor]
+    ) -> None:
+        """The update by the equations of update.py."""
+        rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
+        if isinstance(rule, Law):
+            slots = list(slots)
+            squares = [slot.g.square() for slot in slots]
+            memory.remember(rule, group, slots, squares, squares[0], self.runs is not None)
+            for slot in slots:
+                update.move(slot, group, lr_per_run)
+            return
+        x = self._signal(index, rule, group, slots) if isinstance(rule, Adaptive) else torch.empty(0)
+        beta = memory.decide(rule, group, slots, weights, x)
+        numbers = isinstance(rule, Constant) and not group["bias_correction"]
         for slot in slots:
-            update.move(slot, group, self._has_lr_per_run(group))
+            if not numbers and update.is_adam(slot, beta, group):
+                update.adam(slot, float(beta), group)
+            else:
+                update.remember(slot, beta)
+                update.move(slot, group, lr_per_run)
+        if isinstance(slots, Pieces):
+            slots.give_back()
 
-    def _signal(
-        self, index: int, rule: Adaptive, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor]
-    ) -> Tensor:
+    def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], slots: Pieces | Sequence[Slot]) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
             return self.last_surprise[index]
         if rule.listens_to == "peak_surprise":
-            means = [update.mean_square(slot, group) for slot in slots]
-            return signals.peak_surprise(squares, means, group["eps"], per_run)
+            means = (update.mean_square(slot, group) for slot in slots)
+            return signals.peak_surprise((s.g.square() for s in slots), means, group["eps"], per_run)
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
-            return signals.log(signals.total(squares, per_run) if norm is None else norm.square())
+            return signals.log(signals.total((s.g.square() for s in slots), per_run) if norm is None else norm.square())
         if rule.listens_to == "cosine":
             previous = [self.state[p]["previous_grad"] for p in group["params"] if p.grad is not None]
             x = signals.cosine([slot.g for slot in slots], previous, per_run)
@@ -382,6 +435,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._joints = {}
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)

@@ -11,7 +11,7 @@ axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -28,20 +28,27 @@ SIGNALS = {
 TINY = 1e-38  # keeps logarithms of zero gradients finite
 
 
-def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
+def total(tensors: Iterable[Tensor], runs: bool) -> Tensor:
     """Sum over all entries of all tensors, or over all but the first axis: a scalar, or [R]."""
-    sums = [t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors]
+    sums = (t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors)
     return reduce(torch.add, sums)  # one after the other: a sum over a stack is ordered by the number of runs
 
 
-def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
-    """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
-    ratios = [g2 / (E + (eps * eps + TINY)) for g2, E in zip(squares, means, strict=True)]
-    count = sum(r.numel() for r in ratios) / (len(ratios[0]) if runs else 1)
-    return log(total(ratios, runs) / count)
+def surprise(squares: Iterable[Tensor], means: Iterable[Tensor], eps: float, runs: bool) -> Tensor:
+    """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update, which may be made while they are taken."""
+    count = 0
+
+    def ratios() -> Iterator[Tensor]:
+        nonlocal count
+        for g2, E in zip(squares, means, strict=True):
+            count += g2.numel() // (len(g2) if runs else 1)
+            denominator = E + (eps * eps + TINY)
+            yield torch.div(g2, denominator, out=denominator)
+
+    return log(total(ratios(), runs) / count)
 
 
-def peak_surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
+def peak_surprise(squares: Iterable[Tensor], means: Iterable[Tensor], eps: float, runs: bool) -> Tensor:
     """The largest surprise of a tensor, each as if it were alone."""
     return reduce(torch.maximum, [surprise([g2], [E], eps, runs) for g2, E in zip(squares, means, strict=True)])
 

@@ -7,12 +7,14 @@
 β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
 
-An update has two halves: `remember` moves E and w (a law of its own may take its place), `move` the parameter.
+An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter. `adam` is both at once
+where torch has a kernel for it. w is moved by `receive`, once a parameter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,32 +22,33 @@ from torch import Tensor
 
 
 class Slot(NamedTuple):
-    """The tensors of one parameter, all real; shapes are the parameter's unless said otherwise."""
+    """The tensors of one parameter (or of a piece, see pieces.py), all real; shapes are the parameter's unless said otherwise."""
 
     p: Tensor
     g: Tensor  # gradient, with weight decay and sign
     E: Tensor
-    w: Tensor  # weight received by E: [], [R], or the parameter's shape
-    keeps_w: bool  # whether w is part of the state
+    w: Tensor | None  # weight received by E: [], [R], or the parameter's shape; None where it is 1 − βᵗ and not kept
     step: Tensor  # []  updates made
     buffer: Tensor | None  # momentum
     mean: Tensor | None  # running mean of g, for centered
     kept: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
 
 
-def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any], runs: int | None) -> Slot:
+def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
     """The tensors of `p`; g is zero where it has no gradient."""
-    g = torch.zeros_like(p) if p.grad is None else -p.grad if group["maximize"] else p.grad
-    g = g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
-    w = state.get("weight")
-    if w is None:  # torch's update with a number for β: w is known without being kept
-        w = received(group["alpha"], state["step"]).to(p.device)
-        w = w.expand(runs) if runs else w
-    buffer, mean = (state.get(name) for name in ("momentum_buffer", "grad_avg"))
+    g = torch.zeros_like(p) if p.grad is None else gradient(p.grad, p, group)
+    buffer = state["momentum_buffer"] if group["momentum"] > 0 else None
+    mean = state["grad_avg"] if group["centered"] else None
     return Slot(
-        real(p), real(g), real(state["square_avg"]), w, "weight" in state, state["step"],
+        real(p), real(g), real(state["square_avg"]), state.get("weight"), state["step"],
         None if buffer is None else real(buffer), None if mean is None else real(mean), state,
     )  # fmt: skip
+
+
+def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
+    """The gradient that the update takes: with the sign of the objective, and weight decay."""
+    g = -g if group["maximize"] else g
+    return g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
 
 
 def received(beta: float, updates: Tensor) -> Tensor:
@@ -57,35 +60,43 @@ def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
     """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
     if group["initial_accumulator_value"]:
         return slot.E
-    w = column(slot.w, slot.E).to(slot.E.dtype)
-    return torch.where(w > 0, slot.E / w, slot.g.square())
+    w = received(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
+    mean = slot.E / column(w, slot.E).to(slot.E.dtype)
+    if w.is_cpu and w.all():  # elsewhere the question would make the device wait
+        return mean
+    return torch.where(column(w, slot.E) > 0, mean, slot.g.square())
 
 
-def clear(slot: Slot, alarm: Tensor) -> None:
-    """Let E forget everything in the runs of an alarm ([] or [R])."""
-    for average in (slot.E, slot.mean):
-        if average is not None:
-            average.mul_(column(~alarm, average))
-    slot.w.mul_(~alarm)
+def clear(slots: Iterable[Slot], weights: Iterable[Tensor], alarm: Tensor) -> None:
+    """Let E and w forget everything in the runs of an alarm ([] or [R])."""
+    for average in (average for slot in slots for average in (slot.E, slot.mean) if average is not None):
+        average.mul_(column(~alarm, average))
+    for w in weights:
+        w.mul_(~alarm)
 
 
-def remember(slot: Slot, g2: Tensor, beta: float | Tensor) -> None:
-    """E takes `g2`, which is g², and w its weight, in place."""
+def receive(weights: Sequence[Tensor], beta: float | Tensor) -> None:
+    """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
+    if weights:
+        beta = torch.as_tensor(beta, dtype=weights[0].dtype, device=weights[0].device)
+        torch._foreach_mul_(weights, [beta] * len(weights))
+        torch._foreach_add_(weights, [1 - beta] * len(weights))
+
+
+def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
+    """E takes g², in place; `g2` is that, if it is known already."""
     if isinstance(beta, float):
         slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
         forget: float | Tensor = 1 - beta
     else:
         forget = column(1 - beta, slot.E).to(slot.E.dtype)
-        slot.E.lerp_(g2, forget)
+        slot.E.lerp_(slot.g.square() if g2 is None else g2, forget)
     if slot.mean is not None:
         slot.mean.lerp_(slot.g, forget)
-    if slot.keeps_w:
-        slot.w.add_((1 - slot.w) * (1 - beta))
 
 
 def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
     """The parameter takes its step, in place; E has taken g²."""
-    slot.step.add_(1)
     root = denominator(slot, group)
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
@@ -100,6 +111,27 @@ def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
         slot.p.addcdiv_(slot.g, root, value=-lr)
 
 
+def is_adam(slot: Slot, beta: float | Tensor, group: dict[str, Any]) -> bool:
+    """Whether `adam` is the update: one β and one w, and nothing between E and the step that Adam does not have."""
+    plain = slot.buffer is None and slot.mean is None and not group["eps_in_sqrt"] and not isinstance(group["lr"], Tensor)
+    one = isinstance(beta, float) and (slot.w is None or slot.w.dim() == 0)
+    return plain and one and slot.E.is_cpu and all(t.is_contiguous() for t in (slot.p, slot.g, slot.E))
+
+
+def adam(slot: Slot, beta: float, group: dict[str, Any]) -> None:
+    """`remember` and `move` in one pass over the memory, by torch's fused Adam: with β₁ = 0 Adam is RMSProp.
+
+    Its bias correction is w = 1 − βᵗ, so it is told the t at which it finds ours: ∞ without bias correction, where w counts
+    as 1. Its mean of g is g itself, and may lie where g lies. Equal to the two halves but for the last bits.
+    """
+    w = float(slot.w) if group["bias_correction"] and slot.w is not None else 1.0
+    t = math.log1p(-w) / math.log(beta) if w < 1 else math.inf
+    torch._fused_adam_(
+        [slot.p], [slot.g], [slot.g], [slot.E], [], [torch.tensor(t, dtype=torch.float64)],
+        lr=group["lr"], beta1=0.0, beta2=beta, eps=group["eps"], weight_decay=0.0, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
 def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
     """Ê after the update, which divides the gradient: E or E/w, or with `centered` the variance of g."""
     E = slot.E
@@ -107,13 +139,15 @@ def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
         beta = group["alpha"]
         least = E * (column(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
         E = torch.maximum(E.addcmul(slot.mean, slot.mean, value=-1), least)
-    return E / column(slot.w, E).to(E.dtype) if group["bias_correction"] else E
+    return E / column(slot.w, E).to(E.dtype) if group["bias_correction"] and slot.w is not None else E
 
 
 def denominator(slot: Slot, group: dict[str, Any]) -> Tensor:
     """√Ê + ε, or √(Ê + ε)."""
     E = variance(slot, group)
-    return E.add(group["eps"]).sqrt_() if group["eps_in_sqrt"] else E.sqrt().add_(group["eps"])
+    if group["eps_in_sqrt"]:
+        return E.add(group["eps"]).sqrt_()
+    return (E.sqrt() if E is slot.E else E.sqrt_()).add_(group["eps"])
 
 
 class Snapshot(NamedTuple):
