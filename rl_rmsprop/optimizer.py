@@ -14,7 +14,8 @@ device; nothing synchronises except `stats()` and `nonfinite="raise"`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -24,7 +25,7 @@ from torch.optim.rmsprop import RMSprop, rmsprop
 
 from rl_rmsprop import inspection, memory, rules, signals, update
 from rl_rmsprop.laws import Law
-from rl_rmsprop.pieces import Joints, Pieces
+from rl_rmsprop.pieces import Layout, Pieces, shapes_of
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
@@ -118,7 +119,7 @@ class AdaptiveRMSprop(RMSprop):
         self.last_surprise: dict[int, Tensor] = {}
         """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
-        self._joints: dict[int, Joints] = {}
+        self._forget_layouts()
         listed: list[Any] = list(params)  # a generator may be read only once
         if not listed:
             raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
@@ -139,6 +140,12 @@ class AdaptiveRMSprop(RMSprop):
         }
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
         Optimizer.__init__(self, listed, defaults)
+
+    def _forget_layouts(self) -> None:
+        """Start without what is kept only to save time; it is found again from the parameters and `state` alone."""
+        self._layouts: dict[int, Layout] = {}
+        self._kept: list[dict[str, Tensor]] = []
+        self._found: dict[int, tuple[list[Tensor], list[dict[str, Tensor]]]] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
@@ -220,35 +227,54 @@ class AdaptiveRMSprop(RMSprop):
             if params:
                 self._update_group(index, group, params)
 
-    def _update_group(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> None:
+    def _update_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         rule, states = self.rules[index], self._states(index, group, params)
-        by_torch, listens = self._is_by_torch(index, group, params), self._listens(index)
+        on_cpu, listens = all([p.is_cpu for p in params]), self._listens(index)
+        by_torch = self._is_by_torch(index, group, on_cpu)
         slots: Pieces | list[Slot]
-        if not by_torch and self._may_cut(rule, group, params):
-            histories = [s.get("weight", s["step"]) for s in states] if listens or "weight" in states[0] else []
-            slots = Pieces(params, states, group, histories, self._joints.setdefault(index, Joints()))
-        elif by_torch and not listens and not group["centered"]:
-            slots = []
+        if on_cpu and not by_torch and self._may_cut(rule, group):
+            asks_w = listens or group["bias_correction"] or not isinstance(rule, Constant)
+            slots = Pieces(params, states, group, asks_w, self._layout(index, params))
+            weights = slots.weights
         else:
-            slots = [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
+            needs_slots = listens or group["centered"] or not by_torch
+            slots = [update.slot(p, state, group) for p, state in zip(params, states, strict=True)] if needs_slots else []
+            weights = [slot.w for slot in slots if slot.w is not None]
         if listens:
             squares, means = (s.g.square() for s in slots), (update.mean_square(s, group) for s in slots)
             self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
         if by_torch:
             self._update_by_torch(group, slots)
-        else:
-            self._update_slots(index, group, slots, [state["weight"] for state in states if "weight" in state])
-            steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+            return
+        self._update_slots(index, group, slots, weights)
+        if isinstance(slots, Pieces):
+            slots.give_back()
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
 
-    def _may_cut(self, rule: Rule, group: dict[str, Any], params: Sequence[Tensor]) -> bool:
+    def _may_cut(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether nothing is asked of a parameter as a whole, so that it may be joined with others or cut."""
         whole = isinstance(rule, Law) or (isinstance(rule, Adaptive) and rule.listens_to in ("peak_surprise", "cosine"))
-        return self.runs is None and not whole and not group["centered"] and all([p.is_cpu for p in params])
+        return self.runs is None and not whole and not group["centered"]
 
-    def _states(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-        """What is kept of each parameter; made where there is nothing yet."""
-        states = [self.state[p] for p in params]
+    def _layout(self, index: int, params: list[Tensor]) -> Layout:
+        """How these parameters of a group are joined; made anew only when their shapes have changed."""
+        layout = self._layouts.get(index)
+        if layout is None or layout.shapes != shapes_of(params):
+            layout = self._layouts[index] = Layout(params)
+        return layout
+
+    def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[dict[str, Tensor]]:
+        """What is kept of each parameter; made where there is nothing yet.
+
+        Looking a tensor up costs 1 µs. So what was found is remembered as long as `state` holds the same dicts.
+        """
+        if not identical(self.state.values(), self._kept):
+            self._kept, self._found = list(self.state.values()), {}
+        found, states = self._found.get(index, ([], []))
+        if not identical(found, params):
+            states = [self.state[p] for p in params]
+            self._found[index] = params, states
         needed = self._needed(self.rules[index], group)
         if not all([name in state for state in states for name in needed]):
             self._init_group(group, *[[] for _ in range(6)])
@@ -259,7 +285,7 @@ class AdaptiveRMSprop(RMSprop):
         rule = self.rules[index]
         return self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise")
 
-    def _is_by_torch(self, index: int, group: dict[str, Any], params: Sequence[Tensor]) -> bool:
+    def _is_by_torch(self, index: int, group: dict[str, Any], on_cpu: bool) -> bool:
         """Whether torch's own function makes the update: where it can, and is asked to or knows better than update.py.
 
         That is on devices other than the CPU, where it is fused, and for what needs more than the equations.
@@ -268,7 +294,7 @@ class AdaptiveRMSprop(RMSprop):
         if own or not isinstance(self.rules[index], Constant):
             return False
         asked = group["foreach"] is not None or group["centered"] or group["capturable"] or group["differentiable"]
-        return bool(asked) or not all([p.is_cpu for p in params])
+        return bool(asked) or not on_cpu
 
     def _update_by_torch(self, group: dict[str, Any], slots: Sequence[Slot]) -> None:
         """Torch's own update of a group; `slots` are those of the parameters with gradient, where there is something to mend."""
@@ -333,8 +359,6 @@ class AdaptiveRMSprop(RMSprop):
             else:
                 update.remember(slot, beta)
                 update.move(slot, group, lr_per_run)
-        if isinstance(slots, Pieces):
-            slots.give_back()
 
     def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], slots: Pieces | Sequence[Slot]) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
@@ -435,7 +459,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._joints = {}
+        self._forget_layouts()
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)
@@ -464,6 +488,11 @@ class AdaptiveRMSprop(RMSprop):
                     for name in EXACT_STATE & state_dict["state"][i].keys():
                         self.state[p][name] = state_dict["state"][i][name].to(p.device, copy=True)
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
+
+
+def identical(a: Collection[object], b: Collection[object]) -> bool:
+    """Whether both hold the same objects in the same order."""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 def torchs_update(group: dict[str, Any], lists: Sequence[list[Tensor]], has_complex: bool) -> None:

@@ -45,19 +45,26 @@ class Joint:
         torch._foreach_copy_(tensors, self.parts)
 
 
-class Joints:
-    """The joint of each quantity, kept from update to update while the tensors' shapes stay as they are."""
+class Layout:
+    """Which of a group's parameters are joined, by their places, and the memory for that: kept while their shapes stay."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, Joint] = {}
-        self._shapes: list[tuple[torch.Size, torch.dtype]] = []
+    def __init__(self, params: Sequence[Tensor]) -> None:
+        self.shapes = shapes_of(params)
+        small = [p.numel() <= SMALL and p.dtype == params[0].dtype and not p.is_complex() for p in params]
+        self.joined = [i for i, joined in enumerate(small) if joined]
+        self.like = [params[i] for i in self.joined]
+        self._joints: dict[str, Joint] = {}
 
-    def of(self, like: Sequence[Tensor], names: Sequence[str]) -> dict[str, Joint]:
-        """One joint for each name, for tensors like these."""
-        shapes = [(t.shape, t.dtype) for t in like]
-        if shapes != self._shapes or self._made.keys() != set(names):
-            self._made, self._shapes = {name: Joint(like) for name in names}, shapes
-        return self._made
+    def joint(self, name: str) -> Joint:
+        """The memory in which one quantity of the parameters is joined."""
+        if name not in self._joints:
+            self._joints[name] = Joint(self.like)
+        return self._joints[name]
+
+
+def shapes_of(params: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
+    """What a layout depends on."""
+    return [(p.shape, p.dtype) for p in params]
 
 
 class Pieces:
@@ -67,9 +74,8 @@ class Pieces:
         params: parameters on the CPU that have a gradient.
         states: what is kept of each.
         group: their group, without `centered`.
-        histories: w of each, or the number of its updates, if the update asks for it: only parameters with the same one can
-            be joined.
-        joints: memory for joining.
+        asks_w: whether the update asks for w; only parameters with the same w can be joined then.
+        layout: that of `params`.
     """
 
     def __init__(
@@ -77,40 +83,51 @@ class Pieces:
         params: Sequence[Tensor],
         states: Sequence[dict[str, Tensor]],
         group: dict[str, Any],
-        histories: Sequence[Tensor],
-        joints: Joints,
+        asks_w: bool,
+        layout: Layout,
     ) -> None:
-        self._group = group
-        small = [p.numel() <= SMALL and p.dtype == params[0].dtype and not p.is_complex() for p in params]
-        if sum(small) < 2 or not alike(histories):
-            self._single, self._joined = list(zip(params, states, strict=True)), []
-            return
-        self._single = [(p, state) for p, state, joined in zip(params, states, small, strict=True) if not joined]
-        together = [(p, state) for p, state, joined in zip(params, states, small, strict=True) if joined]
-        self._moved = {"p": [p for p, _ in together], "E": [state["square_avg"] for _, state in together]}
+        self._group, self._layout = group, layout
+        joined = layout.joined if len(layout.joined) > 1 else []
+        kept = [states[i] for i in joined]
+        if asks_w and not alike([state.get("weight", state["step"]) for state in kept]):
+            joined, kept = [], []
+        self._moved: dict[str, list[Tensor]] = {}
+        self._slots: list[Slot] = []
+        self._single = [(params[i], states[i]) for i in range(len(params)) if i not in joined]
+        self.weights = [state["weight"] for _, state in self._single if "weight" in state]
+        self._followers: list[Tensor] = []
+        if joined:
+            self._slots = [self._join([params[i] for i in joined], kept)]
+
+    def _join(self, params: list[Tensor], states: Sequence[dict[str, Tensor]]) -> Slot:
+        group, self._moved["p"], self._moved["E"] = self._group, params, [state["square_avg"] for state in states]
         if group["momentum"] > 0:
-            self._moved["buffer"] = [state["momentum_buffer"] for _, state in together]
-        self._joints = joints.of(self._moved["p"], (*self._moved, "g"))
-        flat = {name: self._joints[name].gather(tensors) for name, tensors in self._moved.items()}
-        g = update.gradient(self._joints["g"].gather([p.grad for p, _ in together if p.grad is not None]), flat["p"], group)
-        kept = together[0][1]
-        self._joined = [Slot(flat["p"], g, flat["E"], kept.get("weight"), kept["step"], flat.get("buffer"), None, kept)]
+            self._moved["buffer"] = [state["momentum_buffer"] for state in states]
+        flat = {name: self._layout.joint(name).gather(tensors) for name, tensors in self._moved.items()}
+        g = self._layout.joint("g").gather([p.grad for p in params])  # type: ignore[misc]  # it has one
+        w = states[0].get("weight")
+        if w is not None:
+            self.weights.append(w)
+            self._followers = [state["weight"] for state in states[1:]]
+        g = update.gradient(g, flat["p"], group)
+        return Slot(flat["p"], g, flat["E"], w, states[0]["step"], flat.get("buffer"), None, states[0])
 
     def __iter__(self) -> Iterator[Slot]:
-        yield from self._joined
+        yield from self._slots
         for p, state in self._single:
             yield from cut(p, state, self._group)
 
     def give_back(self) -> None:
         """Copy what was joined to where it came from."""
-        if self._joined:
-            for name, tensors in self._moved.items():
-                self._joints[name].scatter(tensors)
+        for name, tensors in self._moved.items():
+            self._layout.joint(name).scatter(tensors)
+        if self._followers:
+            torch._foreach_copy_(self._followers, [self.weights[-1]] * len(self._followers))
 
 
-def alike(histories: Sequence[Tensor]) -> bool:
+def alike(histories: list[Tensor]) -> bool:
     """Whether all these numbers are the same."""
-    return not histories or len(set(torch.stack(list(histories)).tolist())) == 1
+    return not histories or len(set(torch.stack(histories).tolist())) == 1
 
 
 def cut(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Iterator[Slot]:
