@@ -47,15 +47,19 @@ def remember(
         group["rule_state"], group["alpha"] = rule.remember(group["rule_state"], slots, squares, group, per_run)
         return
     weights = [slot.w for slot in slots if slot.w is not None]
-    beta = decide(rule, group, slots, weights, x)
+    averages = [average for slot in slots for average in (slot.E, slot.mean) if average is not None]
+    beta = decide(rule, group, averages, weights, x)
     for slot, g2 in zip(slots, squares, strict=True):
         update.remember(slot, beta, g2)
 
 
 def decide(
-    rule: Constant | Adaptive, group: dict[str, Any], slots: Iterable[Slot], weights: Sequence[Tensor], x: Tensor
+    rule: Constant | Adaptive, group: dict[str, Any], averages: Iterable[Tensor], weights: Sequence[Tensor], x: Tensor
 ) -> float | Tensor:
-    """The β with which E is to take this update's g²; `alpha`, `rule_state` and the `weights` w have taken it already."""
+    """The β with which E is to take this update's g²; `alpha`, `rule_state` and the `weights` w have taken it already.
+
+    `averages` is every E, and every mean of g that is kept.
+    """
     if isinstance(rule, Constant):
         beta: float | Tensor = float(group["alpha"])
         check_beta("alpha", beta)
@@ -64,6 +68,6 @@ def decide(
         group["rule_state"], group["alpha"] = decision.state, decision.beta
         beta = decision.beta.item() if decision.beta.is_cpu and decision.beta.dim() == 0 else decision.beta
         if rule.reaction.clears_E:
-            update.clear(slots, weights, decision.alarm)
+            update.clear(averages, weights, decision.alarm)
     update.receive(weights, beta)
     return beta

@@ -20,12 +20,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
 from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import _global_optimizer_post_hooks as GLOBAL_POST_HOOKS
+from torch.optim.optimizer import _global_optimizer_pre_hooks as GLOBAL_PRE_HOOKS
 from torch.optim.rmsprop import RMSprop, rmsprop
 
-from rl_rmsprop import inspection, memory, rules, signals, update
+from rl_rmsprop import inspection, memory, rules, signals, together, update
 from rl_rmsprop.laws import Law
-from rl_rmsprop.pieces import Layout, Pieces, shapes_of
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
@@ -119,7 +121,7 @@ class AdaptiveRMSprop(RMSprop):
         self.last_surprise: dict[int, Tensor] = {}
         """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
-        self._forget_layouts()
+        self._forget_found()
         listed: list[Any] = list(params)  # a generator may be read only once
         if not listed:
             raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
@@ -141,9 +143,8 @@ class AdaptiveRMSprop(RMSprop):
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
         Optimizer.__init__(self, listed, defaults)
 
-    def _forget_layouts(self) -> None:
-        """Start without what is kept only to save time; it is found again from the parameters and `state` alone."""
-        self._layouts: dict[int, Layout] = {}
+    def _forget_found(self) -> None:
+        """Start without what is remembered only to save time."""
         self._kept: list[dict[str, Tensor]] = []
         self._found: dict[int, tuple[list[Tensor], list[dict[str, Tensor]]]] = {}
 
@@ -173,6 +174,13 @@ class AdaptiveRMSprop(RMSprop):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all groups; `closure`, if given, recomputes and returns the loss."""
+        watched = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or GLOBAL_PRE_HOOKS or GLOBAL_POST_HOOKS
+        return self._watched_step(closure) if watched or profiler._is_profiler_enabled else self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]
+    """Else torch would put its wrapper around it, which calls hooks and tells the profiler. It takes 45 µs even if nobody listens."""
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
         self._accelerator_graph_capture_health_check()
         loss = None
         if closure is not None:
@@ -190,6 +198,8 @@ class AdaptiveRMSprop(RMSprop):
                 self._update()
         self._observed.clear()
         return loss
+
+    _watched_step = Optimizer.profile_hook_step(_step)
 
     def observe(self, *, grad_norm: Tensor | None = None, shifted: Tensor | None = None) -> None:
         """Tell the next update what only the training loop knows, each a scalar or [R]; the update after it has to be told anew.
@@ -228,41 +238,70 @@ class AdaptiveRMSprop(RMSprop):
                 self._update_group(index, group, params)
 
     def _update_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
-        rule, states = self.rules[index], self._states(index, group, params)
-        on_cpu, listens = all([p.is_cpu for p in params]), self._listens(index)
-        by_torch = self._is_by_torch(index, group, on_cpu)
-        slots: Pieces | list[Slot]
-        if on_cpu and not by_torch and self._may_cut(rule, group):
-            asks_w = listens or group["bias_correction"] or not isinstance(rule, Constant)
-            slots = Pieces(params, states, group, asks_w, self._layout(index, params))
-            weights = slots.weights
+        states = self._states(index, group, params)
+        if self._listens(index):
+            self.last_surprise[index] = self._surprise(group, params, states)
+        if self._is_by_torch(index, group, params):
+            self._update_by_torch(group, params, states)
         else:
-            needs_slots = listens or group["centered"] or not by_torch
-            slots = [update.slot(p, state, group) for p, state in zip(params, states, strict=True)] if needs_slots else []
-            weights = [slot.w for slot in slots if slot.w is not None]
-        if listens:
-            squares, means = (s.g.square() for s in slots), (update.mean_square(s, group) for s in slots)
-            self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
-        if by_torch:
-            self._update_by_torch(group, slots)
+            self._update_by_equations(index, group, params, states)
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+
+    def _update_by_torch(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> None:
+        """Torch's own update of a group, mended where its variance of the gradient becomes negative."""
+        lists: list[list[Tensor]] = [[] for _ in range(6)]
+        has_complex = self._init_group(group, *lists)
+        before = [update.snapshot(slot) for slot in slots_of(params, states, group)] if group["centered"] else []
+        torchs_update(group, lists, has_complex)
+        for old, slot in zip(before, slots_of(params, states, group) if before else [], strict=True):
+            update.mend_centered(old, slot, group)
+
+    def _update_by_equations(
+        self, index: int, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]
+    ) -> None:
+        """The update by the equations of update.py, or by what does the same for all parameters together."""
+        rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
+        if isinstance(rule, Law):
+            slots = slots_of(params, states, group)
+            squares = [slot.g.square() for slot in slots]
+            memory.remember(rule, group, slots, squares, squares[0], self.runs is not None)
+            for slot in slots:
+                update.move(slot, group, lr_per_run)
             return
-        self._update_slots(index, group, slots, weights)
-        if isinstance(slots, Pieces):
-            slots.give_back()
-        steps = [state["step"] for state in states]
-        torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+        x = self._signal(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
+        averages = [real(state[name]) for name in ("square_avg", "grad_avg") for state in states if name in state]
+        weights = [state["weight"] for state in states if "weight" in state]
+        beta = memory.decide(rule, group, averages, weights, x)
+        together_ = isinstance(beta, float) and not lr_per_run and together.fits(params, group)
+        if together_ and isinstance(rule, Constant) and not group["bias_correction"] and not group["eps_in_sqrt"]:
+            together.rmsprop(params, states, group, beta)
+        elif together_ and self.runs is None and together.is_adam(params, states, group):
+            together.adam(params, states, group, beta)
+        else:
+            for slot in slots_of(params, states, group):
+                update.remember(slot, beta)
+                update.move(slot, group, lr_per_run)
 
-    def _may_cut(self, rule: Rule, group: dict[str, Any]) -> bool:
-        """Whether nothing is asked of a parameter as a whole, so that it may be joined with others or cut."""
-        whole = isinstance(rule, Law) or (isinstance(rule, Adaptive) and rule.listens_to in ("peak_surprise", "cosine"))
-        return self.runs is None and not whole and not group["centered"]
+    def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> Tensor:
+        """Of all gradients that are there, before E takes them: [], or [R]."""
+        return signals.surprise(*self._forecast(group, params, states, pieces=True), group["eps"], self.runs is not None)
 
-    def _layout(self, index: int, params: list[Tensor]) -> Layout:
-        """How these parameters of a group are joined; made anew only when their shapes have changed."""
-        layout = self._layouts.get(index)
-        if layout is None or layout.shapes != shapes_of(params):
-            layout = self._layouts[index] = Layout(params)
-        return layout
+    def _forecast(
+        self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]], pieces: bool
+    ) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+        """g² and the Ê before it, of each parameter; with `pieces` of whatever parts are fastest, if no run is to be told apart."""
+        g = self._gradients(group, params)
+        E, w = [real(state["square_avg"]) for state in states], [update.weight(state, group) for state in states]
+        if pieces and self.runs is None and together.alike(w):
+            g, E = together.joined(g), together.joined(E)
+            w = w[:1] * len(g)
+        means = (update.expected(*of, group) for of in zip(E, g, w, strict=True))
+        return (x.square() for x in g), means
+
+    def _gradients(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
+        """The gradients that the update takes, real."""
+        return [real(g) for g in together.directed([p.grad for p in params], params, group)]  # type: ignore[misc]
 
     def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[dict[str, Tensor]]:
         """What is kept of each parameter; made where there is nothing yet.
@@ -285,25 +324,17 @@ class AdaptiveRMSprop(RMSprop):
         rule = self.rules[index]
         return self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise")
 
-    def _is_by_torch(self, index: int, group: dict[str, Any], on_cpu: bool) -> bool:
-        """Whether torch's own function makes the update: where it can, and is asked to or knows better than update.py.
+    def _is_by_torch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> bool:
+        """Whether torch's own function makes the update.
 
-        That is on devices other than the CPU, where it is fused, and for what needs more than the equations.
+        It does where a number is given for β and torch's options, and `foreach` asks for one of torch's loops, or a device
+        other than the CPU knows better than this file, or the options need more than the equations.
         """
         own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
         if own or not isinstance(self.rules[index], Constant):
             return False
         asked = group["foreach"] is not None or group["centered"] or group["capturable"] or group["differentiable"]
-        return bool(asked) or not on_cpu
-
-    def _update_by_torch(self, group: dict[str, Any], slots: Sequence[Slot]) -> None:
-        """Torch's own update of a group; `slots` are those of the parameters with gradient, where there is something to mend."""
-        lists: list[list[Tensor]] = [[] for _ in range(6)]
-        has_complex = self._init_group(group, *lists)
-        before = [update.snapshot(slot) for slot in slots] if group["centered"] else []
-        torchs_update(group, lists, has_complex)
-        for old, p in zip(before, lists[0], strict=False):
-            update.mend_centered(old, update.slot(p, self.state[p], group), group)
+        return bool(asked) or not all([p.is_cpu for p in params])
 
     def _has_lr_per_run(self, group: dict[str, Any]) -> bool:
         return self.runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
@@ -338,44 +369,22 @@ class AdaptiveRMSprop(RMSprop):
         listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
         return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
 
-    def _update_slots(
-        self, index: int, group: dict[str, Any], slots: Pieces | Sequence[Slot], weights: Sequence[Tensor]
-    ) -> None:
-        """The update by the equations of update.py."""
-        rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
-        if isinstance(rule, Law):
-            slots = list(slots)
-            squares = [slot.g.square() for slot in slots]
-            memory.remember(rule, group, slots, squares, squares[0], self.runs is not None)
-            for slot in slots:
-                update.move(slot, group, lr_per_run)
-            return
-        x = self._signal(index, rule, group, slots) if isinstance(rule, Adaptive) else torch.empty(0)
-        beta = memory.decide(rule, group, slots, weights, x)
-        numbers = isinstance(rule, Constant) and not group["bias_correction"]
-        for slot in slots:
-            if not numbers and update.is_adam(slot, beta, group):
-                update.adam(slot, float(beta), group)
-            else:
-                update.remember(slot, beta)
-                update.move(slot, group, lr_per_run)
-
-    def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], slots: Pieces | Sequence[Slot]) -> Tensor:
+    def _signal(
+        self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]
+    ) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
             return self.last_surprise[index]
         if rule.listens_to == "peak_surprise":
-            means = (update.mean_square(slot, group) for slot in slots)
-            return signals.peak_surprise((s.g.square() for s in slots), means, group["eps"], per_run)
+            return signals.peak_surprise(*self._forecast(group, params, states, pieces=False), group["eps"], per_run)
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
-            return signals.log(signals.total((s.g.square() for s in slots), per_run) if norm is None else norm.square())
+            return signals.log(signals.total((g.square() for g in self._gradients(group, params)), per_run) if norm is None else norm.square())
         if rule.listens_to == "cosine":
-            previous = [self.state[p]["previous_grad"] for p in group["params"] if p.grad is not None]
-            x = signals.cosine([slot.g for slot in slots], previous, per_run)
-            for last, slot in zip(previous, slots, strict=True):
-                last.copy_(slot.g)
+            now, previous = self._gradients(group, params), [state["previous_grad"] for state in states]
+            x = signals.cosine(now, previous, per_run)
+            torch._foreach_copy_(previous, now)
             return x
         nothing = torch.zeros_like(group["rule_state"]["clock"])
         if rule.listens_to == "shift" and "shifted" in self._observed:
@@ -459,7 +468,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._forget_layouts()
+        self._forget_found()
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)
@@ -488,6 +497,11 @@ class AdaptiveRMSprop(RMSprop):
                     for name in EXACT_STATE & state_dict["state"][i].keys():
                         self.state[p][name] = state_dict["state"][i][name].to(p.device, copy=True)
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
+
+
+def slots_of(params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any]) -> list[Slot]:
+    """The tensors of each parameter."""
+    return [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
 
 
 def identical(a: Collection[object], b: Collection[object]) -> bool:

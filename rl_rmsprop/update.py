@@ -7,13 +7,12 @@
 β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
 
-An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter. `adam` is both at once
-where torch has a kernel for it. w is moved by `receive`, once a parameter.
+An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter; `receive` moves w.
+They are the definition. rl_rmsprop/fused.py does the same for all parameters of a group at once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from torch import Tensor
 
 
 class Slot(NamedTuple):
-    """The tensors of one parameter (or of a piece, see pieces.py), all real; shapes are the parameter's unless said otherwise."""
+    """The tensors of one parameter, all real; shapes are the parameter's unless said otherwise."""
 
     p: Tensor
     g: Tensor  # gradient, with weight decay and sign
@@ -56,31 +55,44 @@ def received(beta: float, updates: Tensor) -> Tensor:
     return 1 - beta ** updates.double()
 
 
+def weight(state: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
+    """The w of a parameter's E, kept or not."""
+    return state["weight"] if "weight" in state else received(group["alpha"], state["step"]).to(state["square_avg"].device)
+
+
 def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
     """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
-    if group["initial_accumulator_value"]:
-        return slot.E
     w = received(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
-    mean = slot.E / column(w, slot.E).to(slot.E.dtype)
+    return expected(slot.E, slot.g, w, group)
+
+
+def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any]) -> Tensor:
+    """As `mean_square`, from the tensors themselves."""
+    if group["initial_accumulator_value"]:
+        return E
+    mean = E / column(w, E).to(E.dtype)
     if w.is_cpu and w.all():  # elsewhere the question would make the device wait
         return mean
-    return torch.where(column(w, slot.E) > 0, mean, slot.g.square())
+    return torch.where(column(w, E) > 0, mean, g.square())
 
 
-def clear(slots: Iterable[Slot], weights: Iterable[Tensor], alarm: Tensor) -> None:
-    """Let E and w forget everything in the runs of an alarm ([] or [R])."""
-    for average in (average for slot in slots for average in (slot.E, slot.mean) if average is not None):
+def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) -> None:
+    """Let E (and the mean of g) and w forget everything in the runs of an alarm ([] or [R])."""
+    for average in (*averages, *weights):
         average.mul_(column(~alarm, average))
-    for w in weights:
-        w.mul_(~alarm)
 
 
 def receive(weights: Sequence[Tensor], beta: float | Tensor) -> None:
     """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
     if weights:
         beta = torch.as_tensor(beta, dtype=weights[0].dtype, device=weights[0].device)
-        torch._foreach_mul_(weights, [beta] * len(weights))
-        torch._foreach_add_(weights, [1 - beta] * len(weights))
+        forget = 1 - beta
+        if beta.dim():
+            torch._foreach_mul_(weights, [beta] * len(weights))
+            torch._foreach_add_(weights, [forget] * len(weights))
+        else:
+            torch._foreach_mul_(weights, beta)
+            torch._foreach_add_(weights, forget, alpha=1.0)
 
 
 def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
@@ -109,27 +121,6 @@ def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
         slot.p.add_(slot.buffer, alpha=-lr)
     else:
         slot.p.addcdiv_(slot.g, root, value=-lr)
-
-
-def is_adam(slot: Slot, beta: float | Tensor, group: dict[str, Any]) -> bool:
-    """Whether `adam` is the update: one β and one w, and nothing between E and the step that Adam does not have."""
-    plain = slot.buffer is None and slot.mean is None and not group["eps_in_sqrt"] and not isinstance(group["lr"], Tensor)
-    one = isinstance(beta, float) and (slot.w is None or slot.w.dim() == 0)
-    return plain and one and slot.E.is_cpu and all(t.is_contiguous() for t in (slot.p, slot.g, slot.E))
-
-
-def adam(slot: Slot, beta: float, group: dict[str, Any]) -> None:
-    """`remember` and `move` in one pass over the memory, by torch's fused Adam: with β₁ = 0 Adam is RMSProp.
-
-    Its bias correction is w = 1 − βᵗ, so it is told the t at which it finds ours: ∞ without bias correction, where w counts
-    as 1. Its mean of g is g itself, and may lie where g lies. Equal to the two halves but for the last bits.
-    """
-    w = float(slot.w) if group["bias_correction"] and slot.w is not None else 1.0
-    t = math.log1p(-w) / math.log(beta) if w < 1 else math.inf
-    torch._fused_adam_(
-        [slot.p], [slot.g], [slot.g], [slot.E], [], [torch.tensor(t, dtype=torch.float64)],
-        lr=group["lr"], beta1=0.0, beta2=beta, eps=group["eps"], weight_decay=0.0, amsgrad=False, maximize=False,
-    )  # fmt: skip
 
 
 def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
@@ -179,7 +170,7 @@ def mend_centered(before: Snapshot, after: Slot, group: dict[str, Any]) -> None:
 
 def real(x: Tensor) -> Tensor:
     """A complex tensor as real numbers with a last axis of 2; a real one as it is."""
-    return torch.view_as_real(x) if torch.is_complex(x) else x
+    return torch.view_as_real(x) if x.is_complex() else x
 
 
 def column(x: Tensor, like: Tensor) -> Tensor:
