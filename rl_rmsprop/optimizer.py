@@ -145,6 +145,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _forget_found(self) -> None:
         """Start without what is remembered only to save time."""
+        self._workspace = together.Workspace()
         self._kept: list[dict[str, Tensor]] = []
         self._found: dict[int, tuple[list[Tensor], list[dict[str, Tensor]]]] = {}
 
@@ -280,8 +281,9 @@ class AdaptiveRMSprop(RMSprop):
             together.adam(params, states, group, beta)
         else:
             for slot in slots_of(params, states, group):
-                update.remember(slot, beta)
-                update.move(slot, group, lr_per_run)
+                out = self._workspace("g2", slot.E)
+                update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
+                update.move(slot, group, lr_per_run, out)
 
     def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> Tensor:
         """Of all gradients that are there, before E takes them: [], or [R]."""
@@ -296,8 +298,9 @@ class AdaptiveRMSprop(RMSprop):
         if pieces and self.runs is None and together.alike(w):
             g, E = together.joined(g), together.joined(E)
             w = w[:1] * len(g)
-        means = (update.expected(*of, group) for of in zip(E, g, w, strict=True))
-        return (x.square() for x in g), means
+        work = self._workspace
+        means = (update.expected(*of, group, work("E", of[0])) for of in zip(E, g, w, strict=True))
+        return (torch.square(x, out=work("g2", x)) for x in g), means
 
     def _gradients(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
         """The gradients that the update takes, real."""

@@ -101,6 +101,20 @@ def number(value: float, like: Tensor) -> Tensor:
     return torch.tensor(value, dtype=like.dtype)
 
 
+class Workspace:
+    """Memory for intermediate results, kept from update to update."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.Size, torch.dtype, torch.device], Tensor] = {}
+
+    def __call__(self, name: str, like: Tensor) -> Tensor:
+        """Memory of this shape; what it held under the same name is lost."""
+        key = (name, like.shape, like.dtype, like.device)
+        if key not in self._kept:
+            self._kept[key] = torch.empty_like(like, requires_grad=False)
+        return self._kept[key]
+
+
 # Pieces -------------------------------------------------------------------------------------------------------------------
 
 

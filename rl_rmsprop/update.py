@@ -66,11 +66,11 @@ def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
     return expected(slot.E, slot.g, w, group)
 
 
-def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any]) -> Tensor:
-    """As `mean_square`, from the tensors themselves."""
+def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """As `mean_square`, from the tensors themselves; `out` is memory for it."""
     if group["initial_accumulator_value"]:
         return E
-    mean = E / column(w, E).to(E.dtype)
+    mean = torch.div(E, column(w, E).to(E.dtype), out=out)
     if w.is_cpu and w.all():  # elsewhere the question would make the device wait
         return mean
     return torch.where(column(w, E) > 0, mean, g.square())
@@ -107,9 +107,9 @@ def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None
         slot.mean.lerp_(slot.g, forget)
 
 
-def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
-    """The parameter takes its step, in place; E has taken g²."""
-    root = denominator(slot, group)
+def move(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
+    """The parameter takes its step, in place; E has taken g². `out` is memory for what divides g."""
+    root = denominator(slot, group, out)
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
         lr = lr.item()  # as torch does where the step is not captured
@@ -123,22 +123,22 @@ def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
         slot.p.addcdiv_(slot.g, root, value=-lr)
 
 
-def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
+def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """Ê after the update, which divides the gradient: E or E/w, or with `centered` the variance of g."""
     E = slot.E
     if slot.mean is not None:
         beta = group["alpha"]
         least = E * (column(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
         E = torch.maximum(E.addcmul(slot.mean, slot.mean, value=-1), least)
-    return E / column(slot.w, E).to(E.dtype) if group["bias_correction"] and slot.w is not None else E
+    return torch.div(E, column(slot.w, E).to(E.dtype), out=out) if group["bias_correction"] and slot.w is not None else E
 
 
-def denominator(slot: Slot, group: dict[str, Any]) -> Tensor:
-    """√Ê + ε, or √(Ê + ε)."""
-    E = variance(slot, group)
+def denominator(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """√Ê + ε, or √(Ê + ε); in `out`, if that is given."""
+    E = variance(slot, group, out)
     if group["eps_in_sqrt"]:
-        return E.add(group["eps"]).sqrt_()
-    return (E.sqrt() if E is slot.E else E.sqrt_()).add_(group["eps"])
+        return torch.add(E, group["eps"], out=out).sqrt_()
+    return torch.sqrt(E, out=out).add_(group["eps"])
 
 
 class Snapshot(NamedTuple):
