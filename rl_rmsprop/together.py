@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors as flattened
 
 from rl_rmsprop import update
 
@@ -149,7 +150,7 @@ def joined(tensors: Sequence[Tensor]) -> list[Tensor]:
     """All entries in flat pieces: those of small tensors copied side by side, those of large ones in views of them."""
     small = [t for t in tensors if t.numel() <= SMALL]
     large = [part for t in tensors if t.numel() > SMALL for part in t.reshape(-1).split(LARGE)]
-    return [torch.cat([t.reshape(-1) for t in small]), *large] if small else large
+    return [flattened(small), *large] if small else large
 
 
 def alike(numbers: Sequence[Tensor]) -> bool:
