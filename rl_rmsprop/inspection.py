@@ -98,8 +98,8 @@ def thinned(slot: update.Slot, runs: int) -> update.Slot:
     def pick(x: Tensor) -> Tensor:
         return x.reshape(runs, -1)[:, ::stride] if x.shape == slot.E.shape else x
 
-    E, w, mean = (None if x is None else pick(x) for x in (slot.E, slot.w, slot.mean))
-    return slot._replace(E=E, w=w, mean=mean)
+    w, mean = (None if x is None else pick(x) for x in (slot.w, slot.mean))
+    return slot._replace(E=pick(slot.E), w=w, mean=mean)
 
 
 def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:

@@ -54,15 +54,15 @@ def remember(
 
 
 def decide(
-    rule: Constant | Adaptive, group: dict[str, Any], averages: Iterable[Tensor], weights: Sequence[Tensor], x: Tensor
+    rule: Constant | Adaptive, group: dict[str, Any], averages: Iterable[Tensor], weights: list[Tensor], x: Tensor
 ) -> float | Tensor:
     """The β with which E is to take this update's g²; `alpha`, `rule_state` and the `weights` w have taken it already.
 
     `averages` is every E, and every mean of g that is kept.
     """
     if isinstance(rule, Constant):
+        check_beta("alpha", group["alpha"])
         beta: float | Tensor = float(group["alpha"])
-        check_beta("alpha", beta)
     else:
         decision = rules.advance(rule, group["rule_state"], x)
         group["rule_state"], group["alpha"] = decision.state, decision.beta

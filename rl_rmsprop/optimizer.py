@@ -32,6 +32,8 @@ from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
 
+State = dict[str, Tensor]
+
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
 EXACT_STATE = {"weight", "bank", "bank_weight"}  # of a parameter, in a precision that is not the parameter's
 OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed")
@@ -146,8 +148,8 @@ class AdaptiveRMSprop(RMSprop):
     def _forget_found(self) -> None:
         """Start without what is remembered only to save time."""
         self._workspace = together.Workspace()
-        self._kept: list[dict[str, Tensor]] = []
-        self._found: dict[int, tuple[list[Tensor], list[dict[str, Tensor]]]] = {}
+        self._kept: list[State] = []
+        self._found: dict[int, tuple[list[Tensor], list[State]]] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
@@ -179,7 +181,7 @@ class AdaptiveRMSprop(RMSprop):
         return self._watched_step(closure) if watched or profiler._is_profiler_enabled else self._step(closure)
 
     step.hooked = True  # type: ignore[attr-defined]
-    """Else torch would put its wrapper around it, which calls hooks and tells the profiler. It takes 45 µs even if nobody listens."""
+    """Else torch would put its wrapper around it, for hooks and the profiler: 45 µs a step even if nobody listens."""
 
     def _step(self, closure: Callable[[], Any] | None) -> Any:
         self._accelerator_graph_capture_health_check()
@@ -249,7 +251,7 @@ class AdaptiveRMSprop(RMSprop):
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
 
-    def _update_by_torch(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> None:
+    def _update_by_torch(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
         """Torch's own update of a group, mended where its variance of the gradient becomes negative."""
         lists: list[list[Tensor]] = [[] for _ in range(6)]
         has_complex = self._init_group(group, *lists)
@@ -258,9 +260,7 @@ class AdaptiveRMSprop(RMSprop):
         for old, slot in zip(before, slots_of(params, states, group) if before else [], strict=True):
             update.mend_centered(old, slot, group)
 
-    def _update_by_equations(
-        self, index: int, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]
-    ) -> None:
+    def _update_by_equations(self, index: int, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
         """The update by the equations of update.py, or by what does the same for all parameters together."""
         rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
         if isinstance(rule, Law):
@@ -271,42 +271,39 @@ class AdaptiveRMSprop(RMSprop):
                 update.move(slot, group, lr_per_run)
             return
         x = self._signal(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
-        averages = [real(state[name]) for name in ("square_avg", "grad_avg") for state in states if name in state]
+        averages = [*averages_of(states, "square_avg"), *averages_of(states, "grad_avg")]
         weights = [state["weight"] for state in states if "weight" in state]
         beta = memory.decide(rule, group, averages, weights, x)
-        together_ = isinstance(beta, float) and not lr_per_run and together.fits(params, group)
-        if together_ and isinstance(rule, Constant) and not group["bias_correction"] and not group["eps_in_sqrt"]:
+        if isinstance(beta, float) and self._is_torchs(rule, group) and together.fits(params, group):
             together.rmsprop(params, states, group, beta)
-        elif together_ and self.runs is None and together.is_adam(params, states, group):
+        elif (
+            isinstance(beta, float)
+            and self.runs is None
+            and together.fits(params, group)
+            and together.is_adam(params, states, group)
+        ):
             together.adam(params, states, group, beta)
         else:
             for slot in slots_of(params, states, group):
-                out = self._workspace("g2", slot.E)
+                out = self._workspace("root", slot.E)
                 update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
                 update.move(slot, group, lr_per_run, out)
 
-    def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> Tensor:
-        """Of all gradients that are there, before E takes them: [], or [R]."""
-        return signals.surprise(*self._forecast(group, params, states, pieces=True), group["eps"], self.runs is not None)
-
-    def _forecast(
-        self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]], pieces: bool
-    ) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
-        """g² and the Ê before it, of each parameter; with `pieces` of whatever parts are fastest, if no run is to be told apart."""
-        g = self._gradients(group, params)
-        E, w = [real(state["square_avg"]) for state in states], [update.weight(state, group) for state in states]
-        if pieces and self.runs is None and together.alike(w):
+    def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
+        """That of all gradients that are there, before E takes them: [], or [R]."""
+        g, E, w = self._gradients(group, params), averages_of(states, "square_avg"), [update.weight(s, group) for s in states]
+        if self.runs is None and together.alike(w):
             g, E = together.joined(g), together.joined(E)
             w = w[:1] * len(g)
-        work = self._workspace
-        means = (update.expected(*of, group, work("E", of[0])) for of in zip(E, g, w, strict=True))
-        return (torch.square(x, out=work("g2", x)) for x in g), means
+        floor, work = signals.floor(group["eps"]), self._workspace
+        ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
+        return signals.log_mean(ratios, self.runs is not None)
 
     def _gradients(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
         """The gradients that the update takes, real."""
-        return [real(g) for g in together.directed([p.grad for p in params], params, group)]  # type: ignore[misc]
+        return [real(g) for g in together.directed(together.gradients(params), params, group)]
 
-    def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[dict[str, Tensor]]:
+    def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[State]:
         """What is kept of each parameter; made where there is nothing yet.
 
         Looking a tensor up costs 1 µs. So what was found is remembered as long as `state` holds the same dicts.
@@ -333,11 +330,15 @@ class AdaptiveRMSprop(RMSprop):
         It does where a number is given for β and torch's options, and `foreach` asks for one of torch's loops, or a device
         other than the CPU knows better than this file, or the options need more than the equations.
         """
-        own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
-        if own or not isinstance(self.rules[index], Constant):
+        if not self._is_torchs(self.rules[index], group):
             return False
         asked = group["foreach"] is not None or group["centered"] or group["capturable"] or group["differentiable"]
         return bool(asked) or not all([p.is_cpu for p in params])
+
+    def _is_torchs(self, rule: Rule, group: dict[str, Any]) -> bool:
+        """Whether torch has such an update, with whose bits ours is made."""
+        own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
+        return isinstance(rule, Constant) and not own
 
     def _has_lr_per_run(self, group: dict[str, Any]) -> bool:
         return self.runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
@@ -372,18 +373,20 @@ class AdaptiveRMSprop(RMSprop):
         listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
         return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
 
-    def _signal(
-        self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]
-    ) -> Tensor:
+    def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
             return self.last_surprise[index]
         if rule.listens_to == "peak_surprise":
-            return signals.peak_surprise(*self._forecast(group, params, states, pieces=False), group["eps"], per_run)
+            slots = slots_of(params, states, group)
+            squares, means = [slot.g.square() for slot in slots], [update.mean_square(slot, group) for slot in slots]
+            return signals.peak_surprise(squares, means, group["eps"], per_run)
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
-            return signals.log(signals.total((g.square() for g in self._gradients(group, params)), per_run) if norm is None else norm.square())
+            return signals.log(
+                signals.total((g.square() for g in self._gradients(group, params)), per_run) if norm is None else norm.square()
+            )
         if rule.listens_to == "cosine":
             now, previous = self._gradients(group, params), [state["previous_grad"] for state in states]
             x = signals.cosine(now, previous, per_run)
@@ -502,7 +505,12 @@ class AdaptiveRMSprop(RMSprop):
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
 
 
-def slots_of(params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any]) -> list[Slot]:
+def averages_of(states: list[State], name: str) -> list[Tensor]:
+    """What is kept of each parameter under a name, real, where it is kept."""
+    return [real(state[name]) for state in states if name in state]
+
+
+def slots_of(params: list[Tensor], states: list[State], group: dict[str, Any]) -> list[Slot]:
     """The tensors of each parameter."""
     return [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
 

@@ -11,7 +11,7 @@ axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import torch
@@ -34,21 +34,26 @@ def total(tensors: Iterable[Tensor], runs: bool) -> Tensor:
     return reduce(torch.add, sums)  # one after the other: a sum over a stack is ordered by the number of runs
 
 
-def surprise(squares: Iterable[Tensor], means: Iterable[Tensor], eps: float, runs: bool) -> Tensor:
-    """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update, which may be made while they are taken."""
-    count = 0
-
-    def ratios() -> Iterator[Tensor]:
-        nonlocal count
-        for g2, E in zip(squares, means, strict=True):
-            count += g2.numel() // (len(g2) if runs else 1)
-            denominator = E + (eps * eps + TINY)
-            yield torch.div(g2, denominator, out=denominator)
-
-    return log(total(ratios(), runs) / count)
+def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
+    """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
+    return log_mean((g2 / (E + floor(eps)) for g2, E in zip(squares, means, strict=True)), runs)
 
 
-def peak_surprise(squares: Iterable[Tensor], means: Iterable[Tensor], eps: float, runs: bool) -> Tensor:
+def floor(eps: float) -> float:
+    """What is added to Ê where something is divided by it."""
+    return eps * eps + TINY
+
+
+def log_mean(ratios: Iterable[Tensor], runs: bool) -> Tensor:
+    """Ln of the mean over all entries of all tensors, or over all but the first axis; each is done with before the next."""
+    sums, count = [], 0
+    for t in ratios:
+        sums.append(total([t], runs))
+        count += t.numel() // (len(t) if runs else 1)
+    return log(reduce(torch.add, sums) / count)
+
+
+def peak_surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
     """The largest surprise of a tensor, each as if it were alone."""
     return reduce(torch.maximum, [surprise([g2], [E], eps, runs) for g2, E in zip(squares, means, strict=True)])
 

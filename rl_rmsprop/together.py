@@ -30,7 +30,7 @@ LARGE = 2**18
 State = dict[str, Tensor]
 
 
-def fits(params: Sequence[Tensor], group: dict[str, Any]) -> bool:
+def fits(params: list[Tensor], group: dict[str, Any]) -> bool:
     """Whether the functions below can move these parameters: on the CPU, all in one of two precisions."""
     dtype = params[0].dtype
     plain = not (group["centered"] or group["capturable"]) and dtype in (torch.float32, torch.float64)
@@ -40,54 +40,64 @@ def fits(params: Sequence[Tensor], group: dict[str, Any]) -> bool:
 # The update ---------------------------------------------------------------------------------------------------------------
 
 
-def rmsprop(params: Sequence[Tensor], states: Sequence[State], group: dict[str, Any], beta: float) -> None:
+def rmsprop(params: list[Tensor], states: list[State], group: dict[str, Any], beta: float) -> None:
     """The update with E as it is and ε outside the root, in torch's order of rounding: `update.remember` and `update.move`.
 
-        E ← βE + (1 − β)g²        θ ← θ − lr · g / (√E + ε)
+    E ← βE + (1 − β)g²        θ ← θ − lr · g / (√E + ε)
     """
     lr, momentum = float(group["lr"]), group["momentum"]
     decay, eps = number(beta, params[0]), number(group["eps"], params[0])
-    grads, averages = [p.grad for p in params], [state["square_avg"] for state in states]
-    buffers = [state["momentum_buffer"] for state in states] if momentum > 0 else []
-    for p, g, E, *buffer in bundles(params, grads, averages, *([buffers] if buffers else [])):
+    columns = [params, gradients(params), averages(states)]
+    if momentum > 0:
+        columns.append([state["momentum_buffer"] for state in states])
+    for p, g, E, *buffers in bundles(*columns):
         g = directed(g, p, group)
         torch._foreach_mul_(E, decay)
         torch._foreach_addcmul_(E, g, g, value=1 - beta)
         root = torch._foreach_sqrt(E)
         torch._foreach_add_(root, eps, alpha=1.0)
-        if buffer:
-            torch._foreach_mul_(*buffer, momentum)
-            torch._foreach_addcdiv_(*buffer, g, root)
-            torch._foreach_add_(p, *buffer, alpha=-lr)
-        else:
+        for buffer in buffers:  # one, if there is momentum
+            torch._foreach_mul_(buffer, momentum)
+            torch._foreach_addcdiv_(buffer, g, root)
+            torch._foreach_add_(p, buffer, alpha=-lr)
+        if not buffers:
             torch._foreach_addcdiv_(p, g, root, value=-lr)
 
 
-def is_adam(params: Sequence[Tensor], states: Sequence[State], group: dict[str, Any]) -> bool:
+def is_adam(params: list[Tensor], states: list[State], group: dict[str, Any]) -> bool:
     """Whether `adam` is the update: nothing lies between E and the step that Adam has not, and all lies in one stretch."""
     if group["momentum"] > 0 or group["eps_in_sqrt"]:
         return False
-    return all([p.is_contiguous() and p.grad.is_contiguous() and s["square_avg"].is_contiguous() for p, s in zip(params, states)])
+    return all([t.is_contiguous() for tensors in (params, gradients(params), averages(states)) for t in tensors])
 
 
-def adam(params: Sequence[Tensor], states: Sequence[State], group: dict[str, Any], beta: float) -> None:
+def adam(params: list[Tensor], states: list[State], group: dict[str, Any], beta: float) -> None:
     """`update.remember` and `update.move` by torch's fused Adam: with β₁ = 0 Adam is RMSProp. Equal but for the last bits.
 
-    Adam's bias correction is 1 − βᵗ, so it is told the t at which that is w; ∞ without bias correction, which is w = 1. Its
-    running mean of g is g itself for β₁ = 0, and may lie where g lies.
+        lr · g / (√(E/w) + ε) = lr√w · g / (√E + ε√w)
+
+    so that w goes into the numbers, and Adam's own bias correction, 1 − βᵗ, is turned off by t = ∞. Its running mean of g is g
+    itself for β₁ = 0, and may lie where g lies (an infinite g becomes NaN there, as the parameter does).
     """
+    rows = list(zip(params, directed(gradients(params), params, group), averages(states), strict=True))
     w = torch.stack([state["weight"] for state in states]).tolist() if group["bias_correction"] else [1.0] * len(states)
-    clocks = {w: torch.tensor(equivalent_updates(w, beta), dtype=torch.float64) for w in set(w)}
-    grads = directed([p.grad for p in params], params, group)
-    torch._fused_adam_(
-        params, grads, grads, [state["square_avg"] for state in states], [], [clocks[w] for w in w],
-        lr=float(group["lr"]), beta1=0.0, beta2=beta, eps=group["eps"], weight_decay=0.0, amsgrad=False, maximize=False,
-    )  # fmt: skip
+    for same in set(w):
+        p, g, E = transposed([row for row, its in zip(rows, w, strict=True) if its == same])
+        torch._fused_adam_(
+            p, g, g, E, [], [torch.tensor(math.inf)] * len(p),
+            lr=float(group["lr"]) * math.sqrt(same), eps=group["eps"] * math.sqrt(same),
+            beta1=0.0, beta2=beta, weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
 
-def equivalent_updates(w: float, beta: float) -> float:
-    """The t at which 1 − βᵗ = w."""
-    return math.log1p(-w) / math.log(beta) if w < 1 else math.inf
+def averages(states: list[State]) -> list[Tensor]:
+    """E of each parameter."""
+    return [state["square_avg"] for state in states]
+
+
+def gradients(params: list[Tensor]) -> list[Tensor]:
+    """The gradients of parameters that have one."""
+    return [p.grad for p in params]  # type: ignore[misc]
 
 
 def directed(grads: list[Tensor], params: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
@@ -120,7 +130,7 @@ class Workspace:
 
 
 def bundles(*columns: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:
-    """The same columns of tensors in parts of at most LARGE entries; larger tensors are cut, if all of a row lie in one stretch."""
+    """The same columns in parts of at most LARGE entries. Larger tensors are cut, if all of a row lie in one stretch."""
     sizes = [t.numel() for t in columns[0]]
     if sum(sizes) <= LARGE:
         yield columns

@@ -76,13 +76,19 @@ def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor
     return torch.where(column(w, E) > 0, mean, g.square())
 
 
+def ratio(E: Tensor, g: Tensor, w: Tensor, floor: float, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """g²/(Ê + floor) before the update, of which the surprise is the mean's logarithm; `out` is memory for it."""
+    denominator = torch.add(expected(E, g, w, group, out), floor, out=out)
+    return torch.div(g, denominator, out=out).mul_(g)
+
+
 def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) -> None:
     """Let E (and the mean of g) and w forget everything in the runs of an alarm ([] or [R])."""
     for average in (*averages, *weights):
         average.mul_(column(~alarm, average))
 
 
-def receive(weights: Sequence[Tensor], beta: float | Tensor) -> None:
+def receive(weights: list[Tensor], beta: float | Tensor) -> None:
     """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
     if weights:
         beta = torch.as_tensor(beta, dtype=weights[0].dtype, device=weights[0].device)
