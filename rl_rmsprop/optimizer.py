@@ -4,11 +4,11 @@
     θ ← θ − lr · g / (√Ê + ε)       Ê = E,  or E/w with bias_correction,  or √(Ê + ε) with eps_in_sqrt
 
 While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β did. With a number for `alpha` and torch's options the
-update *is* torch's own function, bit for bit. Everything else goes through rl_rmsprop/update.py, where β is a tensor: a
-scalar, one per run [R], or one per parameter.
+update is torch's, bit for bit. Everything else is defined by rl_rmsprop/update.py, where β is a number, one per run [R], or one
+per parameter; where β is one number, rl_rmsprop/together.py makes the update of all parameters at once.
 
-The way of one update: gradients → signal → memory.remember (β, E, w) → update.move (θ). All of it stays on the parameters'
-device; nothing synchronises except `stats()` and `nonfinite="raise"`.
+The way of one update: gradients → signal → memory.decide (β, w) → update.remember (E) → update.move (θ). All of it stays on the
+parameters' device; there nothing synchronises except `stats()` and `nonfinite="raise"` (on the CPU there is nothing to wait for).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class AdaptiveRMSprop(RMSprop):
             mean square. Where β is not just a number, or with the options below, the variance counts as at least (1 − β)E,
             the sampling error of such a mean; a law has no one β and cannot be centered.
         capturable, foreach, maximize, differentiable: as torch's; `differentiable` is for torch's own update only, a number
-            for `alpha` and none of the options below.
+            for `alpha` and none of the options below. `foreach` true or false calls torch's function with that loop; without
+            it a CPU's parameters are moved by this class's own calls, faster and with the same bits.
         eps_in_sqrt: √(Ê + ε) instead of √Ê + ε, as TensorFlow and Stable-Baselines3's RMSpropTFLike.
         initial_accumulator_value: E₀ ≥ 0; TensorFlow has 1.
         bias_correction: divide E by the weight w it has received. Without it the first step is lr/√(1 − β) long, so that
@@ -274,14 +275,10 @@ class AdaptiveRMSprop(RMSprop):
         averages = [*averages_of(states, "square_avg"), *averages_of(states, "grad_avg")]
         weights = [state["weight"] for state in states if "weight" in state]
         beta = memory.decide(rule, group, averages, weights, x)
-        if isinstance(beta, float) and self._is_torchs(rule, group) and together.fits(params, group):
+        fits = together.fits(params, group)
+        if fits and isinstance(beta, float) and self._is_torchs(rule, group):
             together.rmsprop(params, states, group, beta)
-        elif (
-            isinstance(beta, float)
-            and self.runs is None
-            and together.fits(params, group)
-            and together.is_adam(params, states, group)
-        ):
+        elif fits and isinstance(beta, float) and self.runs is None and together.is_adam(params, states, group):
             together.adam(params, states, group, beta)
         else:
             for slot in slots_of(params, states, group):

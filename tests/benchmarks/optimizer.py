@@ -15,6 +15,7 @@ Memory is the growth of the process's peak while three steps are made in a fresh
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -125,6 +126,7 @@ def growth(optimizer: str, size: str) -> float:
     torch.set_num_threads(1)
     step = optimizers(SIZES[size])[optimizer]().step
     step()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed is not held
     Path("/proc/self/clear_refs").write_text("5")  # the peak is what is held now
     before = resident("VmRSS")
     for _ in range(3):
