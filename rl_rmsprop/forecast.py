@@ -122,14 +122,15 @@ def best_fixed(g2: Tensor, betas: Sequence[float] = BETAS, *, burn_in: int = 100
         if t >= burn_in:
             E_hat = torch.maximum(update.mean_square(slot, GROUP).view(-1, R, K), least)
             scores += qlike(E_hat, square) / (T - burn_in)
-        update.remember(slot, squares, betas_of_rows)
+        update.receive([kept["weight"]], betas_of_rows)
+        update.remember(slot, betas_of_rows, squares)
     best = scores.min(0)
     return BestFixed(grid[best.indices], best.values, scores)
 
 
 def memory_of(square: Tensor, E: Tensor, kept: dict[str, Tensor]) -> Slot:
     """What the optimizer would have of a parameter with this g², but for the parameter itself."""
-    return Slot(square, square.sqrt(), E, kept["weight"], True, torch.zeros(()), None, None, kept)
+    return Slot(square, square.sqrt(), E, kept["weight"], torch.zeros(()), None, None, kept)
 
 
 def qlike(E: Tensor, g2: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def sample(optimizer: AdaptiveRMSprop) -> Sample:
     """At most SAMPLE evenly spaced entries of each parameter."""
     parts = []
     for _, group, p in updated(optimizer):
-        slot = thinned(update.slot(p, optimizer.state[p], group, optimizer.runs), optimizer.runs or 1)
+        slot = thinned(update.slot(p, optimizer.state[p], group), optimizer.runs or 1)
         E, root = update.variance(slot, group), update.denominator(slot, group)
         lr = update.column(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
         eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
@@ -98,7 +98,8 @@ def thinned(slot: update.Slot, runs: int) -> update.Slot:
     def pick(x: Tensor) -> Tensor:
         return x.reshape(runs, -1)[:, ::stride] if x.shape == slot.E.shape else x
 
-    return slot._replace(E=pick(slot.E), w=pick(slot.w), mean=None if slot.mean is None else pick(slot.mean))
+    w, mean = (None if x is None else pick(x) for x in (slot.w, slot.mean))
+    return slot._replace(E=pick(slot.E), w=w, mean=mean)
 
 
 def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
@@ -111,7 +112,7 @@ def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
     for _, group, p in updated(optimizer):
         if p.grad is None:
             continue
-        slot = update.slot(p, optimizer.state[p], group, optimizer.runs)
+        slot = update.slot(p, optimizer.state[p], group)
         lr = update.column(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
         if slot.buffer is None:
             change = lr * slot.g / (update.denominator(slot, group) - lr * group["weight_decay"])

@@ -80,7 +80,8 @@ class Asymmetric(Law):
     ) -> tuple[State, Tensor]:
         betas = [self.beta(g2, update.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
         for slot, g2, beta in zip(slots, squares, betas, strict=True):
-            update.remember(slot, g2, beta)
+            update.receive([slot.kept["weight"]], beta)
+            update.remember(slot, beta, g2)
         total = signals.total(betas, per_run)
         return state, total.double() / (sum(beta.numel() for beta in betas) / total.numel())
 
@@ -155,8 +156,8 @@ class Mixture(Law):
             w.add_((1 - w) * (1 - betas))
             gain = (1 - betas) / w  # at the first update v becomes g² itself
             v.mul_(column((1 - gain).to(v.dtype), v)).add_(g2 * column(gain.to(v.dtype), v))
-            slot.w.copy_((W * w.log()).sum(-1).exp())
-            slot.E.copy_(geometric(v, W, axis, floor).mul_(column(slot.w, slot.E)))
+            mean_w = slot.kept["weight"].copy_((W * w.log()).sum(-1).exp())
+            slot.E.copy_(geometric(v, W, axis, floor).mul_(column(mean_w, slot.E)))
         return {"mixture": W}, (W * betas).sum(-1)
 
     def weighed(self, W: Tensor, losses: Tensor) -> Tensor:

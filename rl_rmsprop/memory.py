@@ -11,7 +11,7 @@ A group is a dict with `alpha` (the live β), `eps`, `initial_accumulator_value`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -46,16 +46,28 @@ def remember(
     if isinstance(rule, Law):
         group["rule_state"], group["alpha"] = rule.remember(group["rule_state"], slots, squares, group, per_run)
         return
-    beta: float | Tensor
+    weights = [slot.w for slot in slots if slot.w is not None]
+    averages = [average for slot in slots for average in (slot.E, slot.mean) if average is not None]
+    beta = decide(rule, group, averages, weights, x)
+    for slot, g2 in zip(slots, squares, strict=True):
+        update.remember(slot, beta, g2)
+
+
+def decide(
+    rule: Constant | Adaptive, group: dict[str, Any], averages: Iterable[Tensor], weights: list[Tensor], x: Tensor
+) -> float | Tensor:
+    """The β with which E is to take this update's g²; `alpha`, `rule_state` and the `weights` w have taken it already.
+
+    `averages` is every E, and every mean of g that is kept.
+    """
     if isinstance(rule, Constant):
-        beta = group["alpha"]
         check_beta("alpha", group["alpha"])
+        beta: float | Tensor = float(group["alpha"])
     else:
         decision = rules.advance(rule, group["rule_state"], x)
-        group["rule_state"], beta = decision.state, decision.beta
-        group["alpha"] = beta
+        group["rule_state"], group["alpha"] = decision.state, decision.beta
+        beta = decision.beta.item() if decision.beta.is_cpu and decision.beta.dim() == 0 else decision.beta
         if rule.reaction.clears_E:
-            for slot in slots:
-                update.clear(slot, decision.alarm)
-    for slot, g2 in zip(slots, squares, strict=True):
-        update.remember(slot, g2, beta)
+            update.clear(averages, weights, decision.alarm)
+    update.receive(weights, beta)
+    return beta

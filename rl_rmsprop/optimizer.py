@@ -4,30 +4,36 @@
     θ ← θ − lr · g / (√Ê + ε)       Ê = E,  or E/w with bias_correction,  or √(Ê + ε) with eps_in_sqrt
 
 While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β did. With a number for `alpha` and torch's options the
-update *is* torch's own function, bit for bit. Everything else goes through rl_rmsprop/update.py, where β is a tensor: a
-scalar, one per run [R], or one per parameter.
+update is torch's, bit for bit. Everything else is defined by rl_rmsprop/update.py, where β is a number, one per run [R], or one
+per parameter; where β is one number, rl_rmsprop/together.py makes the update of all parameters at once.
 
-The way of one update: gradients → signal → memory.remember (β, E, w) → update.move (θ). All of it stays on the parameters'
-device; nothing synchronises except `stats()` and `nonfinite="raise"`. On a CPU `nonfinite="skip"` copies nothing while all
-gradients are finite.
+The way of one update: gradients → signal → memory.decide (β, w) → update.remember (E) → update.move (θ). All of it stays on the
+parameters' device; there nothing synchronises except `stats()` and `nonfinite="raise"` (on the CPU there is nothing to wait for).
+On a CPU `nonfinite="skip"` copies nothing while all gradients are finite.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import profiler
 from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import _global_optimizer_post_hooks as GLOBAL_POST_HOOKS
+from torch.optim.optimizer import _global_optimizer_pre_hooks as GLOBAL_PRE_HOOKS
 from torch.optim.rmsprop import RMSprop, rmsprop
 
-from rl_rmsprop import inspection, memory, rules, signals, update
+from rl_rmsprop import inspection, memory, rules, signals, together, update
 from rl_rmsprop.laws import Law
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
 from rl_rmsprop.update import Slot, column, real
+
+State = dict[str, Tensor]
 
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
 EXACT_STATE = {"weight", "bank", "bank_weight"}  # of a parameter, in a precision that is not the parameter's
@@ -54,7 +60,8 @@ class AdaptiveRMSprop(RMSprop):
             mean square. Where β is not just a number, or with the options below, the variance counts as at least (1 − β)E,
             the sampling error of such a mean; a law has no one β and cannot be centered.
         capturable, foreach, maximize, differentiable: as torch's; `differentiable` is for torch's own update only, a number
-            for `alpha` and none of the options below.
+            for `alpha` and none of the options below. `foreach` true or false calls torch's function with that loop; without
+            it a CPU's parameters are moved by this class's own calls, faster and with the same bits.
         eps_in_sqrt: √(Ê + ε) instead of √Ê + ε, as TensorFlow and Stable-Baselines3's RMSpropTFLike.
         initial_accumulator_value: E₀ ≥ 0; TensorFlow has 1.
         bias_correction: divide E by the weight w it has received. Without it the first step is lr/√(1 − β) long, so that
@@ -118,6 +125,7 @@ class AdaptiveRMSprop(RMSprop):
         self.last_surprise: dict[int, Tensor] = {}
         """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
+        self._forget_found()
         listed: list[Any] = list(params)  # a generator may be read only once
         if not listed:
             raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
@@ -138,6 +146,12 @@ class AdaptiveRMSprop(RMSprop):
         }
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
         Optimizer.__init__(self, listed, defaults)
+
+    def _forget_found(self) -> None:
+        """Start without what is remembered only to save time."""
+        self._workspace = together.Workspace()
+        self._kept: list[State] = []
+        self._found: dict[int, tuple[list[Tensor], list[State]]] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
@@ -165,13 +179,21 @@ class AdaptiveRMSprop(RMSprop):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of all groups; `closure`, if given, recomputes and returns the loss."""
+        watched = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks or GLOBAL_PRE_HOOKS or GLOBAL_POST_HOOKS
+        return self._watched_step(closure) if watched or profiler._is_profiler_enabled else self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]
+    """Else torch would put its wrapper around it, for hooks and the profiler: 45 µs a step even if nobody listens."""
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
         self._accelerator_graph_capture_health_check()
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if any(p.grad.is_sparse for _, _, p in self._with_grad() if p.grad is not None):
-            raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
+        for group in self.param_groups:
+            if any([p.grad is not None and p.grad.is_sparse for p in group["params"]]):
+                raise RuntimeError("gradients must be dense, got a sparse one: build the layer with sparse=False")
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             if self.nonfinite == "skip":
                 self._update_where_finite()
@@ -181,6 +203,8 @@ class AdaptiveRMSprop(RMSprop):
                 self._update()
         self._observed.clear()
         return loss
+
+    _watched_step = Optimizer.profile_hook_step(_step)
 
     def observe(self, *, grad_norm: Tensor | None = None, shifted: Tensor | None = None) -> None:
         """Tell the next update what only the training loop knows, each a scalar or [R]; the update after it has to be told anew.
@@ -214,35 +238,105 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update(self) -> None:
         for index, group in enumerate(self.param_groups):
-            lists: list[list[Tensor]] = [[] for _ in range(6)]
-            has_complex = self._init_group(group, *lists)
-            if not lists[0]:
-                continue
-            slots = [self._slot(p, group) for p in lists[0]] if self._needs_slots(index, group) else []
-            if self._listens(index):
-                squares, means = [s.g.square() for s in slots], [update.mean_square(s, group) for s in slots]
-                self.last_surprise[index] = signals.surprise(squares, means, group["eps"], self.runs is not None)
-            if self._is_torchs(index, group):
-                before = [update.snapshot(s) for s in slots] if group["centered"] else []
-                torchs_update(group, lists, has_complex)
-                for old, p in zip(before, lists[0], strict=False):
-                    update.mend_centered(old, self._slot(p, group), group)
-            else:
-                self._update_slots(index, group, slots)
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._update_group(index, group, params)
 
-    def _needs_slots(self, index: int, group: dict[str, Any]) -> bool:
-        """Whether more than torch's function looks at the group's parameters."""
-        return self._listens(index) or group["centered"] or not self._is_torchs(index, group)
+    def _update_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
+        states = self._states(index, group, params)
+        if self._listens(index):
+            self.last_surprise[index] = self._surprise(group, params, states)
+        if self._is_by_torch(index, group, params):
+            self._update_by_torch(group, params, states)
+        else:
+            self._update_by_equations(index, group, params, states)
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+
+    def _update_by_torch(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
+        """Torch's own update of a group, mended where its variance of the gradient becomes negative."""
+        lists: list[list[Tensor]] = [[] for _ in range(6)]
+        has_complex = self._init_group(group, *lists)
+        before = [update.snapshot(slot) for slot in slots_of(params, states, group)] if group["centered"] else []
+        torchs_update(group, lists, has_complex)
+        for old, slot in zip(before, slots_of(params, states, group) if before else [], strict=True):
+            update.mend_centered(old, slot, group)
+
+    def _update_by_equations(self, index: int, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
+        """The update by the equations of update.py, or by what does the same for all parameters together."""
+        rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
+        if isinstance(rule, Law):
+            slots = slots_of(params, states, group)
+            squares = [slot.g.square() for slot in slots]
+            memory.remember(rule, group, slots, squares, squares[0], self.runs is not None)
+            for slot in slots:
+                update.move(slot, group, lr_per_run)
+            return
+        x = self._signal(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
+        averages = [*averages_of(states, "square_avg"), *averages_of(states, "grad_avg")]
+        weights = [state["weight"] for state in states if "weight" in state]
+        beta = memory.decide(rule, group, averages, weights, x)
+        fits = together.fits(params, group)
+        if fits and isinstance(beta, float) and self._is_torchs(rule, group):
+            together.rmsprop(params, states, group, beta)
+        elif fits and isinstance(beta, float) and self.runs is None and together.is_adam(params, states, group):
+            together.adam(params, states, group, beta)
+        else:
+            for slot in slots_of(params, states, group):
+                out = self._workspace("root", slot.E)
+                update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
+                update.move(slot, group, lr_per_run, out)
+
+    def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
+        """That of all gradients that are there, before E takes them: [], or [R]."""
+        g, E, w = self._gradients(group, params), averages_of(states, "square_avg"), [update.weight(s, group) for s in states]
+        if self.runs is None and together.alike(w):
+            g, E = together.joined(g), together.joined(E)
+            w = w[:1] * len(g)
+        floor, work = signals.floor(group["eps"]), self._workspace
+        ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
+        return signals.log_mean(ratios, self.runs is not None)
+
+    def _gradients(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
+        """The gradients that the update takes, real."""
+        return [real(g) for g in together.directed(together.gradients(params), params, group)]
+
+    def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[State]:
+        """What is kept of each parameter; made where there is nothing yet.
+
+        Looking a tensor up costs 1 µs. So what was found is remembered as long as `state` holds the same dicts.
+        """
+        if not identical(self.state.values(), self._kept):
+            self._kept, self._found = list(self.state.values()), {}
+        found, states = self._found.get(index, ([], []))
+        if not identical(found, params):
+            states = [self.state[p] for p in params]
+            self._found[index] = params, states
+        needed = self._needed(self.rules[index], group)
+        if not all([name in state for state in states for name in needed]):
+            self._init_group(group, *[[] for _ in range(6)])
+        return states
 
     def _listens(self, index: int) -> bool:
         """Whether somebody wants to know the group's surprise."""
         rule = self.rules[index]
         return self.measure_surprise or (isinstance(rule, Adaptive) and rule.listens_to == "surprise")
 
-    def _is_torchs(self, index: int, group: dict[str, Any]) -> bool:
-        """Whether torch's own function does what the group's options ask for."""
+    def _is_by_torch(self, index: int, group: dict[str, Any], params: list[Tensor]) -> bool:
+        """Whether torch's own function makes the update.
+
+        It does where a number is given for β and torch's options, and `foreach` asks for one of torch's loops, or a device
+        other than the CPU knows better than this file, or the options need more than the equations.
+        """
+        if not self._is_torchs(self.rules[index], group):
+            return False
+        asked = group["foreach"] is not None or group["centered"] or group["capturable"] or group["differentiable"]
+        return bool(asked) or not all([p.is_cpu for p in params])
+
+    def _is_torchs(self, rule: Rule, group: dict[str, Any]) -> bool:
+        """Whether torch has such an update, with whose bits ours is made."""
         own = group["eps_in_sqrt"] or group["bias_correction"] or self._has_lr_per_run(group)
-        return isinstance(self.rules[index], Constant) and not own
+        return isinstance(rule, Constant) and not own
 
     def _has_lr_per_run(self, group: dict[str, Any]) -> bool:
         return self.runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
@@ -264,42 +358,37 @@ class AdaptiveRMSprop(RMSprop):
 
         A state that torch's RMSprop has left behind has received the weight of its number β so far.
         """
-        if "weight" not in state and (group["bias_correction"] or not isinstance(rule, Constant)):
+        needed = self._needed(rule, group)
+        if "weight" in needed and "weight" not in state:
             w = float(update.received(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
             state.update(memory.received(rule, real(state["square_avg"]), w, self._keys(p), group))
-        if "previous_grad" not in state and isinstance(rule, Adaptive) and rule.listens_to == "cosine":
+        if "previous_grad" in needed and "previous_grad" not in state:
             state["previous_grad"] = torch.zeros_like(real(p))
 
-    def _slot(self, p: Tensor, group: dict[str, Any]) -> Slot:
-        return update.slot(p, self.state[p], group, self.runs)
+    def _needed(self, rule: Rule, group: dict[str, Any]) -> list[str]:
+        """What must be kept of a parameter before an update."""
+        keeps_w = group["bias_correction"] or not isinstance(rule, Constant)
+        listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
+        return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
 
-    def _update_slots(self, index: int, group: dict[str, Any], slots: Sequence[Slot]) -> None:
-        """The update where β is not just a number, or an option is not torch's."""
-        rule, per_run = self.rules[index], self.runs is not None
-        squares = [slot.g.square() for slot in slots]
-        x = self._signal(index, rule, group, slots, squares) if isinstance(rule, Adaptive) else squares[0]
-        memory.remember(rule, group, slots, squares, x, per_run)
-        for slot in slots:
-            update.move(slot, group, self._has_lr_per_run(group))
-
-    def _signal(
-        self, index: int, rule: Adaptive, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor]
-    ) -> Tensor:
+    def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
         per_run = self.runs is not None
         if rule.listens_to == "surprise":
             return self.last_surprise[index]
         if rule.listens_to == "peak_surprise":
-            means = [update.mean_square(slot, group) for slot in slots]
+            slots = slots_of(params, states, group)
+            squares, means = [slot.g.square() for slot in slots], [update.mean_square(slot, group) for slot in slots]
             return signals.peak_surprise(squares, means, group["eps"], per_run)
         if rule.listens_to == "grad_norm":
             norm = self._observed.get("grad_norm")
-            return signals.log(signals.total(squares, per_run) if norm is None else norm.square())
+            return signals.log(
+                signals.total((g.square() for g in self._gradients(group, params)), per_run) if norm is None else norm.square()
+            )
         if rule.listens_to == "cosine":
-            previous = [self.state[p]["previous_grad"] for p in group["params"] if p.grad is not None]
-            x = signals.cosine([slot.g for slot in slots], previous, per_run)
-            for last, slot in zip(previous, slots, strict=True):
-                last.copy_(slot.g)
+            now, previous = self._gradients(group, params), [state["previous_grad"] for state in states]
+            x = signals.cosine(now, previous, per_run)
+            torch._foreach_copy_(previous, now)
             return x
         nothing = torch.zeros_like(group["rule_state"]["clock"])
         if rule.listens_to == "shift" and "shifted" in self._observed:
@@ -390,6 +479,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._forget_found()
         for index, group in enumerate(self.param_groups):
             for name, default in OWN_OPTIONS.items():
                 group.setdefault(name, default)
@@ -418,6 +508,21 @@ class AdaptiveRMSprop(RMSprop):
                     for name in EXACT_STATE & state_dict["state"][i].keys():
                         self.state[p][name] = state_dict["state"][i][name].to(p.device, copy=True)
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
+
+
+def averages_of(states: list[State], name: str) -> list[Tensor]:
+    """What is kept of each parameter under a name, real, where it is kept."""
+    return [real(state[name]) for state in states if name in state]
+
+
+def slots_of(params: list[Tensor], states: list[State], group: dict[str, Any]) -> list[Slot]:
+    """The tensors of each parameter."""
+    return [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
+
+
+def identical(a: Collection[object], b: Collection[object]) -> bool:
+    """Whether both hold the same objects in the same order."""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 def torchs_update(group: dict[str, Any], lists: Sequence[list[Tensor]], has_complex: bool) -> None:

@@ -11,7 +11,7 @@ axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 import torch
@@ -28,17 +28,29 @@ SIGNALS = {
 TINY = 1e-38  # keeps logarithms of zero gradients finite
 
 
-def total(tensors: Sequence[Tensor], runs: bool) -> Tensor:
+def total(tensors: Iterable[Tensor], runs: bool) -> Tensor:
     """Sum over all entries of all tensors, or over all but the first axis: a scalar, or [R]."""
-    sums = [t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors]
+    sums = (t.reshape(len(t), -1).sum(1) if runs else t.sum() for t in tensors)
     return reduce(torch.add, sums)  # one after the other: a sum over a stack is ordered by the number of runs
 
 
 def surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:
     """Ln mean(g²/(Ê + ε²)) from the squared gradients and Ê before this update."""
-    ratios = [g2 / (E + (eps * eps + TINY)) for g2, E in zip(squares, means, strict=True)]
-    count = sum(r.numel() for r in ratios) / (len(ratios[0]) if runs else 1)
-    return log(total(ratios, runs) / count)
+    return log_mean((g2 / (E + floor(eps)) for g2, E in zip(squares, means, strict=True)), runs)
+
+
+def floor(eps: float) -> float:
+    """What is added to Ê where something is divided by it."""
+    return eps * eps + TINY
+
+
+def log_mean(ratios: Iterable[Tensor], runs: bool) -> Tensor:
+    """Ln of the mean over all entries of all tensors, or over all but the first axis; each is done with before the next."""
+    sums, count = [], 0
+    for t in ratios:
+        sums.append(total([t], runs))
+        count += t.numel() // (len(t) if runs else 1)
+    return log(reduce(torch.add, sums) / count)
 
 
 def peak_surprise(squares: Sequence[Tensor], means: Sequence[Tensor], eps: float, runs: bool) -> Tensor:

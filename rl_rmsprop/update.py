@@ -7,13 +7,14 @@
 β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
 
-An update has two halves: `remember` moves E and w (a law of its own may take its place), `move` the parameter.
+An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter; `receive` moves w.
+They are the definition. rl_rmsprop/fused.py does the same for all parameters of a group at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,27 +27,28 @@ class Slot(NamedTuple):
     p: Tensor
     g: Tensor  # gradient, with weight decay and sign
     E: Tensor
-    w: Tensor  # weight received by E: [], [R], or the parameter's shape
-    keeps_w: bool  # whether w is part of the state
+    w: Tensor | None  # weight received by E: [], [R], or the parameter's shape; None where it is 1 − βᵗ and not kept
     step: Tensor  # []  updates made
     buffer: Tensor | None  # momentum
     mean: Tensor | None  # running mean of g, for centered
     kept: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
 
 
-def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any], runs: int | None) -> Slot:
+def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
     """The tensors of `p`; g is zero where it has no gradient."""
-    g = torch.zeros_like(p) if p.grad is None else -p.grad if group["maximize"] else p.grad
-    g = g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
-    w = state.get("weight")
-    if w is None:  # torch's update with a number for β: w is known without being kept
-        w = received(group["alpha"], state["step"]).to(p.device)
-        w = w.expand(runs) if runs else w
-    buffer, mean = (state.get(name) for name in ("momentum_buffer", "grad_avg"))
+    g = torch.zeros_like(p) if p.grad is None else gradient(p.grad, p, group)
+    buffer = state["momentum_buffer"] if group["momentum"] > 0 else None
+    mean = state["grad_avg"] if group["centered"] else None
     return Slot(
-        real(p), real(g), real(state["square_avg"]), w, "weight" in state, state["step"],
+        real(p), real(g), real(state["square_avg"]), state.get("weight"), state["step"],
         None if buffer is None else real(buffer), None if mean is None else real(mean), state,
     )  # fmt: skip
+
+
+def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
+    """The gradient that the update takes: with the sign of the objective, and weight decay."""
+    g = -g if group["maximize"] else g
+    return g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
 
 
 def received(beta: float, updates: Tensor) -> Tensor:
@@ -54,40 +56,67 @@ def received(beta: float, updates: Tensor) -> Tensor:
     return 1 - beta ** updates.double()
 
 
+def weight(state: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
+    """The w of a parameter's E, kept or not."""
+    return state["weight"] if "weight" in state else received(group["alpha"], state["step"]).to(state["square_avg"].device)
+
+
 def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
     """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
+    w = received(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
+    return expected(slot.E, slot.g, w, group)
+
+
+def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """As `mean_square`, from the tensors themselves; `out` is memory for it."""
     if group["initial_accumulator_value"]:
-        return slot.E
-    w = column(slot.w, slot.E).to(slot.E.dtype)
-    return torch.where(w > 0, slot.E / w, slot.g.square())
+        return E
+    mean = torch.div(E, column(w, E).to(E.dtype), out=out)
+    if w.is_cpu and w.all():  # elsewhere the question would make the device wait
+        return mean
+    return torch.where(column(w, E) > 0, mean, g.square())
 
 
-def clear(slot: Slot, alarm: Tensor) -> None:
-    """Let E forget everything in the runs of an alarm ([] or [R])."""
-    for average in (slot.E, slot.mean):
-        if average is not None:
-            average.mul_(column(~alarm, average))
-    slot.w.mul_(~alarm)
+def ratio(E: Tensor, g: Tensor, w: Tensor, floor: float, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """g²/(Ê + floor) before the update, of which the surprise is the mean's logarithm; `out` is memory for it."""
+    denominator = torch.add(expected(E, g, w, group, out), floor, out=out)
+    return torch.div(g, denominator, out=out).mul_(g)
 
 
-def remember(slot: Slot, g2: Tensor, beta: float | Tensor) -> None:
-    """E takes `g2`, which is g², and w its weight, in place."""
+def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) -> None:
+    """Let E (and the mean of g) and w forget everything in the runs of an alarm ([] or [R])."""
+    for average in (*averages, *weights):
+        average.mul_(column(~alarm, average))
+
+
+def receive(weights: list[Tensor], beta: float | Tensor) -> None:
+    """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
+    if weights:
+        beta = torch.as_tensor(beta, dtype=weights[0].dtype, device=weights[0].device)
+        forget = 1 - beta
+        if beta.dim():
+            torch._foreach_mul_(weights, [beta] * len(weights))
+            torch._foreach_add_(weights, [forget] * len(weights))
+        else:
+            torch._foreach_mul_(weights, beta)
+            torch._foreach_add_(weights, forget, alpha=1.0)
+
+
+def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
+    """E takes g², in place; `g2` is that, if it is known already."""
     if isinstance(beta, float):
         slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
         forget: float | Tensor = 1 - beta
     else:
         forget = column(1 - beta, slot.E).to(slot.E.dtype)
-        slot.E.lerp_(g2, forget)
+        slot.E.lerp_(slot.g.square() if g2 is None else g2, forget)
     if slot.mean is not None:
         slot.mean.lerp_(slot.g, forget)
-    if slot.keeps_w:
-        slot.w.add_((1 - slot.w) * (1 - beta))
 
 
-def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
-    """The parameter takes its step, in place; E has taken g²."""
-    slot.step.add_(1)
-    root = denominator(slot, group)
+def move(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
+    """The parameter takes its step, in place; E has taken g². `out` is memory for what divides g."""
+    root = denominator(slot, group, out)
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
         lr = lr.item()  # as torch does where the step is not captured
@@ -101,20 +130,22 @@ def move(slot: Slot, group: dict[str, Any], lr_per_run: bool) -> None:
         slot.p.addcdiv_(slot.g, root, value=-lr)
 
 
-def variance(slot: Slot, group: dict[str, Any]) -> Tensor:
+def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """Ê after the update, which divides the gradient: E or E/w, or with `centered` the variance of g."""
     E = slot.E
     if slot.mean is not None:
         beta = group["alpha"]
         least = E * (column(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
         E = torch.maximum(E.addcmul(slot.mean, slot.mean, value=-1), least)
-    return E / column(slot.w, E).to(E.dtype) if group["bias_correction"] else E
+    return torch.div(E, column(slot.w, E).to(E.dtype), out=out) if group["bias_correction"] and slot.w is not None else E
 
 
-def denominator(slot: Slot, group: dict[str, Any]) -> Tensor:
-    """√Ê + ε, or √(Ê + ε)."""
-    E = variance(slot, group)
-    return E.add(group["eps"]).sqrt_() if group["eps_in_sqrt"] else E.sqrt().add_(group["eps"])
+def denominator(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """√Ê + ε, or √(Ê + ε); in `out`, if that is given."""
+    E = variance(slot, group, out)
+    if group["eps_in_sqrt"]:
+        return torch.add(E, group["eps"], out=out).sqrt_()
+    return torch.sqrt(E, out=out).add_(group["eps"])
 
 
 class Snapshot(NamedTuple):
@@ -146,7 +177,7 @@ def mend_centered(before: Snapshot, after: Slot, group: dict[str, Any]) -> None:
 
 def real(x: Tensor) -> Tensor:
     """A complex tensor as real numbers with a last axis of 2; a real one as it is."""
-    return torch.view_as_real(x) if torch.is_complex(x) else x
+    return torch.view_as_real(x) if x.is_complex() else x
 
 
 def column(x: Tensor, like: Tensor) -> Tensor:

@@ -29,13 +29,15 @@ def by_fastest(
     """`step(state, x)` → new state, alarm [R], statistic [R], with NumPy if x is on the CPU; one stream [] is a batch of one."""
     if x.device.type != "cpu":
         return Verdict(*step(state, x))
-    if not x.dim():
-        batch = by_fastest(step, {k: v.unsqueeze(-1) for k, v in state.items()}, x.unsqueeze(-1))
-        return Verdict({k: v.squeeze(-1) for k, v in batch.state.items()}, batch.alarm.squeeze(-1), batch.statistic.squeeze(-1))
+    batch: Any = ... if x.dim() else (..., None)
     with np.errstate(all="ignore"):  # a diverged run is no news
-        new, alarm, statistic = step({k: v.numpy() for k, v in state.items()}, x.numpy())
-    tensor = torch.from_numpy
-    return Verdict({k: tensor(v) for k, v in new.items()}, tensor(alarm), tensor(statistic))
+        new, alarm, statistic = step({k: v.numpy()[batch] for k, v in state.items()}, x.numpy()[batch])
+    return Verdict({k: as_tensor(v, x) for k, v in new.items()}, as_tensor(alarm, x), as_tensor(statistic, x))
+
+
+def as_tensor(array: Array, like: Tensor) -> Tensor:
+    """The tensor with the memory of an array, without the last axis if it is one stream's."""
+    return torch.from_numpy(array if like.dim() else array[..., 0] if array.ndim > 1 else array.reshape(()))
 
 
 def library(x: Array) -> ModuleType:

@@ -106,7 +106,7 @@ class SignalLog(Kept):
         if not isinstance(self._optimizer, AdaptiveRMSprop) or not self._optimizer.state.get(theta):
             return None
         group = self._optimizer.param_groups[0]
-        return update.mean_square(update.slot(theta, self._optimizer.state[theta], group, self._optimizer.runs), group)
+        return update.mean_square(update.slot(theta, self._optimizer.state[theta], group), group)
 
     def take(self, made: Update) -> None:
         """One window that has been learned from: the rest of its rows."""

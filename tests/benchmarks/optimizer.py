@@ -1,0 +1,185 @@
+"""What a step costs beside torch's, as ratios measured in one run: `python -m tests.benchmarks.optimizer [--json FILE]`.
+
+One torch thread. Each ratio is that of one repetition, in which all cases of a size take turns; medians and quartiles over
+repetitions. Everything is divided by the faster of the two loops of torch.optim.RMSprop with the same parameters (the faster by
+its median). Gradients stay as they are: only `step` is timed.
+
+    small      12 tensors of an actor and a critic, 64-64                9,155 parameters
+    batched    2 tensors [32, P], as a study of 32 runs has them         293,000
+    large      one tensor                                                8,000,000
+    layers     24 tensors of a wide network, 256 × 256 and biases        789,000
+
+Memory is the growth of the process's peak while three steps are made in a fresh process, after the first has made the state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer, RMSprop
+
+from rl_rmsprop import AdaptiveRMSprop
+from tests.benchmarks.timing import Spread, interleaved, spread
+
+NETWORK = ((64, 4), (64,), (64, 64), (64,))
+LAYERS = ((256, 256), (256,))
+
+
+class Size(NamedTuple):
+    """A set of parameters."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    runs: int | None
+    calls: int  # steps in each repetition
+
+
+SIZES = {
+    "small": Size((*NETWORK, (2, 64), (2,), *NETWORK, (1, 64), (1,)), None, 100),
+    "batched": Size(((32, 4610), (32, 4545)), 32, 20),
+    "large": Size(((8_000_000,),), None, 1),
+    "layers": Size(LAYERS * 12, None, 10),
+}
+
+OURS: dict[str, dict[str, Any]] = {
+    "a number": {},
+    "a number, bias_correction": {"bias_correction": True},
+    "linear schedule": {"alpha": "linear:start=0.5,end=0.99,steps=100000"},
+    "cusum, surprise at every update": {"alpha": "cusum:arl=50000,max=0.99"},
+    "a number, surprise measured at every update": {"measure_surprise": True},
+}
+BARS = {"a number": 1.0, "a number, bias_correction": 1.0, "cusum, surprise at every update": 1.5}
+"""Largest ratio that is good enough, for the sizes small and large."""
+
+
+def parameters(size: Size) -> list[Parameter]:
+    """Parameters with gradients."""
+    made = [Parameter(0.1 * torch.randn(shape)) for shape in size.shapes]
+    for p in made:
+        p.grad = torch.randn_like(p)
+    return made
+
+
+def ours(size: Size, measure_surprise: bool = False, **arguments: Any) -> AdaptiveRMSprop:
+    """The optimizer under test."""
+    optimizer = AdaptiveRMSprop(parameters(size), lr=1e-4, runs=size.runs, **arguments)
+    optimizer.measure_surprise = measure_surprise
+    return optimizer
+
+
+def optimizers(size: Size) -> dict[str, Callable[[], Optimizer]]:
+    """Name → how to make it: torch's, and ours."""
+    return {
+        "torch, loop": lambda: RMSprop(parameters(size), lr=1e-4, foreach=False),
+        "torch, foreach": lambda: RMSprop(parameters(size), lr=1e-4, foreach=True),
+        "torch, fused Adam": lambda: Adam(parameters(size), lr=1e-4, fused=True),
+        **{name: lambda a=arguments: ours(size, **a) for name, arguments in OURS.items()},  # type: ignore[misc]
+    }
+
+
+class Row(NamedTuple):
+    """One optimizer with one set of parameters."""
+
+    name: str
+    size: str
+    ratio: Spread
+    microseconds: float
+    divided_by: str
+
+
+def rows(name: str, size: Size, repeats: int) -> list[Row]:
+    """All optimizers with these parameters."""
+    steps = {optimizer: make().step for optimizer, make in optimizers(size).items()}
+    seconds = interleaved(steps, size.calls, repeats)
+    base = min(("torch, loop", "torch, foreach"), key=lambda which: statistics.median(seconds[which]))
+    return [
+        Row(which, name, spread([a / b for a, b in zip(mine, seconds[base], strict=True)]), statistics.median(mine) * 1e6, base)
+        for which, mine in seconds.items()
+    ]
+
+
+# Memory -------------------------------------------------------------------------------------------------------------------
+
+
+def peak_growth(optimizer: str, size: str) -> float:
+    """MiB by which steps raise the peak of a fresh process above what it holds between them."""
+    code = f"from tests.benchmarks.optimizer import growth; print(growth({optimizer!r}, {size!r}))"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def growth(optimizer: str, size: str) -> float:
+    """As `peak_growth`, of this process."""
+    torch.set_num_threads(1)
+    step = optimizers(SIZES[size])[optimizer]().step
+    step()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed is not held
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is held now
+    before = resident("VmRSS")
+    for _ in range(3):
+        step()
+    return (resident("VmHWM") - before) / 1024
+
+
+def resident(key: str) -> int:
+    """An entry of the process's status in KiB."""
+    return int(Path("/proc/self/status").read_text().split(f"{key}:")[1].split()[0])
+
+
+# The table ----------------------------------------------------------------------------------------------------------------
+
+
+def processor() -> str:
+    """The processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def main() -> None:
+    """Measure everything, print a table, write it down if asked to."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    options.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
+    options.add_argument("--repeats", type=int, default=25, help="repetitions, at least 2 (default 25)")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    table = Table("step of", "parameters", "ratio", "quartiles", "µs", "bar", title=f"{date.today()}, torch {torch.__version__}")
+    measured = [row for name, size in SIZES.items() for row in rows(name, size, given.repeats)]
+    for row in measured:
+        bar = f"≤ {BARS[row.name]}" if row.name in BARS and row.size in ("small", "large") else "–"
+        quartiles = f"{row.ratio.low:.2f} – {row.ratio.high:.2f}"
+        table.add_row(row.name, row.size, f"{row.ratio.median:.2f}", quartiles, f"{row.microseconds:,.0f}", bar)
+    memory = {name: peak_growth(name, "large") for name in optimizers(SIZES["large"])}
+    console = Console(width=110)
+    console.print(table)
+    console.print("Peak extra memory of step, 8,000,000 parameters (32 MB each), MiB:")
+    for name, growth_of_it in memory.items():
+        console.print(f"  {name}: {growth_of_it:.1f}")
+    if given.json:
+        result = {
+            "date": str(date.today()),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "cpu": processor(),
+            "repeats": given.repeats,
+            "steps": [row._asdict() | {"ratio": row.ratio._asdict()} for row in measured],
+            "peak extra memory, MiB, large": memory,
+        }
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
