@@ -289,10 +289,12 @@ class AdaptiveRMSprop(RMSprop):
 
     def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
         """That of all gradients that are there, before E takes them: [], or [R]."""
-        g, E, w = self._gradients(group, params), averages_of(states, "square_avg"), [update.weight(s, group) for s in states]
-        if self.runs is None and together.alike(w):
+        g, E = self._gradients(group, params), averages_of(states, "square_avg")
+        if self.runs is None and together.alike([state.get("weight", state["step"]) for state in states]):
             g, E = together.joined(g), together.joined(E)
-            w = w[:1] * len(g)
+            w = [update.weight(states[0], group)] * len(g)
+        else:
+            w = [update.weight(state, group) for state in states]
         floor, work = signals.floor(group["eps"]), self._workspace
         ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
         return signals.log_mean(ratios, self.runs is not None)
