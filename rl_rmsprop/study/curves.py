@@ -34,7 +34,9 @@ def rebuild_run(spec: BatchSpec, folder: Path) -> None:
     metrics = columns(folder / "metrics.csv", ("step", *telemetry.TAGS))
     speed = columns(folder / "timing.csv", (SPEED,))[SPEED]
     if len(speed) != len(metrics["step"]):
-        raise ValueError(f"{folder / 'timing.csv'} must have as many rows as metrics.csv, and has {len(speed)}: train the run again")
+        raise ValueError(
+            f"{folder / 'timing.csv'} must have as many rows as metrics.csv, and has {len(speed)}: train the run again"
+        )
     curves = metrics | {SPEED: speed}
     steps = curves.pop("step").astype(int).tolist()
     for old in folder.glob(PATTERN):
