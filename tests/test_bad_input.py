@@ -309,6 +309,9 @@ BROKEN: dict[str, tuple[str, str, bytes, str]] = {
     "metrics.csv of bytes": ("report", f"{RUN}/metrics.csv", b"step\n\xff", "metrics.csv must be a table of numbers, got"),
     "episodes.csv cut within a row": ("report", f"{RUN}/episodes.csv", b"step,return,length\n9,9,9\n18,9", "in line 3, got 2"),
     "episodes.csv that goes back": ("report", f"{RUN}/episodes.csv", b"step,return,length\n9,9,9\n8,9,9\n", "steps that rise"),
+    "timing.csv cut after a row": (
+        "report", f"{RUN}/timing.csv", b"step,time/seconds,time/steps_per_second\n128,1.0,128.0\n", "as many rows as metrics.csv",
+    ),
     "report.json of texts": ("report", "report.json", b'{"metric": 3, "baseline": 1, "thresholds": 2}', "must be a text, got 3"),
     "tuning.csv cut within a row": ("report", "tuning.csv", b"env,arm\nCartPole-v1,0.9", "must hold the outcomes of trials"),
     "signals.npz that is a pickle": ("replay", f"{RUN}/signals.npz", pickle.dumps({"a": 1}), "is not a whole file of signals"),

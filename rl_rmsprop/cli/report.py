@@ -27,7 +27,9 @@ class Report:
 
         study = spec.load(self.dir)
         settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
-        made = report.write_report(study, settings)  # first: it refuses files that are not whole, before anything is written
-        curves.rebuild(study, self.rebuild_curves)
+        rebuilt = curves.read(study, self.rebuild_curves)  # first: what is not whole is refused before anything is written
+        made = report.write_report(study, settings)
+        for found in rebuilt:
+            curves.write(found)
         announce(study, made)
         return 0

@@ -6,6 +6,10 @@ Of what an event file holds the histograms are missing then: no table has them.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.study.batch import BatchSpec, hparams, hparams_group
@@ -17,27 +21,38 @@ PATTERN = "events.out.tfevents.*"
 SPEED = "time/steps_per_second"
 
 
-def rebuild(study: Study, all_of_them: bool) -> int:
-    """Write the event files of runs that have none, or of all runs; returns of how many."""
-    count = 0
-    for spec in study.batches():
-        for seed in spec.seeds:
-            folder = spec.run_folder(seed)
-            if (folder / "metrics.csv").is_file() and (all_of_them or not any(folder.glob(PATTERN))):
-                rebuild_run(spec, folder)
-                count += 1
-    return count
+class Curves(NamedTuple):
+    """What an event file of one run is made of."""
+
+    spec: BatchSpec
+    folder: Path
+    columns: dict[str, NDArray[np.float64]]
+    """Tag → values, and `step`."""
 
 
-def rebuild_run(spec: BatchSpec, folder: Path) -> None:
-    """Replace the event file of one run by what its tables say; ValueError, with the old one kept, if they are not whole."""
+def read(study: Study, all_of_them: bool) -> list[Curves]:
+    """The curves of runs that have no event files, or of all runs; ValueError for tables that are not whole."""
+    return [
+        Curves(spec, folder, columns_of(folder))
+        for spec in study.batches()
+        for folder in map(spec.run_folder, spec.seeds)
+        if (folder / "metrics.csv").is_file() and (all_of_them or not any(folder.glob(PATTERN)))
+    ]
+
+
+def columns_of(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """What the tables of one run say; ValueError if they are not whole."""
     metrics = columns(folder / "metrics.csv", ("step", *telemetry.TAGS))
     speed = columns(folder / "timing.csv", (SPEED,))[SPEED]
     if len(speed) != len(metrics["step"]):
-        raise ValueError(
-            f"{folder / 'timing.csv'} must have as many rows as metrics.csv, and has {len(speed)}: train the run again"
-        )
-    curves = metrics | {SPEED: speed}
+        raise ValueError(f"{folder / 'timing.csv'} must have as many rows as metrics.csv, got {len(speed)}: train the run again")
+    return metrics | {SPEED: speed}
+
+
+def write(found: Curves) -> None:
+    """Replace the event file of one run by what its tables say."""
+    spec, folder = found.spec, found.folder
+    curves = dict(found.columns)
     steps = curves.pop("step").astype(int).tolist()
     for old in folder.glob(PATTERN):
         old.unlink()
