@@ -2,6 +2,10 @@
 
     h₁ = tanh(x W₁ + b₁),  h₂ = tanh(h₁ W₂ + b₂),  y = h₂ W₃ + b₃          x: [R, B, O],  W: [R, I, H],  b: [R, 1, H]
 
+tanh z is 2σ(2z) − 1 here: torch's sigmoid takes a third of its tanh's time. To learn, a network is one node of autograd
+(`Layers`), with its gradient written out; to act, its weights are arranged once a window so that a step is products and sigmoids
+alone (`Reflex`). Both are the equations above to a few units in the last place, and tests hold them to it.
+
 All weights of one network lie in one flat tensor θ [R, P], which is what the optimizer sees: gradient norms, clipping and
 statistics per run are then operations along one axis. The layers are autograd leaves that share θ's memory, because slicing
 θ inside autograd would cost a full-size gradient per slice; `ActorCritic.backward` gathers their gradients in `θ.grad`. Rows
@@ -11,6 +15,7 @@ not depend on the state (the ln σ of a Gaussian policy) stand behind the weight
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
@@ -65,18 +70,21 @@ class MLP:
                 layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
 
     def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
-        """The outputs of every run, rounded alike whatever batch the run is in.
-
-        Rows are filled up to a multiple of four, for the same reason as in `aligned_zeros`.
-        """
+        """The outputs of every run, rounded alike whatever batch the run is in."""
         rows = x.shape[1]
-        if fill := -rows % 4:
+        if fill := self.filled(rows) - rows:
             x = torch.nn.functional.pad(x, (0, 0, 0, fill))
-        for layer in self.layers[:-1]:
-            x = torch.tanh(affine(x, layer))
-        y = affine(x, self.layers[-1])
+        y: Tensor = Layers.apply(x, *[leaf for layer in self.layers for leaf in layer])
         y = y[:, :rows] if fill else y
         return y if self.constants is None else torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
+
+    def filled(self, rows: int) -> int:
+        """`rows` filled up, so that each run's part of every tensor is a multiple of 16 numbers and rounds by itself.
+
+        Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned_zeros`.
+        """
+        multiple = max(4, *(16 // math.gcd(16, layer.weight.shape[2]) for layer in self.layers[:-1]), 0)
+        return -(-rows // multiple) * multiple
 
     def leaves(self) -> list[Tensor]:
         """Weights, biases and constants in the order in which they lie in `theta`."""
@@ -108,13 +116,107 @@ def tail(flat: Tensor, size: int) -> Tensor:
     return flat[:, -size:].view(len(flat), 1, size)
 
 
-def affine(x: Tensor, layer: Layer) -> Tensor:
-    """The map x W + b of every run: [R, B, I] → [R, B, H]."""
+class Layers(torch.autograd.Function):
+    """All layers of R networks as one node: y of x [R, B, I] and of every layer's weight and bias, in turn."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *leaves: Tensor) -> Tensor:
+        """[R, B, I] → [R, B, A]; what each layer gets is kept for the gradient."""
+        layers = in_pairs(leaves)
+        inputs = [x]
+        for layer in layers[:-1]:
+            inputs.append(tanh(affine(inputs[-1], layer)))
+        ctx.save_for_backward(*inputs, *leaves[::2])
+        return affine(inputs[-1], layers[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """Of a layer's output δ [R, B, H]: xᵀδ and Σ_b δ for weight and bias, (δWᵀ)(1 − x²) for the layer before."""
+        saved, (delta,) = ctx.saved_tensors, gradients
+        inputs, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        found: list[Tensor | None] = []
+        for i in range(len(weights) - 1, -1, -1):
+            x, weight = inputs[i], weights[i]
+            narrow = 1 in weight.shape[1:]  # for the reasons in `affine`
+            of_weight = summed(x, delta, weight.shape) if narrow else torch.bmm(x.transpose(1, 2), delta)
+            found += [delta.sum(1, keepdim=True), of_weight]
+            if i:
+                back = delta * weight.transpose(1, 2) if weight.shape[2] == 1 else torch.bmm(delta, weight.transpose(1, 2))
+                delta = torch.ops.aten.tanh_backward(back, x)
+        return (None, *found[::-1])
+
+
+def in_pairs(leaves: Sequence[Tensor]) -> list[Layer]:
+    """Weights and biases as layers."""
+    return [Layer(weight, bias) for weight, bias in zip(leaves[::2], leaves[1::2], strict=True)]
+
+
+def tanh(z: Tensor) -> Tensor:
+    """In place: 2σ(2z) − 1."""
+    return z.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+def affine(x: Tensor, layer: Layer, out: Tensor | None = None) -> Tensor:
+    """The map x W + b of every run: [R, B, I] → [R, B, H]; written to `out` where that is given."""
     if layer.weight.shape[1] == 1:  # as a product, its gradient would round by where in memory the result happens to lie
-        return torch.addcmul(layer.bias, x, layer.weight)
+        return torch.addcmul(layer.bias, x, layer.weight, out=out)
     if layer.weight.shape[2] == 1:  # as a product, a single run would be another routine than a batch; and thrice as slow
-        return (x * layer.weight.transpose(1, 2)).sum(-1, keepdim=True) + layer.bias
-    return torch.baddbmm(layer.bias, x, layer.weight)
+        return torch.add((x * layer.weight.transpose(1, 2)).sum(-1, keepdim=True), layer.bias, out=out)
+    return torch.baddbmm(layer.bias, x, layer.weight, out=out)
+
+
+def summed(x: Tensor, delta: Tensor, shape: Sequence[int]) -> Tensor:
+    """The gradient Σ_b x_b δ_b of a weight with one input or one output, [R, I, H]."""
+    return (x * delta).sum(1).view(shape)
+
+
+class Reflex:
+    """R networks arranged for acting: as many rows at every step, the same weights for a window, no gradients.
+
+    With s = σ(2z), tanh z = 2s − 1, and a layer behind it is 2(2s − 1)W + 2b = s(4W) + 2(b − Σ_i W_i): every 2 and the −1 move
+    into weights and biases, and each step writes into the same memory.
+    """
+
+    def __init__(self, network: MLP, rows: int, gain: Tensor | None) -> None:
+        """For observations [R, rows, O], which are multiplied by `gain` [O] first, if there is one."""
+        self._network, self._gain, self._rows = network, gain, rows
+        padded = network.filled(rows)
+        shapes = [(w.shape[1], w.shape[2]) for w, _ in network.layers]
+        runs, (size, _) = len(network.theta), shapes[0]
+        self._x = torch.zeros(runs, padded, size)
+        self._layers = views(aligned_zeros(runs, network.theta.shape[1]), shapes)
+        self._outputs = [torch.empty(runs, padded, width) for _, width in shapes]
+        self._constants = network.constants
+        more = 0 if self._constants is None else self._constants.shape[2]
+        self._y = torch.empty(runs, rows, shapes[-1][1] + more) if more else None
+
+    @torch.no_grad()
+    def learn(self) -> None:
+        """Take over the network's weights of now."""
+        for i, (ours, theirs) in enumerate(zip(self._layers, self._network.layers, strict=True)):
+            last = i == len(self._layers) - 1
+            weight, bias = theirs.weight, theirs.bias
+            if i:  # the input is s, not 2s − 1
+                bias = bias - weight.transpose(1, 2).contiguous().sum(-1).unsqueeze(1)  # along an axis of one run alone
+                weight = weight * 2
+            elif self._gain is not None:
+                weight = weight * self._gain[:, None]
+            torch.mul(weight, 1 if last else 2, out=ours.weight)
+            torch.mul(bias, 1 if last else 2, out=ours.bias)
+        if self._y is not None and self._constants is not None:
+            self._y[..., -self._constants.shape[2] :] = self._constants
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs [R, rows, A] of x [R, rows, O]; the next call writes over them."""
+        self._x[:, : self._rows] = x
+        h = self._x
+        for layer, out in zip(self._layers[:-1], self._outputs[:-1], strict=True):
+            h = affine(h, layer, out).sigmoid_()
+        y = affine(h, self._layers[-1], self._outputs[-1])[:, : self._rows]
+        if self._y is None:
+            return y
+        self._y[..., : y.shape[2]] = y
+        return self._y
 
 
 def orthogonal(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
@@ -180,6 +282,10 @@ class ActorCritic:
     def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
         """What the head makes a distribution of: logits, or means and ln σ."""
         return self.actor(self._scaled(observations))
+
+    def reflex(self, rows: int) -> Reflex:
+        """The actor arranged for acting on observations [R, rows, O]."""
+        return Reflex(self.actor, rows, self._gain)
 
     def judge(self, observations: Tensor, actions: Tensor) -> Judgement:  # [R, B, O], [R, B, …]
         """Log-probabilities of actions taken, and entropies."""

@@ -65,6 +65,7 @@ class Actor(Kept):
         self._normalization = policy.normalization
         everywhere = np.ones((env.runs, env.envs_per_run), bool)
         self._observations = self._normalization.observations.take(env.reset(), everywhere)
+        self._reflex = policy.reflex(env.envs_per_run)
         self._returns = np.zeros((env.runs, env.envs_per_run))
         self._lengths = np.zeros((env.runs, env.envs_per_run), np.int64)
 
@@ -79,10 +80,11 @@ class Actor(Kept):
         noise = policy.head.noise(self.generators, steps, env.envs_per_run)
         ended: list[Episodes] = []
         views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
+        self._reflex.learn()
         with torch.inference_mode():
             for t, (seen, drawn, chosen) in enumerate(views):
                 seen.copy_(torch.from_numpy(self._observations))
-                policy.head.sample(policy.outputs(seen), drawn, out=chosen)
+                policy.head.sample(self._reflex(seen), drawn, out=chosen)
                 result = env.step(policy.head.sent(chosen.numpy()))
                 terminated[t], truncated[t], valid[t] = result[2:]
                 over = result.terminated | result.truncated
