@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from envs.parameters import family_of
 from rl_rmsprop.state import taken
+
+if TYPE_CHECKING:
+    from envs.cartpole import Poles
 
 
 class Dynamics(Protocol):
@@ -72,9 +75,9 @@ CARTPOLE = ("gravity", "masscart", "masspole", "total_mass", "length", "polemass
 
 
 class CartPoleArrays:
-    """`Dynamics` of all poles of Gymnasium's CartPoleVectorEnv, whose equations take arrays as they take numbers."""
+    """`Dynamics` of all poles of Gymnasium's CartPoleVectorEnv or of `Poles`: their equations take arrays as well as numbers."""
 
-    def __init__(self, poles: CartPoleVectorEnv) -> None:
+    def __init__(self, poles: CartPoleVectorEnv | Poles) -> None:
         self._poles = poles
         self._set: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
         self._pushes = False

@@ -7,9 +7,12 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from envs import CartPoleBatch, SerialBatch, check_env_id, make, seed_sequence
+from envs.cartpole import Poles
+from envs.physics import CartPoleArrays
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -439,3 +442,33 @@ def test_a_stream_is_a_function_of_seed_and_purpose():
     first = seed_sequence(7, "env", 3).generate_state(4)
     seed_sequence(7, "something new")
     np.testing.assert_array_equal(seed_sequence(7, "env", 3).generate_state(4), first)
+
+
+@pytest.mark.parametrize("shifting", [False, True])
+def test_poles_are_gymnasiums_bit_for_bit(shifting: bool) -> None:
+    """Silent failure: an equation rewritten for speed is nearly CartPole, and no published score can be compared."""
+    rng = np.random.default_rng(0)
+    ours, theirs = Poles(50), CartPoleVectorEnv(50)
+    theirs.reset(seed=1)
+    ours.state = theirs.state.copy()
+    for _ in range(300):
+        if shifting:
+            for name, usual in {"gravity": 9.8, "masspole": 0.1, "length": 0.5, "force_mag": 10.0}.items():
+                values = usual * rng.uniform(0.5, 2, 50)
+                for poles in (CartPoleArrays(ours), CartPoleArrays(theirs)):
+                    poles.set(name, values)
+        actions = rng.integers(0, 2, 50)
+        before = theirs.prev_done.copy()
+        fallen = ours.step(actions)
+        _, _, terminated, _, _ = theirs.step(actions)
+        np.testing.assert_array_equal(fallen[~before], terminated[~before])
+        ours.state[:, before] = theirs.state[:, before]  # starts are drawn elsewhere
+        np.testing.assert_array_equal(ours.state, theirs.state)
+
+
+def test_actions_that_are_none_are_refused() -> None:
+    """Silent failure: an action 2 counts as a push to the left."""
+    env = make("CartPole-v1", (0,), 2)
+    env.reset()
+    with pytest.raises(ValueError, match="actions must be 0 or 1"):
+        env.step(np.array([[0, 2]]))
