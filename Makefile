@@ -36,8 +36,8 @@ lint: .venv/dev  ## Style, format and types.
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.
 	$(BIN)/python -m tests.benchmarks.speed
 
-faults: .venv/dev  ## What is promised about kills, full disks, bad input and bad numbers, tried out (an hour).
-	$(BIN)/python -m tests.faults
+faults: .venv/dev  ## What is promised about kills, full disks, bad input and bad numbers, tried out; FAULTS=--quick for a part of it.
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 clean:
 	rm -rf .venv build *.egg-info

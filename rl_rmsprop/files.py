@@ -55,9 +55,13 @@ class Disk:
 disk = Disk()
 
 
+PART = ".part"
+"""Ending of a file that is being written."""
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}{PART}")
     with naming(path, len(data)):
         try:
             with temporary.open("wb") as file:

@@ -36,7 +36,7 @@ class Deadly(CartPoleEnv):
 
 gym.register("Deadly-v0", Deadly, max_episode_steps=500)
 '''
-WORDS = "train --env deadly:Deadly-v0 --steps 2000 --seeds 0-1 --workers 2 --eval-episodes 1 --n-envs 2 --out x".split()  # noqa: SIM905
+LINE = "train --env deadly:Deadly-v0 --steps 2000 --seeds 0-1 --workers 2 --eval-episodes 1 --n-envs 2 --out x"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_worker_that_dies_is_tried_again_only_if_that_may_help(
     for name, value in {"KIND": kind, "TIMES": times, "MARK": str(tmp_path / "mark")}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("tests.faults.kills.ROOT", f"{ROOT}{os.pathsep}{tmp_path}")
-    done = finished(WORDS, tmp_path)
+    done = finished(LINE, tmp_path)
     assert done.returncode == code, done.stderr
     if said:
         assert done.stderr.count("failed: ") == 2  # one batch a worker, one run each
@@ -97,24 +97,9 @@ LONG = "train --env LunarLander-v3 --steps 900000 --seeds 0-1 --workers 2 --chec
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C reaches the workers too: each would print a traceback, or train on unseen."""
-    words = [
-        "train",
-        "--env",
-        "CartPole-v1",
-        "--steps",
-        "60000",
-        "--seeds",
-        "0-1",
-        "--workers",
-        "2",
-        "--eval-episodes",
-        "2",
-        "--checkpoint-every",
-        "0.1",
-        "--out",
-    ]
-    assert finished([*words, "whole"], tmp_path).returncode == 0
-    study = started([*words, "cut"], tmp_path)
+    line = "train --env CartPole-v1 --steps 60000 --seeds 0-1 --workers 2 --eval-episodes 2 --checkpoint-every 0.1 --out"
+    assert finished(f"{line} whole", tmp_path).returncode == 0
+    study = started(f"{line} cut", tmp_path)
     wait_for(study, tmp_path / "cut")
     if sent == signal.SIGINT:
         os.killpg(study.pid, sent)  # as a terminal does
@@ -123,13 +108,13 @@ def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.S
     _, errors = study.communicate(timeout=60)  # returns when the last process that holds the pipe has ended
     assert (study.returncode, errors) == (75, "stopped; to go on: rl-rmsprop resume cut\n")
     assert all_gone(study)
-    assert finished(["resume", "cut"], tmp_path).returncode == 0
+    assert finished("resume cut", tmp_path).returncode == 0
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
 
 
 def test_the_second_signal_ends_a_study_at_once(tmp_path: Path) -> None:
     """Whoever presses Ctrl-C twice wants out now."""
-    study = started([*LONG.split(), "--out", "x"], tmp_path)
+    study = started(f"{LONG} --out x", tmp_path)
     wait_for(study, tmp_path / "x")
     study.send_signal(signal.SIGINT)
     study.send_signal(signal.SIGINT)
@@ -140,16 +125,24 @@ def test_the_second_signal_ends_a_study_at_once(tmp_path: Path) -> None:
 
 def test_a_second_driver_is_refused_and_a_finished_study_is_left_alone(tmp_path: Path) -> None:
     """Two drivers on one folder write over each other, line by line."""
-    words = ["train", "--env", "CartPole-v1", "--steps", "2000", "--seeds", "0", "--eval-episodes", "1", "--out", "x"]
-    assert finished(words, tmp_path).returncode == 0
+    line = "train --env CartPole-v1 --steps 2000 --seeds 0 --eval-episodes 1 --out x"
+    assert finished(line, tmp_path).returncode == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "x" / "CartPole-v1").rglob("*") if path.is_file()}
     with files.Lock(tmp_path / "x"):
-        for verb in (["resume", "x"], [*words, "--overwrite"]):
+        for verb in ("resume x", f"{line} --overwrite"):
             refused = finished(verb, tmp_path)
             assert refused.returncode == 2
             assert refused.stderr.startswith("error: x is in use: another process trains in it")
-    assert finished(["resume", "x"], tmp_path).returncode == 0
+    assert finished("resume x", tmp_path).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_folder_of_a_study_that_was_killed_at_once_can_be_used(tmp_path: Path) -> None:
+    """Silent failure: a kill in the first second leaves a folder in which nothing can be begun and nothing resumed."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / ".study.json.part").write_text("{")
+    line = "train --env CartPole-v1 --steps 200 --seeds 0 --eval-episodes 1 --workers 1 --out x"
+    assert finished(line, tmp_path).returncode == 0
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -157,7 +150,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     (tmp_path / "x").mkdir(mode=0o500)
-    done = finished(["train", "--env", "CartPole-v1", "--steps", "2000", "--out", "x/y"], tmp_path)
+    done = finished("train --env CartPole-v1 --steps 2000 --out x/y", tmp_path)
     assert done.returncode == 74
     assert "Permission denied" in done.stderr
     assert "x/y" in done.stderr
@@ -165,24 +158,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_python_ends_a_worker_whose_driver_is_gone(tmp_path: Path) -> None:
     """Silent failure: after a kill -9 of the driver, workers train on for hours and write into a folder that is not theirs."""
-    study = started(
-        [
-            "train",
-            "--env",
-            "LunarLander-v3",
-            "--steps",
-            "900000",
-            "--seeds",
-            "0-1",
-            "--workers",
-            "2",
-            "--checkpoint-every",
-            "0.5",
-            "--out",
-            "x",
-        ],
-        tmp_path,
-    )
+    study = started(f"{LONG} --out x", tmp_path)
     wait_for(study, tmp_path / "x")
     assert len(kin(study.pid)) >= 3
     os.kill(study.pid, signal.SIGKILL)

@@ -86,7 +86,7 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{there} must be a folder that you may write to, and is not: choose another --out")
     files.disk.make_folder(folder)
-    if not any(folder.iterdir()):
+    if all(path.name.endswith(files.PART) for path in folder.iterdir()):  # of a study that was killed before it had begun
         return
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} holds files that are not a study's: choose another --out")

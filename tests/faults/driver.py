@@ -17,7 +17,6 @@ LINE = (
     "compare --env CartPole-v1 --betas 0.5 0.99 linear:start=0.5,end=0.99 cusum:arl=5000 --seeds 0-9 --steps 12000 "
     "--eval-episodes 2 --n-envs 4 --hidden 16 16"
 )
-WORDS = LINE.split()
 RUNS = 40
 
 
@@ -28,15 +27,15 @@ def rows(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         begun = time.monotonic()
-        whole = finished([*WORDS, "--out", "whole"], home)
+        whole = finished(f"{LINE} --out whole", home)
         assert whole.returncode == 0, whole.stderr
         duration, truth = time.monotonic() - begun, digest(home / "whole")
         for n in range(times):
             out = home / f"killed-{n}"
-            study = started([*WORDS, "--out", str(out), "--checkpoint-every", "0.5"], home)
+            study = started(f"{LINE} --out {out} --checkpoint-every 0.5", home)
             time.sleep(chance.uniform(0.1, duration))
             if study.poll() is None and (out / "study.json").is_file() and n % 5 == 0:
-                second = finished(["resume", str(out)], home)
+                second = finished(f"resume {out}", home)
                 refused += second.returncode == 2 and "another process trains in it" in second.stderr
             else:
                 refused += n % 5 == 0  # it had ended, or not begun
@@ -44,7 +43,7 @@ def rows(quick: bool) -> list[Row]:
             study.communicate()
             time.sleep(2)
             orphans += len(kin(study.pid))
-            last = finished(["resume", str(out)] if (out / "study.json").is_file() else [*WORDS, "--out", str(out)], home)
+            last = finished(f"resume {out}" if (out / "study.json").is_file() else f"{LINE} --out {out}", home)
             with (out / "report" / "results.csv").open(encoding="utf-8", newline="") as file:
                 runs = [(row["arm"], row["seed"]) for row in csv.DictReader(file)]
             complete += len(runs) == len(set(runs)) == RUNS

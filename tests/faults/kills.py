@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,21 +50,24 @@ class Outcome(NamedTuple):
     said: str
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "rl_rmsprop", *words]
+def command(line: str) -> list[str]:
+    """What runs a command line of ours."""
+    return [sys.executable, "-m", "rl_rmsprop", *shlex.split(line)]
 
 
-def started(words: list[str], cwd: Path) -> subprocess.Popen:
+def started(line: str, cwd: Path) -> subprocess.Popen:
+    """A command under way, in a session of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        command(*words), cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        command(line), cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
 
 
-def finished(words: list[str], cwd: Path) -> subprocess.CompletedProcess:
+def finished(line: str, cwd: Path) -> subprocess.CompletedProcess:
+    """A command that has ended, and what it said."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command(*words), cwd=cwd, env=environment, capture_output=True, text=True)
+    return subprocess.run(command(line), cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -103,14 +107,13 @@ def end(processes: list[int]) -> None:
             os.kill(process, signal.SIGKILL)
 
 
-def chained(words: list[str], truth: dict[str, str], duration: float, kills: int, seed: int, home: Path) -> Outcome:
+def chained(line: str, truth: dict[str, str], duration: float, kills: int, seed: int, home: Path) -> Outcome:
     """Kill a study `kills` times at random instants, then let it end."""
     chance, out = random.Random(seed), home / f"killed-{seed}"
-    begin = [*words, "--out", str(out), "--checkpoint-every", "0.2"]
-    again = ["resume", str(out), "--checkpoint-every", "0.2"]
+    begin, again = f"{line} --out {out} --checkpoint-every 0.2", f"resume {out} --checkpoint-every 0.2"
     done = 0
     while done < kills:
-        study = started(again if (out / "study.json").is_file() else [*begin, "--overwrite"] if out.exists() else begin, home)
+        study = started(again if (out / "study.json").is_file() else begin, home)
         time.sleep(chance.uniform(0.0, duration))
         if study.poll() is None:
             kill(study, chance)
@@ -121,7 +124,7 @@ def chained(words: list[str], truth: dict[str, str], duration: float, kills: int
         study.communicate()
         if (out / "report" / "results.csv").is_file() and not any(out.rglob("batch_*")) and digest(out) == truth:
             shutil.rmtree(out)  # it had ended before: the next kill is of a new one
-    last = finished(again if (out / "study.json").is_file() else [*begin, *(["--overwrite"] if out.exists() else [])], home)
+    last = finished(again if (out / "study.json").is_file() else begin, home)
     same = digest(out) == truth
     said = last.stderr if last.returncode else "" if same else str([k for k, v in digest(out).items() if truth.get(k) != v])
     if same:
@@ -135,16 +138,16 @@ def rows(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         home, jobs = Path(folder), []
         with ThreadPoolExecutor(1 if quick else 2) as pool:
-            for place, line in enumerate(LINES.values()):
+            for place, case in enumerate(LINES.values()):
                 each = 1 if quick else total // len(LINES)
-                words = [*line.split(), "--eval-episodes", "5", "--workers", "2"]
+                line = f"{case} --eval-episodes 5 --workers 2"
                 begun = time.monotonic()
-                whole = finished([*words, "--out", str(home / f"whole-{place}"), "--checkpoint-every", "1000"], home)
+                whole = finished(f"{line} --out {home / f'whole-{place}'} --checkpoint-every 1000", home)
                 assert whole.returncode == 0, whole.stderr
                 truth, duration = digest(home / f"whole-{place}"), time.monotonic() - begun
                 for chain in range(-(-each // CHAIN)):
                     kills = min(CHAIN, each - chain * CHAIN)
-                    jobs.append(pool.submit(chained, words, truth, duration, kills, 1000 * place + chain, home))
+                    jobs.append(pool.submit(chained, line, truth, duration, kills, 1000 * place + chain, home))
             outcomes = [job.result() for job in jobs]
         for outcome in outcomes:
             if not outcome.identical:

@@ -183,21 +183,19 @@ def flipped_and_truncated(flips: int, cuts: int) -> Row:
 def full_while_training() -> Row:
     """The system lets no file grow beyond some size (RLIMIT_FSIZE): exit 74; with room again the study is as if it had not."""
     line = "train --env CartPole-v1 --steps 40000 --seeds 0-1 --eval-episodes 5 --workers 1 --checkpoint-every 0.2"
-    words = line.split()
     kept, limits = 0, (300, 3_000, 20_000, 100_000)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        finished([*words, "--out", "whole"], home)
+        finished(f"{line} --out whole", home)
         for limit in limits:
             usual = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
             try:
-                stopped = finished([*words, "--out", f"full-{limit}"], home)
+                stopped = finished(f"{line} --out full-{limit}", home)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, usual)
             out = home / f"full-{limit}"
-            again = ["resume", str(out)] if (out / "study.json").is_file() else [*words, "--out", str(out)]
-            resumed = finished(again, home)
+            resumed = finished(f"resume {out}" if (out / "study.json").is_file() else f"{line} --out {out}", home)
             named = "File too large" in stopped.stderr and f"full-{limit}" in stopped.stderr and "Traceback" not in stopped.stderr
             kept += stopped.returncode == 74 and named and not resumed.returncode and digest(out) == digest(home / "whole")
     return Row(
