@@ -183,7 +183,7 @@ class Reflex:
         padded = network.filled(rows)
         shapes = [(w.shape[1], w.shape[2]) for w, _ in network.layers]
         runs, (size, _) = len(network.theta), shapes[0]
-        self._x = torch.zeros(runs, padded, size)
+        self._filled = torch.zeros(runs, padded, size) if padded > rows else None
         self._layers = views(aligned_zeros(runs, network.theta.shape[1]), shapes)
         self._outputs = [torch.empty(runs, padded, width) for _, width in shapes]
         self._constants = network.constants
@@ -208,8 +208,10 @@ class Reflex:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Outputs [R, rows, A] of x [R, rows, O]; the next call writes over them."""
-        self._x[:, : self._rows] = x
-        h = self._x
+        h = x
+        if self._filled is not None:
+            self._filled[:, : self._rows] = x
+            h = self._filled
         for layer, out in zip(self._layers[:-1], self._outputs[:-1], strict=True):
             h = affine(h, layer, out).sigmoid_()
         y = affine(h, self._layers[-1], self._outputs[-1])[:, : self._rows]

@@ -29,6 +29,6 @@ def advantages(
     carry = alive * (~truncated).float() * gae_lambda
     result = torch.empty_like(deltas)
     following = torch.zeros_like(deltas[0])
-    for t in range(len(rewards) - 1, -1, -1):
-        following = torch.addcmul(deltas[t], carry[t], following, out=result[t])
+    for delta, kept, out in zip(*(reversed(x.unbind()) for x in (deltas, carry, result)), strict=True):
+        following = torch.addcmul(delta, kept, following, out=out)
     return result

@@ -75,10 +75,9 @@ class Actor(Kept):
         shape = (steps, env.runs, env.envs_per_run)
         observations = torch.empty(steps + 1, *shape[1:], self._observations.shape[-1])
         actions = policy.head.empty(shape)
-        rewards = np.empty(shape, np.float32)
+        earned, rewards = (np.empty(shape, np.float32) for _ in range(2))  # as paid, and as the policy learns from them
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         noise = policy.head.noise(self.generators, steps, env.envs_per_run)
-        ended: list[Episodes] = []
         views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
         self._reflex.learn()
         with torch.inference_mode():
@@ -89,26 +88,28 @@ class Actor(Kept):
                 terminated[t], truncated[t], valid[t] = result[2:]
                 over = result.terminated | result.truncated
                 self._observations = self._normalization.observations.take(result.observations, ~over)
+                earned[t] = result.rewards
                 rewards[t] = self._normalization.rewards.take(result.rewards, result.valid, over)
-                ended.append(self._count(result.rewards, over, result.valid))
         observations[steps] = torch.from_numpy(self._observations)
         arrays = (torch.from_numpy(a) for a in (rewards, terminated, truncated, valid))
-        return Rollout(observations, actions, *arrays), Episodes(*map(np.concatenate, zip(*ended, strict=True)))
+        return Rollout(observations, actions, *arrays), self._count(earned, terminated | truncated, valid)
 
-    def _count(self, rewards: NDArray, done: NDArray, valid: NDArray) -> Episodes:
-        """Add one step to the running returns and counters; returns the episodes that it ended."""
-        self.steps += valid.sum(1)
-        with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
-            self._returns += rewards
-        self._lengths += valid
-        if not done.any():
-            return NO_EPISODES
-        known = done & np.isfinite(self._returns)
-        run, n = np.nonzero(known)
-        ended = Episodes(run, self.steps[run], self._returns[run, n], self._lengths[run, n])
-        self._returns[done] = 0.0
-        self._lengths[done] = 0
-        return ended
+    def _count(self, rewards: NDArray, over: NDArray, valid: NDArray) -> Episodes:
+        """Add a window [T, R, N] to the running returns and counters; returns the episodes that it ended."""
+        made = self.steps + valid.sum(2).cumsum(0)  # [T, R]  environment steps of each run
+        self.steps = made[-1]
+        ends = np.flatnonzero(over.any((1, 2))).tolist()
+        ended, begun = [NO_EPISODES], 0
+        for end in ends if over[-1].any() else [*ends, len(over) - 1]:
+            piece, begun = slice(begun, end + 1), end + 1
+            with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
+                self._returns = np.add.accumulate(np.concatenate((self._returns[None], rewards[piece])))[-1]
+            self._lengths += valid[piece].sum(0)
+            run, n = np.nonzero(over[end] & np.isfinite(self._returns))
+            ended.append(Episodes(run, made[end, run], self._returns[run, n], self._lengths[run, n]))
+            self._returns[over[end]] = 0.0
+            self._lengths[over[end]] = 0
+        return Episodes(*map(np.concatenate, zip(*ended, strict=True)))
 
 
 NO_EPISODES = Episodes(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))

@@ -23,6 +23,9 @@ from envs.physics import CartPoleArrays, Dynamics
 from envs.seeding import seed_sequence
 from rl_rmsprop.state import Kept, put_back, taken
 
+PUSH = np.array([-1.0, 1.0])
+"""Action → direction."""
+
 
 class Poles(Kept):
     """The carts and poles themselves, K of them. What the equations use may be numbers or arrays [K]."""
@@ -47,7 +50,7 @@ class Poles(Kept):
         np.sin(place[1], out=sin)
         np.multiply(self.polemass_length, np.square(speed[1], out=work), out=work)
         np.multiply(work, sin, out=work)
-        force = np.where(actions == 1, self.force_mag, np.negative(self.force_mag))
+        force = self.force_mag * PUSH.take(actions)
         np.divide(np.add(force, work, out=temp), self.total_mass, out=temp)
         np.multiply(self.gravity, sin, out=turn)
         np.subtract(turn, np.multiply(cos, temp, out=work), out=turn)
@@ -86,12 +89,13 @@ class CartPoleBatch:
         return self._seen()
 
     def step(self, actions: NDArray) -> Step:
-        if actions.shape != (self.runs, self.envs_per_run) or ((actions != 0) & (actions != 1)).any():
+        pushes = actions.ravel()
+        if pushes.shape != self._over.shape or (pushes >> 1).any():
             raise ValueError(f"actions must be 0 or 1, [{self.runs}, {self.envs_per_run}], got shape {actions.shape}: {actions}")
         if self._arrays is not None:
-            self._arrays.before_step(actions.ravel())
+            self._arrays.before_step(pushes)
         starting = self._over
-        terminated = self._poles.step(actions.ravel())
+        terminated = self._poles.step(pushes)
         self._lengths += 1
         truncated = self._lengths >= self._limit
         rewards = np.ones(len(starting), np.float32)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from agents.heads import Categorical
+from agents.heads import Categorical, Gaussian
 from agents.networks import MLP, ActorCritic, orthogonal
 from agents.training import clip
 
@@ -64,6 +64,22 @@ def test_each_run_computes_what_its_own_sequential_computes(R, B, O, hidden, A, 
         torch.testing.assert_close(
             values[r].double(), sequential(policy.critic, r)(x[r].double()).squeeze(-1), rtol=1e-5, atol=1e-5
         )
+
+
+@modest
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), widths, st.integers(1, 4), st.booleans(), st.integers(0, 99))
+def test_acting_computes_what_the_policy_computes(R, N, O, hidden, A, continuous, seed):  # noqa: E741  # the axes' letters
+    """Silent failure: the policy that acts is not the one that learns: a 2 or the −1 of tanh is lost, or the weights are old."""
+    noise = torch.Generator().manual_seed(seed)
+    head = Gaussian(np.full(A, -1.0), np.full(A, 1.0), -0.5) if continuous else Categorical(A)
+    policy = ActorCritic(O, head, hidden, generators(*range(seed, seed + R)), torch.rand(O, generator=noise).add(0.1).tolist())
+    reflex = policy.reflex(N)
+    for _ in range(3):  # as in three windows
+        policy.actor.theta.data.add_(torch.randn(policy.actor.theta.shape, generator=noise))
+        reflex.learn()
+        for _ in range(2):
+            x = torch.randn(R, N, O, generator=noise)
+            torch.testing.assert_close(reflex(x), policy.outputs(x).detach(), rtol=1e-4, atol=2e-5)
 
 
 @modest
