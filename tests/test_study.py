@@ -273,7 +273,7 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     line = f"compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}"
     assert main(line.split()) == 3
     said = capsys.readouterr()
-    assert said.err == "failed: CartPole-v1 · 0.99 · seeds 0: the lights went out\n"
+    assert said.err == "failed: CartPole-v1 · 0.99 · seed 0: the lights went out\n"
     assert "CartPole-v1: 0.9 earned" in said.out
     assert "Beware: CartPole-v1: 1 of 2 runs did not finish" in said.out
     assert "| CartPole-v1 | 0.99 | 0 | did not finish |" in (tmp_path / "x" / "report" / "report.md").read_text()

@@ -97,6 +97,15 @@ class BatchSpec:
         """What it is, for whoever reads of its failure."""
         return f"{self.env_id} · {self.arm.rule} · seeds {', '.join(map(str, self.seeds))}"
 
+    def name_of(self, seed: int) -> str:
+        """What one of its runs is called, likewise."""
+        return f"{self.env_id} · {self.arm.rule} · seed {seed}"
+
+    @property
+    def parts(self) -> list[str]:
+        """What fails with it."""
+        return [self.name_of(seed) for seed in self.seeds]
+
     @property
     def total_steps(self) -> int:
         """Environment steps of all its runs together."""
@@ -215,7 +224,7 @@ class Batch:
         for r, folder in finished.items():
             save_weights(folder / WEIGHTS, self.policy, r)
         of_seeds = zip(self.spec.seeds, health.reasons, strict=True)
-        return [f"{self.spec.env_id} · {self.spec.arm.rule} · seed {seed}: {reason}" for seed, reason in of_seeds if reason]
+        return [f"{self.spec.name_of(seed)}: {reason}" for seed, reason in of_seeds if reason]
 
 
 def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:

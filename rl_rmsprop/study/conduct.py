@@ -61,7 +61,7 @@ def unfinished(spec: BatchSpec) -> BatchSpec | None:
 
 
 def run(specs: Sequence[runner.Work], pool: Pool, console: Console) -> list[str]:
-    """Train batches and show how they are doing; returns a line for each that failed."""
+    """Train batches and show how they are doing; returns a line for each run that failed."""
     return display.follow(pool.run(specs), specs, console) if specs else []
 
 

@@ -54,7 +54,7 @@ class Watch:
 
 
 def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> list[str]:
-    """Consume a study's events and show them; returns a line for every failed batch, and for every failed run of the others."""
+    """Consume a study's events and show them; returns a line for every failed run."""
     watch, failures = Watch(specs), []
     with shower(watch, console) as show:
         for event in events:
@@ -62,7 +62,7 @@ def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> 
             if event.note is not None:
                 console.print(event.note, soft_wrap=True, markup=False)
             if event.error is not None:
-                failures.append(f"failed: {specs[event.batch].label}: {event.error}")
+                failures += [f"failed: {part}: {event.error}" for part in specs[event.batch].parts]
             failures += [f"failed: {line}" for line in event.failures]
             show(event)
     return failures

@@ -54,6 +54,11 @@ class Work(Protocol):
         ...
 
     @property
+    def parts(self) -> Sequence[str]:
+        """What fails with it, each by its name: its runs."""
+        ...
+
+    @property
     def total_steps(self) -> int:
         """Environment steps of all its runs together."""
         ...

@@ -74,6 +74,11 @@ class TrialBatch:
         return f"{self.spec.env_id} · {self.spec.arm.rule} · trials {self.settings[0].number}–{self.settings[-1].number}"
 
     @property
+    def parts(self) -> list[str]:
+        """What fails with it: trials are told of together."""
+        return [self.label]
+
+    @property
     def arm(self) -> Arm:
         """The arm that is tried."""
         return self.spec.arm
