@@ -291,7 +291,7 @@ def taken_up(spec: BatchSpec, monitor: Monitor) -> Batch | None:
         try:
             if isinstance(found, Damaged):
                 raise found
-            check_same(found["origin"], origin(spec))
+            check_same(found.get("origin"), origin(spec))
             return Batch(spec, found)
         except (Damaged, envs.NotReplayable) as error:
             monitor.note(f"{spec.label}: {error}")
@@ -307,7 +307,7 @@ def origin(spec: BatchSpec) -> dict[str, Any]:
     return json.loads(json.dumps(made))
 
 
-def check_same(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+def check_same(saved: Any, wanted: dict[str, Any]) -> None:
     """Damaged unless both are the same: other versions may round in another way."""
     if saved != wanted:
         raise Damaged("the checkpoint was made with other settings, versions or kind of processor, and would not go on exactly")

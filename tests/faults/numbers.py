@@ -1,6 +1,6 @@
 """Numbers: the optimizer against a float64 reference over its whole range, and NaN and infinity that must not leave a trace.
 
-Cases are drawn from seeds, the same in every session of Python: β a number, a schedule, set by a detector, or by a law; every
+Cases are drawn from seeds, the same in every process: β a number, a schedule, set by a detector, or by a law; every
 option; float32, float64 and bfloat16; gradients from 1e-45 to 3e38 in size, of which those whose square overflows are skipped.
 
     |E − E_ref| ≤ 2 T (u + v/(1 − β)) E_ref + tiny        |θ − θ_ref| ≤ 2 T (u + v/(1 − β)) (largest |θ| + sum of |steps|) + tiny
