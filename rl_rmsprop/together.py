@@ -7,7 +7,7 @@ each call anew, and a result of that size is a page fault for every 4 KiB. Where
     adam       any other β or w: torch's fused Adam, which with β₁ = 0 is RMSProp, in one call and one pass
     joined     for reading only: small tensors copied side by side, large ones cut
 
-update.py is the definition; tests hold that both agree. Nothing is kept from update to update.
+update.py is the definition; tests hold that both agree. No number is kept from update to update, only memory to work in.
 """
 
 from __future__ import annotations
