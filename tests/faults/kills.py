@@ -136,19 +136,17 @@ def rows(quick: bool) -> list[Row]:
     """Kill studies of all environments; a quick check kills six times."""
     total = 6 if quick else 204
     with tempfile.TemporaryDirectory() as folder:
-        home, jobs = Path(folder), []
+        home, chains = Path(folder), []
+        for place, case in enumerate(LINES.values()):
+            line, out = f"{case} --eval-episodes 5 --workers 2", home / f"whole-{place}"
+            begun = time.monotonic()
+            whole = finished(f"{line} --out {out} --checkpoint-every 1000", home)
+            assert whole.returncode == 0, whole.stderr
+            duration, each = time.monotonic() - begun, 1 if quick else total // len(LINES)
+            for chain, first in enumerate(range(0, each, CHAIN)):
+                chains.append((line, digest(out), duration, min(CHAIN, each - first), 1000 * place + chain, home))
         with ThreadPoolExecutor(1 if quick else 2) as pool:
-            for place, case in enumerate(LINES.values()):
-                each = 1 if quick else total // len(LINES)
-                line = f"{case} --eval-episodes 5 --workers 2"
-                begun = time.monotonic()
-                whole = finished(f"{line} --out {home / f'whole-{place}'} --checkpoint-every 1000", home)
-                assert whole.returncode == 0, whole.stderr
-                truth, duration = digest(home / f"whole-{place}"), time.monotonic() - begun
-                for chain in range(-(-each // CHAIN)):
-                    kills = min(CHAIN, each - chain * CHAIN)
-                    jobs.append(pool.submit(chained, line, truth, duration, kills, 1000 * place + chain, home))
-            outcomes = [job.result() for job in jobs]
+            outcomes = list(pool.map(lambda chain: chained(*chain), chains))
         for outcome in outcomes:
             if not outcome.identical:
                 print(f"not identical after {outcome.kills} kills: {outcome.said}", file=sys.stderr)
