@@ -12,7 +12,7 @@ from pathlib import Path
 
 MOST_RUNS = 40
 """Runs that TensorBoard shows by itself; with more of them none is ticked."""
-MOST_FILES = 50_000
+MOST_FILES = 20_000
 """Files and folders among which event files are looked for."""
 
 
