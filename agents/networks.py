@@ -65,6 +65,7 @@ class MLP:
         self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)).requires_grad_() if constants else None
         if constants:
             self.gradients.append(tail(gradients, len(constants)))
+        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
                 layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
@@ -83,8 +84,7 @@ class MLP:
 
         Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned_zeros`.
         """
-        multiple = max(4, *(16 // math.gcd(16, layer.weight.shape[2]) for layer in self.layers[:-1]), 0)
-        return -(-rows // multiple) * multiple
+        return -(-rows // self._multiple) * self._multiple
 
     def leaves(self) -> list[Tensor]:
         """Weights, biases and constants in the order in which they lie in `theta`."""

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from rl_rmsprop import files
 from rl_rmsprop.files import Damaged
+from rl_rmsprop.study import reading
 
 FORMAT = 1
 KEEP = 2
@@ -90,7 +91,7 @@ def read(home: Path) -> dict[str, Any]:
     announced = read_file(home / MANIFEST, LARGEST_MANIFEST)
     if not announced.endswith(b"}\n"):
         raise Damaged(f"{home / MANIFEST} is cut off")
-    manifest = parsed(announced, home / MANIFEST)
+    manifest = table(announced, home / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise Damaged(f"{home / MANIFEST} has format {manifest.get('format')!r}, this version reads {FORMAT}")
     parts = {}
@@ -108,7 +109,7 @@ def read(home: Path) -> dict[str, Any]:
     except (SafetensorError, ValueError, KeyError) as error:
         raise Damaged(f"{home / TENSORS} is not a file of tensors: {error}") from error
     try:
-        tree = unpack(parsed(parts[REST], home / REST), tensors)
+        tree = unpack(table(parts[REST], home / REST), tensors)
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"{home / REST} is not a checkpoint's: {error}") from error
     return tree
@@ -128,23 +129,12 @@ def read_file(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def parsed(data: bytes, path: Path) -> dict[str, Any]:
-    """A JSON object; Damaged if it is none, or if a key stands in it twice."""
+def table(data: bytes, path: Path) -> dict[str, Any]:
+    """What a JSON file of a checkpoint holds; Damaged if it cannot be read."""
     try:
-        content = json.loads(data.decode("utf-8"), object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise Damaged(f"{path} is not a JSON object")
-    return content
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs as a dict; ValueError for a key that comes twice, which parsers read differently."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return content
+        return reading.parsed(data, path)
+    except ValueError as error:
+        raise Damaged(str(error)) from error
 
 
 # Trees and their form ---------------------------------------------------------------------------------------------------------

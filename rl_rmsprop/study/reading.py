@@ -25,9 +25,17 @@ LARGEST_NUMBER = 2**63
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The table that a file holds; ValueError if it is not JSON, or something else than a table, or nested without end."""
+    """The table that a file holds; see `parsed`."""
+    return parsed(path.read_bytes(), path)
+
+
+def parsed(data: bytes, path: Path) -> dict[str, Any]:
+    """The table that is written in `data`, from `path`.
+
+    ValueError if it is not JSON, or something else than a table, or nested without end, or a key stands in a table twice.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(data.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number with thousands of digits
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -38,6 +46,14 @@ def read_json(path: Path) -> dict[str, Any]:
         level = [inner for inner in level if isinstance(inner, (dict, list))]
     if level:
         raise ValueError(f"{path} must have at most {DEEPEST} tables and lists inside one another, got more")
+    return content
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a table; ValueError for a key that comes twice, which parsers read differently."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key stands in it twice")
     return content
 
 
