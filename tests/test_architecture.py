@@ -19,7 +19,10 @@ SHARED = {"envs": {"rl_rmsprop.grammar", "rl_rmsprop.state"}, "agents": {"rl_rms
 """What a package may take from the leaves: shifts are written in the grammar of β rules, all state is kept in the same way."""
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
 LEAVES = sorted(
-    p for pattern in ("*.py", "detectors/*.py") for p in (ROOT / "rl_rmsprop").glob(pattern) if p.name != "__main__.py"
+    p
+    for pattern in ("*.py", "detectors/*.py", "walkthrough/*.py")
+    for p in (ROOT / "rl_rmsprop").glob(pattern)
+    if p.name != "__main__.py"
 )
 
 

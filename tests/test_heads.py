@@ -144,7 +144,7 @@ def test_categorical_actions_reach_the_environment_as_they_are():
 @pytest.mark.parametrize(("space", "kind"), [(gym.spaces.Discrete(3), Categorical), (gym.spaces.Box(-2, 2, (2,)), Gaussian)])
 def test_the_action_space_decides_the_kind_of_policy(space, kind):
     """Silent failure: real numbers for an environment that expects the number of an action."""
-    from rl_rmsprop.study.batch import head_of
+    from rl_rmsprop.study.policies import head_of
 
     head = head_of(space, -1.0)
     assert isinstance(head, kind)

@@ -20,14 +20,17 @@ import envs
 from agents import Training
 from agents.evaluation import episode_returns
 from agents.health import LIMIT, Health
+from agents.networks import ActorCritic
 from agents.normalization import Moments, ScaledByReturn, Standardized
 from agents.rollout import Rollout
 from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer import AdaptiveRMSprop
 from rl_rmsprop.study import batch as batches
-from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, make_policy, train_batch
+from rl_rmsprop.study import policies
+from rl_rmsprop.study.batch import BatchSpec, train_batch
 from rl_rmsprop.study.monitor import UNWATCHED, Monitor
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
+from rl_rmsprop.study.policies import evaluation_seed, make_policy
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.runwise import Runwise
 from rl_rmsprop.study.streams import read
@@ -184,8 +187,8 @@ def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatc
 
     env_id = ill({})
     healthy = trained_with("healthy")[1]
-    backward = batches.ActorCritic.backward
-    monkeypatch.setattr(batches.ActorCritic, "backward", breaking)
+    backward = ActorCritic.backward
+    monkeypatch.setattr(ActorCritic, "backward", breaking)
     lines, files = trained_with("broken")
     assert lines == []
     assert all((files[seed] == healthy[seed]) == (seed != SEEDS[1]) for seed in SEEDS)
@@ -297,7 +300,7 @@ def stepped(rule: str, env_id: str, windows: int) -> list[Parameter]:
     env = envs.make(env_id, (3,), 2)
     policy = make_policy(batch, env)
     optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, (3,))
-    for _ in Training(batch.agent, env, policy, optimizer, windows, batches.generators((3,), "policy")):
+    for _ in Training(batch.agent, env, policy, optimizer, windows, policies.generators((3,), "policy")):
         pass
     return policy.parameters()
 

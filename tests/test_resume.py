@@ -205,7 +205,7 @@ def test_a_batch_whose_files_or_settings_are_others_begins_anew(
         whole = BatchSpec(**{**vars(whole), "eval_episodes": 3})
         train_batch(whole)
     else:
-        monkeypatch.setattr("rl_rmsprop.study.batch.versions", lambda: {"torch": "0.1"})
+        monkeypatch.setattr("rl_rmsprop.study.description.versions", lambda: {"torch": "0.1"})
         train_batch(whole)
     monitor = Interrupting(0, None)
     train_batch(cut, monitor)

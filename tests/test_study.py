@@ -14,9 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
 from rl_rmsprop.study import runner, spec
-from rl_rmsprop.study.batch import BatchSpec, evaluation_seed, hparams_group, train_batch
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.description import hparams_group
 from rl_rmsprop.study.monitor import UNWATCHED
 from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
+from rl_rmsprop.study.policies import evaluation_seed
 from rl_rmsprop.study.presets import PRESETS, make_agent
 from rl_rmsprop.study.runwise import Runwise
 from rl_rmsprop.telemetry import read_table

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from rl_rmsprop import rules, schedules
-from rl_rmsprop import walkthrough as post
+from rl_rmsprop.walkthrough import equations
+from rl_rmsprop.walkthrough import page as written
+from rl_rmsprop.walkthrough import printed as post
 
 Make = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
 
@@ -75,7 +77,7 @@ def torch_thetas(make: Make) -> np.ndarray:
     theta = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     optimizer = make([theta])
     rows = []
-    for g in post.GRADIENTS:
+    for g in equations.GRADIENTS:
         theta.grad = torch.tensor(g)
         optimizer.step()
         rows.append(theta.detach().numpy().copy())
@@ -99,12 +101,12 @@ def rmsprop_steps(beta: float, before: float, after: float, updates: int) -> np.
 
 def listed(found: list[post.Misprint]) -> dict[tuple[str, str, int], tuple[str, str]]:
     """Misprints in the form of WRONG."""
-    return {(q.place, q.name, q.step): (q.printed, post.number(right, 0 if right.is_integer() else 4)) for q, right in found}
+    return {(q.place, q.name, q.step): (q.printed, written.number(right, 0 if right.is_integer() else 4)) for q, right in found}
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return post.walkthrough()
+    return written.walkthrough()
 
 
 # The update and its relatives ------------------------------------------------------------------------------------------
@@ -114,36 +116,36 @@ def page() -> str:
 def test_the_trace_is_that_of_torch_rmsprop(beta: float) -> None:
     """A trace that is wrong in the same way as the post's would certify its misprints."""
     expected = torch_thetas(lambda p: torch.optim.RMSprop(p, lr=0.1, alpha=beta, eps=1e-8))
-    np.testing.assert_allclose(post.rmsprop(beta).theta, expected, rtol=1e-12)
+    np.testing.assert_allclose(equations.rmsprop(beta).theta, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.9, 0.99])
 def test_bias_correction_is_that_of_adam_without_momentum(beta: float) -> None:
     """E/w off by one step would still look like a plausible table."""
     expected = torch_thetas(lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.0, beta), eps=1e-8))
-    np.testing.assert_allclose(post.corrected_rmsprop(beta).theta, expected, rtol=1e-12)
+    np.testing.assert_allclose(equations.corrected_rmsprop(beta).theta, expected, rtol=1e-12)
 
 
 def test_adagrad_is_that_of_torch() -> None:
     """The comparison would be with something else than Adagrad."""
     expected = torch_thetas(lambda p: torch.optim.Adagrad(p, lr=0.1, eps=1e-8))
-    np.testing.assert_allclose(post.adagrad().theta, expected, rtol=1e-12)
+    np.testing.assert_allclose(equations.adagrad().theta, expected, rtol=1e-12)
 
 
 def test_beta_of_one_minus_one_over_n_with_step_over_root_n_is_adagrad() -> None:
     """The answer to question 1 would replace one wrong claim by another. ε counts √n times, hence the tolerance."""
     expected = torch_thetas(lambda p: torch.optim.Adagrad(p, lr=0.1, eps=1e-8))
-    np.testing.assert_allclose(post.harmonic_rmsprop().theta, expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(equations.harmonic_rmsprop().theta, expected, rtol=0, atol=1e-8)
 
 
 def test_beta_of_one_never_moves_E() -> None:
     """The page says that β = 1 is not Adagrad; the numbers have to agree."""
-    assert not post.rmsprop(1.0).E.any()
+    assert not equations.rmsprop(1.0).E.any()
 
 
 def test_the_fifth_step_has_the_numbers_worked_out_by_hand() -> None:
     """PyTorch and this module could both be fed a wrong gradient: E1 = .9(.9(.9(.9·.025+.016)+.009)+.025)+.016."""
-    E, lr, theta = (rows[-1] for rows in post.rmsprop(0.9))
+    E, lr, theta = (rows[-1] for rows in equations.rmsprop(0.9))
     assert [round(x, 4) for x in (E[0], lr[0], theta[0], theta[1])] == [0.0739, 0.3680, -1.0081, -0.5045]
     assert E[0] == pytest.approx(0.9 * (0.9 * (0.9 * (0.9 * 0.025 + 0.016) + 0.009) + 0.025) + 0.016, rel=1e-14)
     assert E[1] == pytest.approx(0.9 * (0.9 * (0.9 * 0.009) + 0.004), rel=1e-14)
@@ -156,7 +158,7 @@ def test_the_fifth_step_has_the_numbers_worked_out_by_hand() -> None:
 def test_updates_to_recover_are_those_that_torch_needs(beta: float, updates: int) -> None:
     """The closed form could be one off, or solve for a share of something else."""
     steps = rmsprop_steps(beta, before=1.0, after=0.1, updates=400)
-    assert int(np.argmax(steps >= 0.5)) + 1 == updates == post.updates_to_recover(beta)
+    assert int(np.argmax(steps >= 0.5)) + 1 == updates == equations.updates_to_recover(beta)
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.9, 0.99])
@@ -164,7 +166,7 @@ def test_updates_to_recover_are_those_that_torch_needs(beta: float, updates: int
 def test_overshoot_is_that_of_torch_and_below_its_bound(beta: float, rise: float) -> None:
     """The bound 1/√(1−β) would be quoted for a quantity that exceeds it."""
     steps = rmsprop_steps(beta, before=1.0, after=rise, updates=30)
-    np.testing.assert_allclose([post.overshoot(beta, rise, n) for n in range(1, 31)], steps, rtol=1e-9)
+    np.testing.assert_allclose([equations.overshoot(beta, rise, n) for n in range(1, 31)], steps, rtol=1e-9)
     assert steps.max() <= 1 / math.sqrt(1 - beta)
 
 
@@ -177,7 +179,7 @@ def test_noise_of_E_is_that_of_a_simulation(beta: float) -> None:
         E = beta * E + (1 - beta) * square
         levels.append(E)
     settled = np.stack(levels[700:])
-    assert settled.std() / settled.mean() == pytest.approx(post.noise(beta), rel=0.03)
+    assert settled.std() / settled.mean() == pytest.approx(equations.noise(beta), rel=0.03)
 
 
 def test_asymmetric_level_is_that_of_a_simulation() -> None:
@@ -188,8 +190,8 @@ def test_asymmetric_level_is_that_of_a_simulation() -> None:
         beta = np.where(square > E, 0.9, 0.999)
         E = beta * E + (1 - beta) * square
         levels.append(E.mean())
-    assert np.mean(levels[3000:]) == pytest.approx(post.asymmetric_level(0.9, 0.999), rel=0.05)
-    assert post.asymmetric_level(0.9, 0.9) == pytest.approx(1.0, rel=1e-9)
+    assert np.mean(levels[3000:]) == pytest.approx(equations.asymmetric_level(0.9, 0.999), rel=0.05)
+    assert equations.asymmetric_level(0.9, 0.9) == pytest.approx(1.0, rel=1e-9)
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.99, None])
@@ -205,7 +207,7 @@ def test_the_counterexample_is_played_as_torch_plays_it(beta: float | None) -> N
         optimizer.step()
         with torch.no_grad():
             x.clamp_(-1, 1)
-    assert post.rare_large_gradient(beta, updates=300) == pytest.approx(x.item(), abs=1e-9)
+    assert equations.rare_large_gradient(beta, updates=300) == pytest.approx(x.item(), abs=1e-9)
 
 
 # Misprints ------------------------------------------------------------------------------------------------------------
@@ -334,10 +336,10 @@ def test_the_page_reads_no_file(page: str, monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError(f"open{args}")
 
     monkeypatch.setattr(builtins, "open", refuse)
-    assert post.walkthrough() == page
+    assert written.walkthrough() == page
 
 
 def test_the_page_needs_no_torch() -> None:
     """Two seconds of import for a page of text."""
-    code = "import sys, rl_rmsprop.walkthrough as w; w.walkthrough(); assert 'torch' not in sys.modules"
+    code = "import sys, rl_rmsprop.walkthrough.page as w; w.walkthrough(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ class Walkthrough:
     """Work through the RMSProp post: its traces, its table of β and its five questions, with the numbers computed here."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.walkthrough import walkthrough
+        from rl_rmsprop.walkthrough.page import walkthrough
 
         print(walkthrough())
         return 0

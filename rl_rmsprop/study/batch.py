@@ -11,40 +11,32 @@ trained in one go: a batch that is taken up from its checkpoint goes on bit for 
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import envs
-from agents.evaluation import episode_returns
-from agents.heads import Categorical, Gaussian, Head
 from agents.health import REMEDIES, SHARE, Health
 from agents.networks import ActorCritic
-from agents.normalization import Normalization, ScaledByReturn, Standardized, Unchanged
 from agents.training import Training
 from envs.shifts import parse_all
 from rl_rmsprop import files
 from rl_rmsprop.files import Damaged, env_folder, write_json
 from rl_rmsprop.optimizer import AdaptiveRMSprop
 from rl_rmsprop.study import checkpoint
+from rl_rmsprop.study.description import hparams, hparams_group, run_config
 from rl_rmsprop.study.monitor import UNWATCHED, Monitor, Stopped
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.policies import evaluate_batch, generators, make_policy, save_weights
 from rl_rmsprop.study.presets import Agent
 from rl_rmsprop.study.recorder import Recorder
 from rl_rmsprop.study.signal_log import NoLog, SignalLog
 
-EVALUATION_ENVS = 10
 WEIGHTS = "checkpoint/weights.npz"
 """In a run's folder: its final weights, which only a finished run has."""
 CLOCKS_FILE = "clocks.json"
@@ -318,121 +310,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
     optimizer.load_state_dict(saved["state"])
     if isinstance(optimizer, AdaptiveRMSprop):
         optimizer.last_surprise = dict(saved["surprise"])
-
-
-def evaluate_batch(
-    spec: BatchSpec, policy: ActorCritic, episodes: int, clocks: dict[str, NDArray[np.int64]], stochastic: bool = False
-) -> NDArray[np.float64]:
-    """Returns [R, episodes] in fresh environments whose seeds differ from those of training.
-
-    If the environment shifts, it stands still where `clocks`, counts [R] of every clock, say: at the training's end.
-    """
-    seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
-    env = envs.make(spec.env_id, seeds, count, parse_all(spec.shifts), held_at=clocks, shift_seeds=spec.seeds)
-    noise = generators(spec.seeds, "evaluation") if stochastic else None
-    try:
-        return episode_returns(env, policy, episodes, noise)
-    finally:
-        env.close()
-
-
-def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
-    """Freshly initialised networks of all runs, and statistics of nothing yet."""
-    agent, size = spec.agent, env.observation_space.shape[0]
-    normalization = Normalization(
-        Standardized(env.runs, size) if agent.normalize_observations else Unchanged(),
-        ScaledByReturn(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
-    )
-    head = head_of(env.action_space, agent.log_std_init)
-    return ActorCritic(size, head, agent.hidden, generators(spec.seeds, "init"), agent.observation_scale, normalization)
-
-
-def head_of(space: gym.Space, log_std: float) -> Head:
-    """The kind of policy that acts in an action space, a continuous one with this ln σ at first."""
-    if isinstance(space, gym.spaces.Discrete):
-        return Categorical(int(space.n))
-    assert isinstance(space, gym.spaces.Box)
-    return Gaussian(space.low, space.high, log_std)
-
-
-def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
-    """A random stream of this purpose for each run."""
-    return [np.random.default_rng(envs.seed_sequence(seed, purpose)) for seed in seeds]
-
-
-def evaluation_seed(seed: int) -> int:
-    """The seed of the environments in which the run with `seed` is evaluated."""
-    return int(envs.seed_sequence(seed, "evaluation environments").generate_state(1)[0])
-
-
-# Files --------------------------------------------------------------------------------------------------------------------
-
-
-def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
-    """What made a run: enough to make it again."""
-    return {
-        "env": spec.env_id,
-        "agent": spec.agent_name,
-        "settings": asdict(spec.agent),
-        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical, "trained_with": spec.played.rule},
-        "seed": seed,
-        "steps": spec.steps,
-        "updates": spec.updates,
-        "shifts": list(spec.shifts),
-        "eval_episodes": spec.eval_episodes,
-        "versions": versions(),
-        "commit": commit(),
-    }
-
-
-@lru_cache
-def versions() -> dict[str, str]:
-    """Versions of everything that can change a number."""
-    names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-@lru_cache
-def commit() -> str | None:
-    """The git commit of this package's source, with `+` if files differ from it; None outside a repository."""
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def hparams(spec: BatchSpec) -> dict[str, str | float]:
-    """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
-    settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
-    shift = " ".join(spec.shifts) or "none"
-    return {"arm": spec.arm.rule, "env": spec.env_id, "shift": shift, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
-
-
-def hparams_group(spec: BatchSpec) -> str:
-    """What the HParams tab averages over: the seeds of one arm in one environment of one study."""
-    return f"{Path(spec.folder).name}/{spec.env_id}/{spec.arm.name}"
-
-
-def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
-    """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
-    arrays: dict[str, Any] = {name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()}
-    arrays |= {name: array[run] for name, array in policy.normalization.arrays().items()}
-    files.write_bytes(path, files.written(lambda file: np.savez(file, **arrays)))
-
-
-def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:
-    """Put saved weights and running statistics back, one file a run."""
-    statistics = policy.normalization.arrays()
-    for r, path in enumerate(paths):
-        with np.load(path, allow_pickle=False) as arrays:
-            for name, theta in policy.named_parameters():
-                if arrays[name].shape != theta.shape[1:]:
-                    raise ValueError(f"{path}: {name} has {arrays[name].shape[0]} weights, the network {theta.shape[1]}")
-                theta.data[r] = torch.from_numpy(arrays[name])
-            for name, array in statistics.items():
-                array[r] = arrays[name]

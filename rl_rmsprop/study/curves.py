@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_rmsprop import telemetry
-from rl_rmsprop.study.batch import BatchSpec, hparams, hparams_group
+from rl_rmsprop.study.batch import BatchSpec
+from rl_rmsprop.study.description import hparams, hparams_group
 from rl_rmsprop.study.results import columns
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.telemetry import EventFile

@@ -14,7 +14,8 @@ import envs
 from agents.networks import ActorCritic
 from envs.shifts import CLOCKS
 from rl_rmsprop.files import write_csv
-from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec, evaluate_batch, load_weights, make_policy
+from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec
+from rl_rmsprop.study.policies import evaluate_batch, load_weights, make_policy
 from rl_rmsprop.study.reading import fitting, read_json
 from rl_rmsprop.study.spec import Study
 from rl_rmsprop.study.statistics import bootstrap, number

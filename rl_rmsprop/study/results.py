@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from rl_rmsprop import telemetry
 from rl_rmsprop.study import scores
-from rl_rmsprop.study.batch import BatchSpec, run_config
+from rl_rmsprop.study.batch import BatchSpec
+from rl_rmsprop.study.description import run_config
 from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.reading import read_json
 from rl_rmsprop.study.scores import Episodes, Response

@@ -26,9 +26,10 @@ from envs.shifts import parse_all
 from rl_rmsprop import telemetry
 from rl_rmsprop.files import write_csv
 from rl_rmsprop.study import scores
-from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
+from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.monitor import Monitor, Progress, Stopped
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.policies import generators, make_policy
 from rl_rmsprop.study.recorder import WINDOW
 from rl_rmsprop.study.scores import Episodes
 

@@ -39,8 +39,9 @@ from envs.shifts import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
 from rl_rmsprop.detectors.offline import Adwin
 from rl_rmsprop.study import detection, replay
-from rl_rmsprop.study.batch import BatchSpec, generators, make_policy
+from rl_rmsprop.study.batch import BatchSpec
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.policies import generators, make_policy
 from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.signal_log import SignalLog
 from rl_rmsprop.study.streams import Streams

@@ -33,7 +33,8 @@ from envs.parameters import Parameter, parameters_of
 from envs.severity import LEVELS, Severity
 from envs.shifts import check_places
 from rl_rmsprop.cli import main as command
-from rl_rmsprop.study.batch import BatchSpec, evaluate_batch, generators, load_weights, make_policy
+from rl_rmsprop.study.batch import BatchSpec
+from rl_rmsprop.study.policies import evaluate_batch, generators, load_weights, make_policy
 from rl_rmsprop.study.spec import load
 
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 1_000_000}

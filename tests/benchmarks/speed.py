@@ -24,8 +24,10 @@ from rich.table import Table
 
 import envs
 from agents import A2C, Training, Update
-from rl_rmsprop.study.batch import BatchSpec, generators, hparams, make_policy, train_batch
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.description import hparams
 from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.policies import generators, make_policy
 from rl_rmsprop.study.recorder import Recorder
 
 REPEATS = 5
