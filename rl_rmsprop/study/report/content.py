@@ -57,7 +57,8 @@ def environment(found: Analysis, streams: Sequence[Streams]) -> list[Block]:
     """One environment's section."""
     name = env_folder(found.env_id)
     blocks: list[Block] = [Heading(found.env_id), tables.scores(found)]
-    blocks.append(Picture(f"{name}_returns", "Running return, IQM over seeds with its 95 % interval; dashed: true changes."))
+    dashed = "; dashed: true changes" if any(run.changes for result in found.shown for run in result.runs) else ""
+    blocks.append(Picture(f"{name}_returns", f"Running return, IQM over seeds with its 95 % interval{dashed}."))
     if found.against and found.baseline is not None:
         blocks += [Heading(f"Against {found.baseline.arm.rule}, seed by seed: {found.metric.label}", 3)]
         blocks += [Paragraph(choice(found)), tables.differences(found)]
