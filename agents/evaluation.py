@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from agents.heads import Head
 from agents.networks import ActorCritic
 from agents.rollout import Environments
 
@@ -33,10 +30,13 @@ def episode_returns(
     count = np.zeros((env.runs, env.envs_per_run), np.int64)
     observations = env.reset()
     running = np.where(np.isfinite(observations).all(-1), 0.0, np.nan)
-    with torch.no_grad(), np.errstate(invalid="ignore"):  # infinities of both signs have no sum
+    head, reflex, constants = policy.head, policy.reflex(env.envs_per_run), policy.actor.constants
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
         while (count < quota).any():
-            y = policy.outputs(torch.from_numpy(policy.normalization.observations.apply(observations)))
-            result = env.step(policy.head.sent(actions_of(policy.head, y, generators).numpy()))
+            y = reflex(policy.normalization.observations.apply(observations))
+            if generators is not None:
+                y = y + head.noise(generators, 1, env.envs_per_run, constants)[0]
+            result = env.step(head.sent(head.choose(y)))
             observations = result.observations
             running += result.rewards
             if not np.isfinite(observations).all():
@@ -49,10 +49,3 @@ def episode_returns(
             running[over] = 0.0
     by_episode = returns.transpose(0, 2, 1).reshape(env.runs, -1)  # first episodes first
     return by_episode[:, (np.arange(quota.max())[:, None] < quota).ravel()]
-
-
-def actions_of(head: Head, y: Tensor, generators: Sequence[np.random.Generator] | None) -> Tensor:
-    """The most likely actions of outputs y [R, N, …], or with `generators` drawn ones."""
-    if generators is None:
-        return head.greedy(y)
-    return head.sample(y, head.noise(generators, 1, y.shape[1])[0], out=head.empty(y.shape[:2]))

@@ -3,8 +3,9 @@
     Categorical    y = logits [A]            a = argmax(y + g),  g standard Gumbel            π(a|s) = softmax(y)_a
     Gaussian       y = (μ, ln σ) [2·A]       a = μ + σ z,        z standard normal            π(a|s) = Π_i N(a_i; μ_i, σ_i²)
 
-A head is a pure function of the outputs y [R, B, …] and holds no weights. ln σ does not depend on the state: it is part of the
-network's constants (see `MLP`), and with them of the flat θ that the optimizer sees. Noise is drawn run by run, beforehand.
+An action is chosen of the outputs that depend on the state (logits, μ), to which noise is added (g, σ z) or, for the most likely
+action, none. A head holds no weights. ln σ does not depend on the state: it is part of the network's constants (see `MLP`), and
+with them of the flat θ that the optimizer sees. Noise is drawn run by run, beforehand. Acting is in numpy, judging in torch.
 """
 
 from __future__ import annotations
@@ -36,20 +37,12 @@ class Head(Protocol):
     constants: tuple[float, ...]
     """Initial values of the outputs behind them that do not."""
 
-    def empty(self, shape: Sequence[int]) -> Tensor:
-        """Room for the actions of `shape` = (…) environments."""
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        """What is to be added to the outputs, [T, R, N, A], drawn run by run; `constants` are the network's, [R, 1, C]."""
         ...
 
-    def noise(self, generators: Generators, steps: int, envs: int) -> Tensor:
-        """What `sample` needs, drawn run by run: [T, R, N, A]."""
-        ...
-
-    def sample(self, y: Tensor, noise: Tensor, out: Tensor) -> Tensor:
-        """Actions of outputs y [R, N, …], written to `out`; y may be overwritten."""
-        ...
-
-    def greedy(self, y: Tensor) -> Tensor:
-        """The most likely actions."""
+    def choose(self, y: NDArray[np.float32]) -> NDArray:
+        """Actions of outputs y [R, N, A], with or without noise."""
         ...
 
     def judge(self, y: Tensor, actions: Tensor) -> Judgement:
@@ -69,16 +62,10 @@ class Categorical:
     def __init__(self, actions: int) -> None:
         self.outputs = actions
 
-    def empty(self, shape: Sequence[int]) -> Tensor:
-        return torch.empty(*shape, dtype=torch.int64)
-
-    def noise(self, generators: Generators, steps: int, envs: int) -> Tensor:
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None = None) -> NDArray[np.float32]:
         return gumbel_noise(generators, (steps, envs, self.outputs))
 
-    def sample(self, y: Tensor, noise: Tensor, out: Tensor) -> Tensor:
-        return torch.argmax(y.add_(noise), -1, out=out)
-
-    def greedy(self, y: Tensor) -> Tensor:
+    def choose(self, y: NDArray[np.float32]) -> NDArray[np.int64]:
         return y.argmax(-1)
 
     def judge(self, y: Tensor, actions: Tensor) -> Judgement:
@@ -102,19 +89,14 @@ class Gaussian:
         self.outputs = len(low)
         self.constants = (log_std,) * len(low)
 
-    def empty(self, shape: Sequence[int]) -> Tensor:
-        return torch.empty(*shape, self.outputs)
-
-    def noise(self, generators: Generators, steps: int, envs: int) -> Tensor:
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        assert constants is not None
         shape = (steps, envs, self.outputs)
-        return torch.from_numpy(np.stack([g.standard_normal(shape, np.float32) for g in generators], axis=1))
+        z = np.stack([g.standard_normal(shape, np.float32) for g in generators], axis=1)  # [T, R, N, A]
+        return z * constants.exp().numpy()
 
-    def sample(self, y: Tensor, noise: Tensor, out: Tensor) -> Tensor:
-        mean, log_std = y.chunk(2, -1)
-        return torch.add(mean, log_std.exp() * noise, out=out)
-
-    def greedy(self, y: Tensor) -> Tensor:
-        return y.chunk(2, -1)[0].contiguous()
+    def choose(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        return y
 
     def judge(self, y: Tensor, actions: Tensor) -> Judgement:
         mean, log_std = y.chunk(2, -1)
@@ -127,8 +109,11 @@ class Gaussian:
         return np.clip(np.where(np.isnan(actions), 0.0, actions), self._low, self._high)
 
 
-def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> Tensor:
+def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     """Standard Gumbel noise −ln(−ln u) for `shape` = (T, N, A), drawn run by run: [T, R, N, A]."""
-    uniform = np.stack([g.random(shape, np.float32) for g in generators], axis=1)
+    u = np.stack([g.random(shape, np.float32) for g in generators], axis=1)
     # u = 0 would give −∞ and 0 · ∞ later; the smallest step of a 24-bit uniform variate is 2⁻²⁴.
-    return torch.from_numpy(uniform).clamp_(min=2.0**-25).log_().neg_().log_().neg_()
+    np.maximum(u, 2.0**-25, out=u)
+    for _ in range(2):
+        np.negative(np.log(u, out=u), out=u)
+    return u

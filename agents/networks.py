@@ -2,27 +2,32 @@
 
     h₁ = tanh(x W₁ + b₁),  h₂ = tanh(h₁ W₂ + b₂),  y = h₂ W₃ + b₃          x: [R, B, O],  W: [R, I, H],  b: [R, 1, H]
 
-tanh z is 2σ(2z) − 1 here: torch's sigmoid takes a third of its tanh's time. To learn, a network is one node of autograd
-(`Layers`), with its gradient written out; to act, its weights are arranged once a window so that a step is products and sigmoids
-alone (`Reflex`). Both are the equations above to a few units in the last place, and tests hold them to it.
+They are computed as sigmoids σ, because torch's sigmoid takes a third of its tanh's time: with s = σ(2z) is tanh z = 2s − 1, and
 
-All weights of one network lie in one flat tensor θ [R, P], which is what the optimizer sees: gradient norms, clipping and
-statistics per run are then operations along one axis. The layers are autograd leaves that share θ's memory, because slicing
-θ inside autograd would cost a full-size gradient per slice; `ActorCritic.backward` gathers their gradients in `θ.grad`. Rows
-never meet, so the gradient of the summed loss of all runs is, row by row, the gradient of each run's own loss. Outputs that do
-not depend on the state (the ln σ of a Gaussian policy) stand behind the weights in θ.
+    s₁ = σ(x F₁ + c₁),     s₂ = σ(s₁ F₂ + c₂),     y = s₂ F₃ + c₃
+    F₁ = 2W₁, c₁ = 2b₁;    F₂ = 4W₂, c₂ = 2(b₂ − Σᵢ W₂);    F₃ = 2W₃, c₃ = b₃ − Σᵢ W₃                     (`MLP.fold`)
+
+is the same function (to a few units in the last place; tests hold it to float64). Acting (`Reflex`) and learning (`Pass`) share
+it. A network is one node of autograd, its gradient written out with respect to F and c and folded back to W and b.
+
+All weights of one network lie in one flat tensor θ [R, P], which is what autograd and the optimizer see: gradient norms, clipping
+and statistics per run are then operations along one axis. Rows never meet, so the gradient of the summed loss of all runs is,
+row by row, the gradient of each run's own loss. Outputs that do not depend on the state (the ln σ of a Gaussian policy) stand
+behind the weights in θ.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.heads import Head, Judgement
@@ -32,6 +37,14 @@ from rl_rmsprop.state import put_back, taken
 # Intel's MKL rounds a product by how its operands lie in memory, so that a run would depend on its place in the batch, unless
 # this is set before the process's first product. It costs no time, and networks whose widths are multiples of 4 no bit.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+NARROW = 16
+"""Outputs below which a product is computed transposed: MKL takes up to six times as long otherwise."""
+ROOMS = 4
+"""Numbers of rows for which a network keeps memory."""
+
+Call = Callable[[], object]
+"""Something to be computed, prepared to the last view: for small tensors that takes as long as computing it."""
 
 
 class Layer(NamedTuple):
@@ -50,49 +63,54 @@ class MLP:
         gains: Sequence[float],
         generators: Sequence[np.random.Generator],
         constants: Sequence[float] = (),
+        input_gain: Tensor | None = None,
     ) -> None:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run.
 
         `constants` are initial values of further outputs behind the last layer's, trained as well, the same for every x.
+        Inputs are multiplied by `input_gain` [O] first, if there is one.
         """
-        shapes = list(pairwise(widths))
-        size = sum((i + 1) * h for i, h in shapes) + len(constants)
-        weights, gradients = (aligned_zeros(len(generators), size) for _ in range(2))
+        self.runs, self.widths, self.shapes = len(generators), tuple(widths), list(pairwise(widths))
+        size = sum((i + 1) * h for i, h in self.shapes) + len(constants)
+        weights = aligned(self.runs, size)
         self.theta = nn.Parameter(weights)  # [R, P]
-        self.theta.grad = gradients
-        self.layers = [Layer(*(v.requires_grad_() for v in layer)) for layer in views(weights, shapes)]
-        self.gradients = [v for layer in views(gradients, shapes) for v in layer]
-        self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)).requires_grad_() if constants else None
-        if constants:
-            self.gradients.append(tail(gradients, len(constants)))
-        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
+        self.theta.grad = aligned(self.runs, size)
+        self.layers = views(weights, self.shapes)
+        self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)) if constants else None  # [R, 1, C]
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
-                layer.weight.data[r] = gain * orthogonal(layer.weight.shape[1:], generator)
+                layer.weight[r] = gain * orthogonal(layer.weight.shape[1:], generator)
+        self.scale = scale_of(self.shapes, size, input_gain)  # [P]
+        self.folded, self._fold = folding(weights, self.scale, self.shapes)
+        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
+        self._rooms: dict[int, Room] = {}
 
-    def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A]
+    def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A + C]
         """The outputs of every run, rounded alike whatever batch the run is in."""
-        rows = x.shape[1]
-        if fill := self.filled(rows) - rows:
-            x = torch.nn.functional.pad(x, (0, 0, 0, fill))
-        y: Tensor = Layers.apply(x, *[leaf for layer in self.layers for leaf in layer])
-        y = y[:, :rows] if fill else y
-        return y if self.constants is None else torch.cat([y, self.constants.expand(-1, rows, -1)], -1)
+        y: Tensor = Pass.apply(x, self.theta, self)
+        return y
 
     def filled(self, rows: int) -> int:
         """`rows` filled up, so that each run's part of every tensor is a multiple of 16 numbers and rounds by itself.
 
-        Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned_zeros`.
+        Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned`.
         """
         return -(-rows // self._multiple) * self._multiple
 
-    def leaves(self) -> list[Tensor]:
-        """Weights, biases and constants in the order in which they lie in `theta`."""
-        constants = [] if self.constants is None else [self.constants]
-        return [leaf for layer in self.layers for leaf in layer] + constants
+    def fold(self) -> None:
+        """Take over the weights of now into F and c, with which every pass computes."""
+        carry_out(self._fold)
+
+    def room(self, rows: int) -> Room:
+        """Where to pass so many rows; what was in there is lost."""
+        if rows not in self._rooms:
+            while len(self._rooms) >= ROOMS:
+                del self._rooms[next(iter(self._rooms))]
+            self._rooms[rows] = Room(self, rows)
+        return self._rooms[rows]
 
 
-def aligned_zeros(runs: int, size: int) -> Tensor:
+def aligned(runs: int, size: int) -> Tensor:
     """Zeros [R, P] in which every run begins at a multiple of 64 bytes.
 
     How a product rounds may depend on where in memory its factors begin (Intel MKL on processors with AVX2): a run must
@@ -116,108 +134,181 @@ def tail(flat: Tensor, size: int) -> Tensor:
     return flat[:, -size:].view(len(flat), 1, size)
 
 
-class Layers(torch.autograd.Function):
-    """All layers of R networks as one node: y of x [R, B, I] and of every layer's weight and bias, in turn."""
+def carry_out(calls: Sequence[Call]) -> None:
+    """One after the other."""
+    for call in calls:
+        call()
+
+
+# From tanh to σ -----------------------------------------------------------------------------------------------------------
+
+
+def scale_of(shapes: Sequence[tuple[int, int]], size: int, input_gain: Tensor | None) -> Tensor:
+    """What F is over W, and c over b but for Σᵢ W, in the order of θ [P]."""
+    scale = torch.ones(size)
+    for i, (weight, bias) in enumerate(views(scale.unsqueeze(0), shapes)):
+        outwards = 2.0 if i < len(shapes) - 1 else 1.0  # a hidden layer's σ is of 2z
+        weight *= outwards * (2.0 if i else 1.0)  # the input of any but the first is 2s − 1
+        bias *= outwards
+        if i == 0 and input_gain is not None:
+            weight *= input_gain.unsqueeze(1)
+    return scale
+
+
+def folding(weights: Tensor, scale: Tensor, shapes: Sequence[tuple[int, int]]) -> tuple[list[Layer], list[Call]]:
+    """Memory for F and c of weights [R, P], and what fills it."""
+    flat = aligned(*weights.shape)
+    layers = views(flat, shapes)
+    calls: list[Call] = [partial(torch.mul, weights, scale, out=flat)]
+    for weight, bias in layers[1:]:
+        total = torch.empty_like(bias, memory_format=torch.contiguous_format)
+        calls += [partial(torch.sum, weight, 1, keepdim=True, out=total), partial(bias.sub_, total, alpha=0.5)]
+    last = Layer(columnwise(len(weights), *shapes[-1]), layers[-1].bias)
+    return [*layers[:-1], last], [*calls, partial(last.weight.copy_, layers[-1].weight)]
+
+
+def columnwise(runs: int, rows: int, columns: int) -> Tensor:
+    """Zeros [R, rows, columns], in memory one column after the other if there are few."""
+    return torch.zeros(runs, columns, rows).transpose(1, 2) if columns < NARROW else torch.zeros(runs, rows, columns)
+
+
+# Passes -------------------------------------------------------------------------------------------------------------------
+
+
+class Room:
+    """Memory for passes of so many rows through a network, forwards and back: fresh memory is a page fault for every 4 KiB.
+
+    Forwards:   s ← σ(x F + c)
+    Back:       ∂F = xᵀδ,  ∂c = Σ_b δ  of every layer with inputs x;  δ ← (δFᵀ) s(1 − s)  of the layer before
+    """
+
+    def __init__(self, network: MLP, rows: int) -> None:
+        runs, filled = network.runs, network.filled(rows)
+        self.passes = 0
+        self._network = network
+        self._x = torch.zeros(runs, filled, network.widths[0])
+        self._y = columnwise(runs, filled, network.widths[-1])
+        self.x, self.y = self._x[:, :rows], self._y[:, :rows]  # [R, rows, O] and [R, rows, A]: what goes in and comes out
+        hidden = [torch.empty(runs, filled, width) for width in network.widths[1:-1]]
+        works: list[Tensor | None] = [None, *(torch.empty_like(s) for s in hidden)]
+        self._inputs, self._works = [self._x, *hidden], works
+        self._forwards: list[Call] = []
+        for x, layer, out, work in zip(self._inputs, network.folded, [*hidden, self._y], works, strict=True):
+            self._forwards += affine(x, layer, out, work)
+            if out is not self._y:
+                self._forwards.append(out.sigmoid_)
+        self._back: list[Call] = []
+
+    def forward(self) -> None:
+        """From `x` to `y`."""
+        self.passes += 1
+        carry_out(self._forwards)
+
+    def gradient(self, delta: Tensor) -> Tensor:
+        """Of what has the gradient δ [R, B, A + C] with respect to the outputs: its gradient with respect to θ, [R, P]."""
+        if not self._back:
+            self._prepare()
+        outputs = self.y.shape[2]
+        self._delta.copy_(delta[..., :outputs])
+        carry_out(self._back)
+        if self._network.constants is not None:
+            torch.sum(delta[..., outputs:], 1, keepdim=True, out=tail(self._found, delta.shape[2] - outputs))
+        return self._found * self._network.scale
+
+    def _prepare(self) -> None:
+        """What a pass back needs."""
+        network = self._network
+        self._found = aligned(*network.theta.shape)  # with respect to F and c; then to W and b over `scale`
+        delta: Tensor = torch.zeros_like(self._y)
+        self._delta = delta[:, : self.x.shape[1]]
+        gradients = views(self._found, network.shapes)
+        for i in range(len(gradients) - 1, -1, -1):
+            x, work, (weight, bias) = self._inputs[i], self._works[i], gradients[i]
+            self._back += [partial(torch.sum, delta, 1, keepdim=True, out=bias), *of_weight(x, delta, weight, work)]
+            if work is not None:
+                self._back += [
+                    partial(weight.sub_, bias, alpha=0.5),
+                    of_input(delta, network.folded[i].weight, work),
+                    partial(torch.ops.aten.sigmoid_backward.grad_input, work, x, grad_input=work),
+                ]
+                delta = work
+
+
+def affine(x: Tensor, layer: Layer, out: Tensor, work: Tensor | None) -> list[Call]:
+    """The map x W + b of every run, [R, B, I] → [R, B, H], written to `out`; `work` is memory of x's shape."""
+    (weight, bias), (inputs, outputs) = layer, layer.weight.shape[1:]
+    if inputs == 1:  # as a product, its gradient would round by where in memory the result happens to lie
+        return [partial(torch.addcmul, bias, x, weight, out=out)]
+    if outputs == 1:  # as a product, a single run would be another routine than a batch; and slower
+        work = torch.empty_like(x) if work is None else work
+        return [
+            partial(torch.mul, x, weight.transpose(1, 2), out=work),
+            partial(torch.sum, work, -1, keepdim=True, out=out),
+            partial(out.add_, bias),
+        ]
+    if outputs < NARROW:
+        x, weight, bias, out = (t.transpose(1, 2) for t in (x, weight, bias, out))
+        x, weight = weight, x
+    return [partial(torch.baddbmm, bias, x, weight, out=out)]
+
+
+def of_weight(x: Tensor, delta: Tensor, out: Tensor, work: Tensor | None) -> list[Call]:
+    """The gradient xᵀδ [R, I, H] of a weight, from inputs x [R, B, I] and the gradient δ [R, B, H] of its outputs."""
+    inputs, outputs = x.shape[2], delta.shape[2]
+    if 1 in (inputs, outputs):  # for the reasons in `affine`
+        product = work if work is not None and outputs == 1 else torch.empty(torch.broadcast_shapes(x.shape, delta.shape))
+        return [partial(torch.mul, x, delta, out=product), partial(torch.sum, product, 1, out=out.view(len(x), -1))]
+    if outputs < NARROW:
+        product = torch.empty(len(x), outputs, inputs)
+        return [partial(torch.bmm, delta.transpose(1, 2), x, out=product), partial(out.copy_, product.transpose(1, 2))]
+    product = torch.empty(len(x), inputs, outputs)  # contiguous, or torch would go through the runs one by one
+    return [partial(torch.bmm, x.transpose(1, 2), delta, out=product), partial(out.copy_, product)]
+
+
+def of_input(delta: Tensor, weight: Tensor, out: Tensor) -> Call:
+    """The gradient δWᵀ [R, B, I] of a layer's inputs, written to `out`."""
+    return partial(torch.mul if weight.shape[2] == 1 else torch.bmm, delta, weight.transpose(1, 2), out=out)
+
+
+class Pass(torch.autograd.Function):
+    """Outputs [R, B, A + C] of x [R, B, O] as one node of autograd, with a gradient with respect to θ."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *leaves: Tensor) -> Tensor:
-        """[R, B, I] → [R, B, A]; what each layer gets is kept for the gradient."""
-        layers = in_pairs(leaves)
-        inputs = [x]
-        for layer in layers[:-1]:
-            inputs.append(tanh(affine(inputs[-1], layer)))
-        ctx.save_for_backward(*inputs, *leaves[::2])
-        return affine(inputs[-1], layers[-1])
+    def forward(ctx: Any, x: Tensor, theta: Tensor, network: MLP) -> Tensor:
+        network.fold()
+        room = network.room(x.shape[1])
+        room.x.copy_(x)
+        room.forward()
+        ctx.save_for_backward(x, theta)
+        ctx.room, ctx.passes = room, room.passes
+        if network.constants is None:
+            return room.y.clone(memory_format=torch.contiguous_format)
+        return torch.cat([room.y, network.constants.expand(-1, x.shape[1], -1)], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Of a layer's output δ [R, B, H]: xᵀδ and Σ_b δ for weight and bias, (δWᵀ)(1 − x²) for the layer before."""
-        saved, (delta,) = ctx.saved_tensors, gradients
-        inputs, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
-        found: list[Tensor | None] = []
-        for i in range(len(weights) - 1, -1, -1):
-            x, weight = inputs[i], weights[i]
-            narrow = 1 in weight.shape[1:]  # for the reasons in `affine`
-            of_weight = summed(x, delta, weight.shape) if narrow else torch.bmm(x.transpose(1, 2), delta)
-            found += [delta.sum(1, keepdim=True), of_weight]
-            if i:
-                back = delta * weight.transpose(1, 2) if weight.shape[2] == 1 else torch.bmm(delta, weight.transpose(1, 2))
-                delta = torch.ops.aten.tanh_backward(back, x)
-        return (None, *found[::-1])
-
-
-def in_pairs(leaves: Sequence[Tensor]) -> list[Layer]:
-    """Weights and biases as layers."""
-    return [Layer(weight, bias) for weight, bias in zip(leaves[::2], leaves[1::2], strict=True)]
-
-
-def tanh(z: Tensor) -> Tensor:
-    """In place: 2σ(2z) − 1."""
-    return z.mul_(2).sigmoid_().mul_(2).sub_(1)
-
-
-def affine(x: Tensor, layer: Layer, out: Tensor | None = None) -> Tensor:
-    """The map x W + b of every run: [R, B, I] → [R, B, H]; written to `out` where that is given."""
-    if layer.weight.shape[1] == 1:  # as a product, its gradient would round by where in memory the result happens to lie
-        return torch.addcmul(layer.bias, x, layer.weight, out=out)
-    if layer.weight.shape[2] == 1:  # as a product, a single run would be another routine than a batch; and thrice as slow
-        return torch.add((x * layer.weight.transpose(1, 2)).sum(-1, keepdim=True), layer.bias, out=out)
-    return torch.baddbmm(layer.bias, x, layer.weight, out=out)
-
-
-def summed(x: Tensor, delta: Tensor, shape: Sequence[int]) -> Tensor:
-    """The gradient Σ_b x_b δ_b of a weight with one input or one output, [R, I, H]."""
-    return (x * delta).sum(1).view(shape)
+        x, _ = ctx.saved_tensors  # torch refuses if θ has changed since; F and c are of its last pass
+        if ctx.passes != ctx.room.passes:  # something else has been in the room
+            ctx.room.x.copy_(x)
+            ctx.room.forward()
+        return None, ctx.room.gradient(gradients[0]), None
 
 
 class Reflex:
-    """R networks arranged for acting: as many rows at every step, the same weights for a window, no gradients.
+    """A network arranged for acting: as many rows at every step, the same weights for a window, no gradients."""
 
-    With s = σ(2z), tanh z = 2s − 1, and a layer behind it is 2(2s − 1)W + 2b = s(4W) + 2(b − Σ_i W_i): every 2 and the −1 move
-    into weights and biases, and each step writes into the same memory.
-    """
+    def __init__(self, network: MLP, rows: int) -> None:
+        """For observations [R, rows, O]."""
+        self._room = Room(network, rows)
+        self._x, self._y = self._room.x.numpy(), self._room.y.numpy()
+        self.learn = network.fold
+        """Take over the network's weights of now, for all steps until the next time."""
+        self.learn()
 
-    def __init__(self, network: MLP, rows: int, gain: Tensor | None) -> None:
-        """For observations [R, rows, O], which are multiplied by `gain` [O] first, if there is one."""
-        self._network, self._gain, self._rows = network, gain, rows
-        padded = network.filled(rows)
-        shapes = [(w.shape[1], w.shape[2]) for w, _ in network.layers]
-        runs, (size, _) = len(network.theta), shapes[0]
-        self._filled = torch.zeros(runs, padded, size) if padded > rows else None
-        self._layers = views(aligned_zeros(runs, network.theta.shape[1]), shapes)
-        self._outputs = [torch.empty(runs, padded, width) for _, width in shapes]
-        self._constants = network.constants
-        more = 0 if self._constants is None else self._constants.shape[2]
-        self._y = torch.empty(runs, rows, shapes[-1][1] + more) if more else None
-
-    @torch.no_grad()
-    def learn(self) -> None:
-        """Take over the network's weights of now."""
-        for i, (ours, theirs) in enumerate(zip(self._layers, self._network.layers, strict=True)):
-            last = i == len(self._layers) - 1
-            weight, bias = theirs.weight, theirs.bias
-            if i:  # the input is s, not 2s − 1
-                bias = bias - weight.transpose(1, 2).contiguous().sum(-1).unsqueeze(1)  # along an axis of one run alone
-                weight = weight * 2
-            elif self._gain is not None:
-                weight = weight * self._gain[:, None]
-            torch.mul(weight, 1 if last else 2, out=ours.weight)
-            torch.mul(bias, 1 if last else 2, out=ours.bias)
-        if self._y is not None and self._constants is not None:
-            self._y[..., -self._constants.shape[2] :] = self._constants
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Outputs [R, rows, A] of x [R, rows, O]; the next call writes over them."""
-        h = x
-        if self._filled is not None:
-            self._filled[:, : self._rows] = x
-            h = self._filled
-        for layer, out in zip(self._layers[:-1], self._outputs[:-1], strict=True):
-            h = affine(h, layer, out).sigmoid_()
-        y = affine(h, self._layers[-1], self._outputs[-1])[:, : self._rows]
-        if self._y is None:
-            return y
-        self._y[..., : y.shape[2]] = y
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs [R, rows, A] of x [R, rows, O], but for those that do not depend on x; the next call writes over them."""
+        self._x[:] = x
+        self._room.forward()
         return self._y
 
 
@@ -251,11 +342,11 @@ class ActorCritic:
         `observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length.
         """
         check_scale(observation_scale, observation_size)
-        self._gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
+        gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
         self.head, self.normalization = head, normalization
         gains = [2**0.5] * len(hidden)
-        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants)
-        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators)
+        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants, gain)
+        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain)
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer trains: θ of the actor [R, P_actor] and of the critic [R, P_critic]."""
@@ -269,25 +360,26 @@ class ActorCritic:
         """Weights and running statistics of all runs."""
         return {"weights": taken([theta.data for theta in self.parameters()]), "normalization": taken(list(self.normalization))}
 
+    @torch.no_grad()
     def restore(self, saved: dict[str, Any]) -> None:
         """Put them back, in place."""
         for theta, weights in zip(self.parameters(), saved["weights"], strict=True):
-            theta.data.copy_(weights)
+            theta.copy_(weights)
         put_back(list(self.normalization), saved["normalization"])
 
     def backward(self, loss: Tensor) -> None:  # loss: [R]
         """Set `theta.grad` of both networks to the gradient of each run's loss."""
-        networks = (self.actor, self.critic)
-        gradients = torch.autograd.grad(loss.sum(), [leaf for network in networks for leaf in network.leaves()])
-        torch._foreach_copy_([view for network in networks for view in network.gradients], gradients)
+        gradients = torch.autograd.grad(loss.sum(), self.parameters())
+        for theta, gradient in zip(self.parameters(), gradients, strict=True):
+            theta.grad.copy_(gradient)  # type: ignore[union-attr]  # networks have memory for theirs
 
     def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
         """What the head makes a distribution of: logits, or means and ln σ."""
-        return self.actor(self._scaled(observations))
+        return self.actor(observations)
 
     def reflex(self, rows: int) -> Reflex:
         """The actor arranged for acting on observations [R, rows, O]."""
-        return Reflex(self.actor, rows, self._gain)
+        return Reflex(self.actor, rows)
 
     def judge(self, observations: Tensor, actions: Tensor) -> Judgement:  # [R, B, O], [R, B, …]
         """Log-probabilities of actions taken, and entropies."""
@@ -295,10 +387,7 @@ class ActorCritic:
 
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
         """Expected discounted return from each state."""
-        return self.critic(self._scaled(observations)).squeeze(-1)
-
-    def _scaled(self, observations: Tensor) -> Tensor:
-        return observations if self._gain is None else observations * self._gain
+        return self.critic(observations).squeeze(-1)
 
 
 def check_scale(observation_scale: Sequence[float], observation_size: int) -> None:

@@ -71,28 +71,28 @@ class Actor(Kept):
 
     def collect(self, steps: int) -> tuple[Rollout, Episodes]:
         """Act for `steps` calls of every environment."""
-        env, policy = self.env, self.policy
+        env, head, reflex = self.env, self.policy.head, self._reflex
+        normalization = self._normalization
         shape = (steps, env.runs, env.envs_per_run)
-        observations = torch.empty(steps + 1, *shape[1:], self._observations.shape[-1])
-        actions = policy.head.empty(shape)
+        observations = np.empty((steps + 1, *shape[1:], self._observations.shape[-1]), np.float32)
         earned, rewards = (np.empty(shape, np.float32) for _ in range(2))  # as paid, and as the policy learns from them
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
-        noise = policy.head.noise(self.generators, steps, env.envs_per_run)
-        views = zip(observations.unbind(), noise.unbind(), actions.unbind(), strict=False)  # one observation more than actions
-        self._reflex.learn()
+        actions = []
+        reflex.learn()
+        noise = head.noise(self.generators, steps, env.envs_per_run, self.policy.actor.constants)
         with torch.inference_mode():
-            for t, (seen, drawn, chosen) in enumerate(views):
-                seen.copy_(torch.from_numpy(self._observations))
-                policy.head.sample(self._reflex(seen), drawn, out=chosen)
-                result = env.step(policy.head.sent(chosen.numpy()))
-                terminated[t], truncated[t], valid[t] = result[2:]
+            for t, drawn in enumerate(noise):
+                observations[t] = self._observations
+                actions.append(head.choose(reflex(self._observations) + drawn))
+                result = env.step(head.sent(actions[-1]))
+                terminated[t], truncated[t], valid[t] = result.terminated, result.truncated, result.valid
                 over = result.terminated | result.truncated
-                self._observations = self._normalization.observations.take(result.observations, ~over)
+                self._observations = normalization.observations.take(result.observations, ~over)
                 earned[t] = result.rewards
-                rewards[t] = self._normalization.rewards.take(result.rewards, result.valid, over)
-        observations[steps] = torch.from_numpy(self._observations)
-        arrays = (torch.from_numpy(a) for a in (rewards, terminated, truncated, valid))
-        return Rollout(observations, actions, *arrays), self._count(earned, terminated | truncated, valid)
+                rewards[t] = normalization.rewards.take(result.rewards, result.valid, over)
+        observations[steps] = self._observations
+        arrays = (torch.from_numpy(a) for a in (observations, np.stack(actions), rewards, terminated, truncated, valid))
+        return Rollout(*arrays), self._count(earned, terminated | truncated, valid)
 
     def _count(self, rewards: NDArray, over: NDArray, valid: NDArray) -> Episodes:
         """Add a window [T, R, N] to the running returns and counters; returns the episodes that it ended."""

@@ -246,8 +246,8 @@ def test_explained_variance_is_one_for_a_perfect_critic_and_nan_for_constant_ret
 def test_entropy_of_an_indifferent_policy_is_ln_of_the_actions():
     """Silent failure: entropy in bits, or with the wrong sign, scales the bonus."""
     policy = policy_of(1)
-    for leaf in policy.actor.leaves():
-        leaf.data.zero_()
+    with torch.no_grad():
+        policy.actor.theta.zero_()
     seen = evaluate(policy, window(3, 1, 2, 0), A2C(), 0.95)
     torch.testing.assert_close(seen.entropy, torch.full((1, 6), np.log(A), dtype=torch.float32))
 
@@ -267,21 +267,22 @@ class Extremes:
 def test_noise_is_finite_even_for_the_rarest_draws():
     """Silent failure: one u = 0 in 16 million draws makes an infinite logit and a NaN in the weights, weeks later."""
     noise = gumbel_noise([Extremes()], (3, 2, 2))
-    assert torch.isfinite(noise).all()
+    assert np.isfinite(noise).all()
     assert (noise[..., 1] > noise[..., 0]).all()
 
 
 def test_noise_is_standard_gumbel():
     """Silent failure: −ln u instead of −ln(−ln u) samples from another distribution. Kolmogorov-Smirnov, fixed seed."""
-    noise = gumbel_noise(generators(0), (500, 10, 4)).flatten().numpy()
+    noise = gumbel_noise(generators(0), (500, 10, 4)).ravel()
     assert scipy_stats.kstest(noise, scipy_stats.gumbel_r.cdf).pvalue > 1e-3
 
 
 def test_noise_of_a_run_does_not_depend_on_its_neighbours():
     """Silent failure: adding a seed to a study changes what the others do."""
-    together = gumbel_noise(generators(1, 2, 3), (4, 3, 2))
-    assert torch.equal(together[:, 1], gumbel_noise(generators(2), (4, 3, 2))[:, 0])
-    assert not torch.equal(together[:, 0], together[:, 1])
+    for shape in ((4, 3, 2), (1, 1, 3), (5, 7, 1)):  # of a run alone, the logarithms are of another number of numbers
+        together = gumbel_noise(generators(1, 2, 3), shape)
+        assert np.array_equal(together[:, 1], gumbel_noise(generators(2), shape)[:, 0])
+        assert not np.array_equal(together[:, 0], together[:, 1])
 
 
 # Acting: environments whose every step is known --------------------------------------------------------------------------

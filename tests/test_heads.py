@@ -120,9 +120,10 @@ def test_drawn_actions_are_normal_around_the_mean_with_the_deviation():
 def test_noise_of_a_run_does_not_depend_on_its_neighbours():
     """Silent failure: adding a seed to a study changes what the others do."""
     head = Gaussian(*box(2))
-    together = head.noise(generators(1, 2, 3), 4, 3)
-    assert torch.equal(together[:, 1], head.noise(generators(2), 4, 3)[:, 0])
-    assert not torch.equal(together[:, 0], together[:, 1])
+    log_std = torch.tensor([[[-1.0, 0.3]], [[0.7, -0.2]], [[0.1, 0.9]]])  # [R, 1, A]
+    together = head.noise(generators(1, 2, 3), 4, 3, log_std)
+    assert np.array_equal(together[:, 1], head.noise(generators(2), 4, 3, log_std[1:2])[:, 0])
+    assert not np.array_equal(together[:, 0], together[:, 1])
 
 
 def test_greedy_evaluation_acts_with_the_mean_and_stochastic_evaluation_does_not():
