@@ -38,19 +38,19 @@ class A2C(Settings):
 
 def loss(seen: Evaluation, settings: Settings) -> Tensor:
     """What an update descends, of each run [R]: the formula above."""
-    advantage = normalized(seen.advantage, seen.valid) if settings.normalize_advantage else seen.advantage
-    bonus = settings.ent_coef * mean(seen.entropy, seen.valid)
-    return policy_loss(seen, advantage) + settings.vf_coef * value_loss(seen) - bonus
+    advantage = normalized(seen.advantage, seen.counted) if settings.normalize_advantage else seen.advantage
+    total = policy_loss(seen, advantage) + settings.vf_coef * value_loss(seen)
+    return total - settings.ent_coef * mean(seen.entropy, seen.counted) if settings.ent_coef else total
 
 
 def policy_loss(seen: Evaluation, advantage: Tensor) -> Tensor:
     """−mean(A ln π(a|s)) of each run [R]; its gradient is the policy gradient."""
-    return -mean(advantage * seen.log_prob, seen.valid)
+    return -mean(advantage * seen.log_prob, seen.counted)
 
 
 def value_loss(seen: Evaluation) -> Tensor:
     """Mean squared error of the critic against the returns, of each run [R]."""
-    return mean((seen.returns - seen.value).square(), seen.valid)
+    return mean((seen.returns - seen.value).square(), seen.counted)
 
 
 def metrics(seen: Evaluation) -> dict[str, Tensor]:
@@ -59,6 +59,6 @@ def metrics(seen: Evaluation) -> dict[str, Tensor]:
         return {
             "train/policy_loss": policy_loss(seen, seen.advantage),
             "train/value_loss": value_loss(seen),
-            "train/entropy": mean(seen.entropy, seen.valid),
+            "train/entropy": mean(seen.entropy, seen.counted),
             "train/explained_variance": explained_variance(seen),
         }

@@ -24,15 +24,22 @@ Measure = Callable[[], dict[str, Tensor]]
 """Losses and the like by tag, [R] each; computed when someone wants the numbers."""
 
 
+class Counted(NamedTuple):
+    """Which steps of each run a mean is over."""
+
+    which: Tensor  # [R, B]  1 where the step counts, else 0
+    number: Tensor  # [R]  how many do, at least 1
+
+
 class Evaluation(NamedTuple):
-    """A rollout seen by the current networks; every field [R, B]. Gradients flow through the first three."""
+    """A rollout seen by the current networks; every tensor [R, B]. Gradients flow through the first three."""
 
     log_prob: Tensor  # ln π(a|s) of the actions taken
     entropy: Tensor  # of π(·|s), in nats
     value: Tensor  # V(s)
     advantage: Tensor  # A, no gradient
     returns: Tensor  # G = A + V, no gradient
-    valid: Tensor  # 1 where the step counts, 0 where it only reset the environment
+    counted: Counted  # the steps that did not only reset the environment
 
 
 def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lambda: float) -> Evaluation:
@@ -51,7 +58,7 @@ def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lamb
         value=value,
         advantage=advantage,
         returns=advantage + value.detach(),
-        valid=by_run(rollout.valid).float(),
+        counted=count(by_run(rollout.valid)),
     )
 
 
@@ -61,31 +68,41 @@ def by_run(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous().view(x.shape[1], -1, *x.shape[3:])
 
 
-def mean(x: Tensor, valid: Tensor) -> Tensor:
-    """Mean of x [R, B] over the valid entries of each run: [R]."""
-    return (x * valid).sum(-1) / valid.sum(-1).clamp_(min=1.0)
+def count(valid: Tensor) -> Counted:
+    """The steps that are true in `valid` [R, B]."""
+    which = valid.float()
+    return Counted(which, which.sum(-1).clamp_(min=1.0))
 
 
-def normalized(x: Tensor, valid: Tensor) -> Tensor:
-    """X shifted and scaled to mean 0 and standard deviation 1 over the valid entries of each run."""
-    centred = x - mean(x, valid).unsqueeze(-1)
-    return centred / (mean(centred.square(), valid).sqrt().unsqueeze(-1) + 1e-8)
+def mean(x: Tensor, counted: Counted) -> Tensor:
+    """Mean of x [R, B] over the steps of each run that count: [R]."""
+    return (x * counted.which).sum(-1) / counted.number
 
 
-def normalized_sample(x: Tensor, valid: Tensor) -> Tensor:
+def centred(x: Tensor, counted: Counted) -> Tensor:
+    """X less its mean."""
+    return x - mean(x, counted).unsqueeze(-1)
+
+
+def variance(x: Tensor, counted: Counted) -> Tensor:
+    """Variance of x over the steps of each run that count [R]."""
+    return mean(centred(x, counted).square(), counted)
+
+
+def normalized(x: Tensor, counted: Counted) -> Tensor:
+    """X shifted and scaled to mean 0 and standard deviation 1 over the steps of each run that count."""
+    return centred(x, counted) / (variance(x, counted).sqrt().unsqueeze(-1) + 1e-8)
+
+
+def normalized_sample(x: Tensor, counted: Counted) -> Tensor:
     """The same by the standard deviation of a sample, with n − 1: what Stable-Baselines3 does to a minibatch."""
-    centred = x - mean(x, valid).unsqueeze(-1)
-    variance = (centred.square() * valid).sum(-1) / (valid.sum(-1) - 1).clamp_(min=1.0)
-    return centred / (variance.sqrt().unsqueeze(-1) + 1e-8)
+    away = centred(x, counted)
+    of_sample = (away.square() * counted.which).sum(-1) / (counted.number - 1).clamp_(min=1.0)
+    return away / (of_sample.sqrt().unsqueeze(-1) + 1e-8)
 
 
 def explained_variance(seen: Evaluation) -> Tensor:
     """1 − Var(G − V) / Var(G) of each run [R]: 1 is a perfect critic, 0 no better than a constant, NaN if G is constant."""
-    error = variance(seen.returns - seen.value.detach(), seen.valid)
-    spread = variance(seen.returns, seen.valid)
+    error = variance(seen.returns - seen.value.detach(), seen.counted)
+    spread = variance(seen.returns, seen.counted)
     return torch.where(spread > 0, 1 - error / spread, torch.nan)
-
-
-def variance(x: Tensor, valid: Tensor) -> Tensor:
-    """Variance of x over the valid entries of each run [R]."""
-    return mean((x - mean(x, valid).unsqueeze(-1)).square(), valid)

@@ -115,6 +115,17 @@ class Normalization(NamedTuple):
     observations: Standardized | Unchanged
     rewards: ScaledByReturn | Unchanged
 
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is normalised."""
+        return any(not isinstance(part, Unchanged) for part in self)
+
+    def take(self, step: tuple[NDArray, NDArray, NDArray, NDArray, NDArray]) -> tuple[NDArray, NDArray]:
+        """Learn from a step of the environments (see envs/batch.py); its observations and rewards, normalised."""
+        observations, rewards, terminated, truncated, valid = step
+        over = terminated | truncated
+        return self.observations.take(observations, ~over), self.rewards.take(rewards, valid, over)
+
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """All statistics by name, a row a run; empty if nothing is normalised."""
         parts = {"observations": self.observations, "rewards": self.rewards}

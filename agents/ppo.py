@@ -20,7 +20,18 @@ import torch
 from torch import Tensor
 
 from agents.heads import Generators
-from agents.learning import Descend, Evaluation, Measure, by_run, evaluate, explained_variance, mean, normalized_sample
+from agents.learning import (
+    Counted,
+    Descend,
+    Evaluation,
+    Measure,
+    by_run,
+    count,
+    evaluate,
+    explained_variance,
+    mean,
+    normalized_sample,
+)
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 from agents.settings import Settings, require
@@ -64,17 +75,18 @@ class PPO(Settings):
         window = Minibatch(
             by_run(rollout.observations[:-1]),
             by_run(rollout.actions),
+            by_run(rollout.valid),
             before.log_prob,
             before.advantage,
             before.returns,
-            before.valid,
         )
         updates = []
         for _ in range(self.n_epochs):
             for part in minibatches(window, self.batch_size, generators):
                 terms = judge(policy, part, self)
-                descend(terms.policy_loss + self.vf_coef * terms.value_loss - self.ent_coef * terms.entropy)
-                updates.append(Terms(*(term.detach() for term in terms)))
+                loss = terms.policy_loss + self.vf_coef * terms.value_loss
+                descend(loss - self.ent_coef * terms.entropy if self.ent_coef else loss)
+                updates.append(terms.detached())
         return partial(metrics, before, updates, self)
 
 
@@ -83,10 +95,10 @@ class Minibatch(NamedTuple):
 
     observations: Tensor  # [R, B, O]
     actions: Tensor  # [R, B] or [R, B, A]
+    valid: Tensor  # [R, B]  where the step counts
     log_prob: Tensor  # [R, B]  ln π_old(a|s)
     advantage: Tensor  # [R, B]
     returns: Tensor  # [R, B]
-    valid: Tensor  # [R, B]  1 where the step counts
 
 
 class Terms(NamedTuple):
@@ -96,7 +108,12 @@ class Terms(NamedTuple):
     value_loss: Tensor  # [R]
     entropy: Tensor  # [R]
     log_ratio: Tensor  # [R, B]  ln ρ
-    valid: Tensor  # [R, B]
+    counted: Counted  # the steps that count
+
+    def detached(self) -> Terms:
+        """Without gradients, and what they would hold on to."""
+        kept = (self.policy_loss, self.value_loss, self.entropy, self.log_ratio)
+        return Terms(*(term.detach() for term in kept), counted=self.counted)  # type: ignore[misc, arg-type]
 
 
 def minibatches(window: Minibatch, size: int, generators: Generators) -> Iterator[Minibatch]:
@@ -113,16 +130,17 @@ def judge(policy: ActorCritic, part: Minibatch, settings: PPO) -> Terms:
     """The terms of the loss of each run; gradients flow through the first three."""
     log_prob, entropy = policy.judge(part.observations, part.actions)
     value = policy.values(part.observations)
-    advantage = normalized_sample(part.advantage, part.valid) if settings.normalize_advantage else part.advantage
+    counted = count(part.valid)
+    advantage = normalized_sample(part.advantage, counted) if settings.normalize_advantage else part.advantage
     log_ratio = log_prob - part.log_prob
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
     return Terms(
-        -mean(torch.minimum(ratio * advantage, clipped * advantage), part.valid),
-        mean((part.returns - value).square(), part.valid),
-        mean(entropy, part.valid),
+        -mean(torch.minimum(ratio * advantage, clipped * advantage), counted),
+        mean((part.returns - value).square(), counted),
+        mean(entropy, counted),
         log_ratio,
-        part.valid,
+        counted,
     )
 
 
@@ -138,9 +156,9 @@ def metrics(before: Evaluation, updates: Sequence[Terms], settings: PPO) -> dict
         "train/value_loss": average([u.value_loss for u in updates]),
         "train/entropy": average([u.entropy for u in updates]),
         "train/explained_variance": explained_variance(before),
-        "train/approx_kl": average([mean(u.log_ratio.exp() - 1 - u.log_ratio, u.valid) for u in last]),
+        "train/approx_kl": average([mean(u.log_ratio.exp() - 1 - u.log_ratio, u.counted) for u in last]),
         "train/clip_fraction": average(
-            [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.valid) for u in updates]
+            [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.counted) for u in updates]
         ),
     }
 

@@ -62,20 +62,19 @@ class Actor(Kept):
         """`env` is a batch of R × N environments (see envs/batch.py), `generators` the policy noise of each run."""
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count
-        self._normalization = policy.normalization
         everywhere = np.ones((env.runs, env.envs_per_run), bool)
-        self._observations = self._normalization.observations.take(env.reset(), everywhere)
+        self._observations = policy.normalization.observations.take(env.reset(), everywhere)
         self._reflex = policy.reflex(env.envs_per_run)
         self._returns = np.zeros((env.runs, env.envs_per_run))
         self._lengths = np.zeros((env.runs, env.envs_per_run), np.int64)
 
     def collect(self, steps: int) -> tuple[Rollout, Episodes]:
         """Act for `steps` calls of every environment."""
-        env, head, reflex = self.env, self.policy.head, self._reflex
-        normalization = self._normalization
-        shape = (steps, env.runs, env.envs_per_run)
+        env, head, reflex, normalization = self.env, self.policy.head, self._reflex, self.policy.normalization
+        shape, normalizing = (steps, env.runs, env.envs_per_run), normalization.is_active
         observations = np.empty((steps + 1, *shape[1:], self._observations.shape[-1]), np.float32)
-        earned, rewards = (np.empty(shape, np.float32) for _ in range(2))  # as paid, and as the policy learns from them
+        earned = np.empty(shape, np.float32)
+        rewards = np.empty(shape, np.float32) if normalizing else earned  # as the policy learns from them
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         actions = []
         reflex.learn()
@@ -85,11 +84,9 @@ class Actor(Kept):
                 observations[t] = self._observations
                 actions.append(head.choose(reflex(self._observations) + drawn))
                 result = env.step(head.sent(actions[-1]))
-                terminated[t], truncated[t], valid[t] = result.terminated, result.truncated, result.valid
-                over = result.terminated | result.truncated
-                self._observations = normalization.observations.take(result.observations, ~over)
-                earned[t] = result.rewards
-                rewards[t] = normalization.rewards.take(result.rewards, result.valid, over)
+                self._observations, earned[t], terminated[t], truncated[t], valid[t] = result
+                if normalizing:
+                    self._observations, rewards[t] = normalization.take(result)
         observations[steps] = self._observations
         arrays = (torch.from_numpy(a) for a in (observations, np.stack(actions), rewards, terminated, truncated, valid))
         return Rollout(*arrays), self._count(earned, terminated | truncated, valid)
@@ -98,17 +95,16 @@ class Actor(Kept):
         """Add a window [T, R, N] to the running returns and counters; returns the episodes that it ended."""
         made = self.steps + valid.sum(2).cumsum(0)  # [T, R]  environment steps of each run
         self.steps = made[-1]
-        ends = np.flatnonzero(over.any((1, 2))).tolist()
-        ended, begun = [NO_EPISODES], 0
-        for end in ends if over[-1].any() else [*ends, len(over) - 1]:
-            piece, begun = slice(begun, end + 1), end + 1
-            with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
-                self._returns = np.add.accumulate(np.concatenate((self._returns[None], rewards[piece])))[-1]
-            self._lengths += valid[piece].sum(0)
-            run, n = np.nonzero(over[end] & np.isfinite(self._returns))
-            ended.append(Episodes(run, made[end, run], self._returns[run, n], self._lengths[run, n]))
-            self._returns[over[end]] = 0.0
-            self._lengths[over[end]] = 0
+        ended, ends = [NO_EPISODES], np.logical_or.reduce(over, (1, 2))
+        with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
+            for t in range(len(over)):
+                self._returns += rewards[t]
+                self._lengths += valid[t]
+                if ends[t]:
+                    run, n = np.nonzero(over[t] & np.isfinite(self._returns))
+                    ended.append(Episodes(run, made[t, run], self._returns[run, n], self._lengths[run, n]))
+                    self._returns[over[t]] = 0.0
+                    self._lengths[over[t]] = 0
         return Episodes(*map(np.concatenate, zip(*ended, strict=True)))
 
 

@@ -159,8 +159,7 @@ def clip(parameters: Sequence[Tensor], max_norm: float, judge: Callable[[Tensor]
     `judge` is shown the norms; where it returns NaN the run's whole gradient becomes NaN.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1).square().sum(-1).sqrt()  # [R]
-    norm = judge(norm)
+    norm = judge(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1), dim=1))  # [R]
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
     for g in grads:
         g.mul_(scale)

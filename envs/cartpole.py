@@ -25,6 +25,7 @@ from rl_rmsprop.state import Kept, put_back, taken
 
 PUSH = np.array([-1.0, 1.0])
 """Action → direction."""
+FOUR_THIRDS = np.array(4.0 / 3.0)
 
 
 class Poles(Kept):
@@ -34,36 +35,38 @@ class Poles(Kept):
 
     def __init__(self, count: int) -> None:
         self.num_envs = count
-        self.gravity, self.masscart, self.masspole, self.length = 9.8, 1.0, 0.1, 0.5
-        self.total_mass, self.polemass_length = self.masspole + self.masscart, self.masspole * self.length
-        self.force_mag, self.tau = 10.0, 0.02
+        # Arrays of no axes, because a Python float takes an operation as long again.
+        self.gravity, self.masscart, self.masspole, self.length = map(np.array, (9.8, 1.0, 0.1, 0.5))
+        self.total_mass, self.polemass_length = np.array(self.masspole + self.masscart), np.array(self.masspole * self.length)
+        self.force_mag, self.tau = np.array(10.0), np.array(0.02)
         self.state = np.zeros((4, count))  # x, ẋ, θ, θ̇
         self._limits = np.array([[2.4], [12 * 2 * math.pi / 360]])  # of |x| and |θ|
-        self._room = [np.empty(count) for _ in range(6)]
-        self._pair = np.empty((2, count))
+        self._room = [np.empty(count) for _ in range(7)]
+        self._pair, self._beyond = np.empty((2, count)), np.empty((2, count), bool)
 
     def step(self, actions: NDArray) -> NDArray[np.bool_]:
         """Push all carts to the right (1) or left (0) for a moment; returns which poles have fallen or left the track [K]."""
-        place, speed = self.state[0::2], self.state[1::2]  # x, θ and ẋ, θ̇
-        cos, sin, temp, turn, below, work = self._room
-        np.cos(place[1], out=cos)
-        np.sin(place[1], out=sin)
-        np.multiply(self.polemass_length, np.square(speed[1], out=work), out=work)
-        np.multiply(work, sin, out=work)
-        force = self.force_mag * PUSH.take(actions)
-        np.divide(np.add(force, work, out=temp), self.total_mass, out=temp)
-        np.multiply(self.gravity, sin, out=turn)
-        np.subtract(turn, np.multiply(cos, temp, out=work), out=turn)
-        np.multiply(self.masspole, np.square(cos, out=below), out=below)
-        np.subtract(4.0 / 3.0, np.divide(below, self.total_mass, out=below), out=below)
-        np.divide(turn, np.multiply(self.length, below, out=below), out=turn)
-        np.multiply(np.multiply(self.polemass_length, turn, out=work), cos, out=work)
-        np.subtract(temp, np.divide(work, self.total_mass, out=work), out=temp)
-        place += np.multiply(self.tau, speed, out=self._pair)
-        self._pair[0], self._pair[1] = temp, turn
-        speed += np.multiply(self.tau, self._pair, out=self._pair)
-        np.abs(place, out=self._pair)
-        return np.logical_or.reduce(self._pair > self._limits)
+        place, speed, pair = self.state[0::2], self.state[1::2], self._pair  # x, θ and ẋ, θ̇
+        angle, turning = self.state[2:]
+        cos, sin, temp, turn, below, force, work = self._room
+        np.cos(angle, cos)
+        np.sin(angle, sin)
+        np.multiply(self.polemass_length, np.square(turning, work), work)
+        np.multiply(work, sin, work)
+        np.multiply(self.force_mag, PUSH[actions], force)
+        np.divide(np.add(force, work, temp), self.total_mass, temp)
+        np.multiply(self.gravity, sin, turn)
+        np.subtract(turn, np.multiply(cos, temp, work), turn)
+        np.multiply(self.masspole, np.square(cos, below), below)
+        np.subtract(FOUR_THIRDS, np.divide(below, self.total_mass, below), below)
+        np.divide(turn, np.multiply(self.length, below, below), turn)
+        np.multiply(np.multiply(self.polemass_length, turn, work), cos, work)
+        np.subtract(temp, np.divide(work, self.total_mass, work), temp)
+        np.add(place, np.multiply(self.tau, speed, pair), place)
+        pair[0], pair[1] = temp, turn
+        np.add(speed, np.multiply(self.tau, pair, pair), speed)
+        np.greater(np.abs(place, pair), self._limits, self._beyond)
+        return np.logical_or(self._beyond[0], self._beyond[1])
 
 
 class CartPoleBatch:
@@ -76,7 +79,7 @@ class CartPoleBatch:
         assert isinstance(one.observation_space, gym.spaces.Box)
         self.observation_space = one.observation_space
         self.action_space: gym.spaces.Discrete | gym.spaces.Box = gym.spaces.Discrete(2)
-        self._limit = max_episode_steps
+        self._limit = np.array(max_episode_steps)
         self._generators = [np.random.default_rng(seed_sequence(s, "env")) for s in seeds]
         self._poles = Poles(self.runs * envs_per_run)
         self._arrays: CartPoleArrays | None = None
@@ -90,21 +93,21 @@ class CartPoleBatch:
 
     def step(self, actions: NDArray) -> Step:
         pushes = actions.ravel()
-        if pushes.shape != self._over.shape or (pushes >> 1).any():
+        if pushes.shape != self._over.shape or np.count_nonzero(pushes >> 1):
             raise ValueError(f"actions must be 0 or 1, [{self.runs}, {self.envs_per_run}], got shape {actions.shape}: {actions}")
         if self._arrays is not None:
             self._arrays.before_step(pushes)
         starting = self._over
         terminated = self._poles.step(pushes)
-        self._lengths += 1
+        np.add(self._lengths, 1, self._lengths)
         truncated = self._lengths >= self._limit
-        rewards = np.ones(len(starting), np.float32)
-        if starting.any():
+        if np.count_nonzero(starting):
             self._start(starting)
-            rewards[starting] = 0.0
             terminated[starting] = truncated[starting] = False
         self._over = terminated | truncated
-        return Step(self._seen(), *map(self._per_run, (rewards, terminated, truncated, ~starting)))
+        valid = ~starting
+        rewards = valid.astype(np.float32)  # 1 for every step, 0 for a reset
+        return Step(self._seen(), *map(self._per_run, (rewards, terminated, truncated, valid)))
 
     def _start(self, which: NDArray[np.bool_]) -> None:
         """Begin an episode at `which` poles [R·N]: x, ẋ, θ and θ̇ uniform in [−0.05, 0.05), pole by pole."""

@@ -251,7 +251,7 @@ class AdaptiveRMSprop(RMSprop):
         else:
             self._update_by_equations(index, group, params, states)
             steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, torch.ones_like(steps[0]), alpha=1.0)  # by a tensor: a number becomes one for each
+            torch._foreach_add_(steps, together.number(1.0, steps[0].dtype, steps[0].device), alpha=1.0)
 
     def _update_by_torch(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
         """Torch's own update of a group, mended where its variance of the gradient becomes negative."""
@@ -424,9 +424,10 @@ class AdaptiveRMSprop(RMSprop):
         grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
         if not grads:
             return
-        none = torch.zeros(() if self.runs is None else self.runs, dtype=torch.float64, device=grads[0].device)
         for group in self.param_groups:
-            group.setdefault("skipped", none)
+            if "skipped" not in group:
+                none = torch.zeros(() if self.runs is None else self.runs, dtype=torch.float64, device=grads[0].device)
+                group["skipped"] = none
         if grads[0].device.type == "cpu" and update.surely_finite(grads):  # elsewhere to ask takes longer than to copy
             self._update()
             return

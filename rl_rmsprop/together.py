@@ -12,6 +12,7 @@ update.py is the definition; tests hold that both agree. No number is kept from 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,7 +47,8 @@ def rmsprop(params: list[Tensor], states: list[State], group: dict[str, Any], be
     E ← βE + (1 − β)g²        θ ← θ − lr · g / (√E + ε)
     """
     lr, momentum = float(group["lr"]), group["momentum"]
-    decay, eps = number(beta, params[0]), number(group["eps"], params[0])
+    dtype, device = params[0].dtype, params[0].device
+    decay, eps = number(beta, dtype, device), number(group["eps"], dtype, device)
     columns = [params, gradients(params), averages(states)]
     if momentum > 0:
         columns.append([state["momentum_buffer"] for state in states])
@@ -107,9 +109,10 @@ def directed(grads: list[Tensor], params: list[Tensor], group: dict[str, Any]) -
     return [update.gradient(g, p, group) for g, p in zip(grads, params, strict=True)]
 
 
-def number(value: float, like: Tensor) -> Tensor:
-    """A number for a call with a list of tensors: given as a float it would be made a tensor for each of them."""
-    return torch.tensor(value, dtype=like.dtype)
+@functools.lru_cache(maxsize=64)
+def number(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A number for a call with a list of tensors, not to be changed: given as a float it would be made a tensor for each."""
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 class Workspace:

@@ -8,7 +8,7 @@
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
 
 An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter; `receive` moves w.
-They are the definition. rl_rmsprop/fused.py does the same for all parameters of a group at once.
+They are the definition. rl_rmsprop/together.py does the same for all parameters of a group at once.
 """
 
 from __future__ import annotations
@@ -186,13 +186,13 @@ def column(x: Tensor, like: Tensor) -> Tensor:
 
 
 def surely_finite(tensors: Sequence[Tensor]) -> bool:
-    """Whether all entries and their squares are finite, told by the lengths of rows: quick, but False for some that are.
+    """Whether all entries and their squares are finite, told by the lengths of tensors: quick, but False for some that are.
 
     The squares of the lengths may overflow where those of the entries do not; tensors of several types are not looked at.
     """
     if any(t.dtype != tensors[0].dtype for t in tensors):
         return False
-    lengths = torch.cat([torch.linalg.vector_norm(t, dim=-1).flatten() for t in tensors])
+    lengths = torch.stack(torch._foreach_norm(list(tensors)))
     return math.isfinite(lengths.square_().sum().item())
 
 

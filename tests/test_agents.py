@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 from agents.a2c import A2C, metrics
 from agents.evaluation import episode_returns
 from agents.heads import Categorical, gumbel_noise
-from agents.learning import Evaluation, by_run, evaluate, explained_variance, normalized
+from agents.learning import Evaluation, by_run, count, evaluate, explained_variance, normalized
 from agents.networks import ActorCritic
 from agents.reinforce import Reinforce
 from agents.rollout import Actor, Rollout
@@ -195,7 +195,7 @@ def test_normalized_advantages_have_mean_zero_and_deviation_one_over_valid_steps
     noise = torch.Generator().manual_seed(0)
     x = torch.randn(2, 50, generator=noise) * torch.tensor([[1.0], [1000.0]]) + 7
     valid = (torch.rand(2, 50, generator=noise) < 0.7).float()
-    for row, mask in zip(normalized(x, valid), valid.bool(), strict=True):
+    for row, mask in zip(normalized(x, count(valid)), valid.bool(), strict=True):
         assert row[mask].mean().item() == pytest.approx(0, abs=1e-5)
         assert row[mask].std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
@@ -220,7 +220,7 @@ def test_metrics_by_numpy():
     seen = evaluate(policy, rollout, A2C(), 0.95)
     shown = metrics(seen)
     for r in range(2):
-        mask = seen.valid[r].bool().numpy()
+        mask = seen.counted.which[r].bool().numpy()
         G, V, log_pi, advantage, entropy = (
             x[r].detach().double().numpy()[mask] for x in (seen.returns, seen.value, seen.log_prob, seen.advantage, seen.entropy)
         )
@@ -237,7 +237,7 @@ def test_explained_variance_is_one_for_a_perfect_critic_and_nan_for_constant_ret
     """Silent failure: −inf in a curve where returns do not vary, or a share that a masked step moves."""
     G, valid = torch.tensor([[1.0, 2, 3, 99], [5, 5, 5, 99]]), torch.tensor([[1.0, 1, 1, 0]] * 2)
     value = torch.tensor([[1.0, 2, 3, -7], [1, 2, 3, 4]])
-    seen = Evaluation(*(torch.zeros(2, 4),) * 2, value, G - value, G, valid)
+    seen = Evaluation(*(torch.zeros(2, 4),) * 2, value, G - value, G, count(valid))
     result = explained_variance(seen)
     assert result[0] == 1
     assert result[1].isnan()

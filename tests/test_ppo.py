@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import configure
 
 from agents.a2c import A2C
 from agents.heads import Categorical, Gaussian
-from agents.learning import evaluate, normalized_sample
+from agents.learning import count, evaluate, normalized_sample
 from agents.networks import ActorCritic
 from agents.ppo import PPO, Minibatch, judge, minibatches
 from agents.reinforce import Reinforce
@@ -147,9 +147,9 @@ def test_terms_of_each_run_equal_the_ones_by_hand(T, R, N, seed):
     noise = torch.Generator().manual_seed(seed)
     old = before.log_prob + 0.4 * torch.randn(before.log_prob.shape, generator=noise)
     states, actions = (x.transpose(0, 1).reshape(R, T * N, *x.shape[3:]) for x in (rollout.observations[:-1], rollout.actions))
-    terms = judge(policy, Minibatch(states, actions, old, before.advantage, before.returns, before.valid), agent)
+    terms = judge(policy, Minibatch(states, actions, before.counted.which, old, before.advantage, before.returns), agent)
     for r in range(R):
-        counts = before.valid[r].bool()
+        counts = before.counted.which[r].bool()
         if counts.sum() < 2:
             continue  # the deviation of one advantage is tested below
         pi = torch.distributions.Categorical(logits=sequential(policy.actor, r)(states[r].double()))
@@ -204,8 +204,8 @@ def test_sample_deviation_of_advantages_counts_valid_steps():
     x = torch.tensor([[1.0, 2, 4, 99], [7, 7, 7, 99]])
     valid = torch.tensor([[1.0, 1, 1, 0]] * 2)
     expected = (x[0, :3] - x[0, :3].mean()) / x[0, :3].std()
-    torch.testing.assert_close(normalized_sample(x, valid)[0, :3], expected)
-    assert not normalized_sample(x, valid)[1, :3].any()
+    torch.testing.assert_close(normalized_sample(x, count(valid))[0, :3], expected)
+    assert not normalized_sample(x, count(valid))[1, :3].any()
 
 
 # Minibatches --------------------------------------------------------------------------------------------------------------
