@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_rmsprop import signals, update
+from rl_rmsprop import update
 from rl_rmsprop.detectors import Never
 from rl_rmsprop.rules import Adaptive
 
@@ -114,16 +114,18 @@ def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
             continue
         slot = update.slot(p, optimizer.state[p], group)
         lr = update.column(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
+        work = optimizer.workspace("root", slot.E)
         if slot.buffer is None:
-            change = lr * slot.g / (update.denominator(slot, group) - lr * group["weight_decay"])
+            root = update.denominator(slot, group, work)
+            change = torch.div(slot.g, root.sub_(lr * group["weight_decay"]) if group["weight_decay"] else root, out=work)
         else:
-            change = lr * slot.buffer
-        change = change.reshape(optimizer.runs or 1, -1)
-        squares.append(change.double().square())
+            change = slot.buffer
+        change = torch.mul(change, lr, out=work).reshape(optimizer.runs or 1, -1)
+        squares.append(torch.linalg.vector_norm(change, dim=1, dtype=torch.float64).square())
         count += change.shape[1]
     if not squares:
         return torch.full((optimizer.runs or 1,), math.nan, dtype=torch.float64)
-    result = (signals.total(squares, runs=True) / count).sqrt()
+    result = (torch.stack(squares, -1).sum(-1) / count).sqrt()
     return torch.where(optimizer.finite(), result, 0.0) if optimizer.nonfinite == "skip" else result
 
 

@@ -149,7 +149,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _forget_found(self) -> None:
         """Start without what is remembered only to save time."""
-        self._workspace = together.Workspace()
+        self.workspace = together.Workspace()
         self._kept: list[State] = []
         self._found: dict[int, tuple[list[Tensor], list[State]]] = {}
 
@@ -283,7 +283,7 @@ class AdaptiveRMSprop(RMSprop):
             together.adam(params, states, group, beta)
         else:
             for slot in slots_of(params, states, group):
-                out = self._workspace("root", slot.E)
+                out = self.workspace("root", slot.E)
                 update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
                 update.move(slot, group, lr_per_run, out)
 
@@ -295,7 +295,7 @@ class AdaptiveRMSprop(RMSprop):
             w = [update.weight(states[0], group)] * len(g)
         else:
             w = [update.weight(state, group) for state in states]
-        floor, work = signals.floor(group["eps"]), self._workspace
+        floor, work = signals.floor(group["eps"]), self.workspace
         ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
         return signals.log_mean(ratios, self.runs is not None)
 
@@ -417,7 +417,10 @@ class AdaptiveRMSprop(RMSprop):
 
     def finite(self) -> Tensor:
         """Whether all gradients present and their squares are finite: [] bool, or [R]."""
-        return update.all_finite([p.grad for _, _, p in self._with_grad() if p.grad is not None], self.runs)
+        grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
+        if grads and grads[0].is_cpu and update.surely_finite(grads):  # elsewhere to ask takes longer
+            return torch.ones(() if self.runs is None else self.runs, dtype=torch.bool)
+        return update.all_finite(grads, self.runs)
 
     def _update_where_finite(self) -> None:
         """The update, undone for every run whose gradient is not finite, as if it had not been asked for."""

@@ -29,6 +29,8 @@ from rl_rmsprop.state import Kept
 from rl_rmsprop.study.monitor import Progress
 from rl_rmsprop.telemetry import EventFile, Table
 
+FLUSH_EVERY = 1.0
+"""Seconds after which what has been written may be read by others; a system call for every row would take longer than the row."""
 WINDOW = 100  # episodes that rollout/ep_rew_mean averages over
 HISTOGRAMS = 20  # per training
 EDGES = {"hist/log10_E": np.linspace(-20, 4, 97), "hist/log10_effective_lr": np.linspace(-8, 4, 97)}
@@ -78,7 +80,7 @@ class Recorder(Kept):
         self._steps = np.zeros(len(folders), np.int64)
         self._going = np.ones(len(folders), bool)  # [R] whether the run has not failed
         self._columns: dict[str, NDArray[np.float64]] = {}
-        self._started = time.perf_counter()
+        self._started = self._flushed = time.perf_counter()
         optimizer.register_step_post_hook(self._notice_alarms)
         optimizer.register_step_post_hook(self._keep_range)
         if kept is not None:
@@ -122,7 +124,8 @@ class Recorder(Kept):
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
-        self._started = time.perf_counter() - saved["seconds"]
+        self._flushed = time.perf_counter()
+        self._started = self._flushed - saved["seconds"]
         self._measure(self._window + 1)
 
     def __enter__(self) -> Recorder:
@@ -221,8 +224,11 @@ class Recorder(Kept):
             timing = {"time/seconds": elapsed, "time/steps_per_second": float(self._steps.sum()) / elapsed}
             files.timing.add({"step": step, **timing})
             files.events.add(step, telemetry.scalars({**row, "time/steps_per_second": timing["time/steps_per_second"]}))
-            for file in files:
-                file.flush()
+        if time.perf_counter() - self._flushed > FLUSH_EVERY:
+            self._flushed = time.perf_counter()
+            for files in self._files:
+                for file in files:
+                    file.flush()
 
     def _write_histograms(self) -> None:
         if not isinstance(self._optimizer, AdaptiveRMSprop):

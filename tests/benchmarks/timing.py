@@ -26,6 +26,26 @@ def spread(values: list[float]) -> Spread:
     return Spread(median, low, high)
 
 
+class Row(NamedTuple):
+    """A line of the table of results."""
+
+    what: str
+    unit: str  # × for a ratio to the peer, % for a share, or what is measured
+    value: Spread
+    peer: str  # what it is compared with
+    rate: float | None  # median of what was measured itself: environment steps per second, or seconds
+    bar: str  # what is good enough, empty if nothing was asked
+
+
+def of_cases(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """What each case says, in every repetition; all take turns."""
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, function in cases.items():
+            found[name].append(function())
+    return found
+
+
 def interleaved(cases: Mapping[str, Callable[[], object]], calls: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of the processor for one call of each case, in every repetition; one repetition before is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}

@@ -1,0 +1,223 @@
+"""How fast training is beside others, as ratios measured in one run: a part of `python -m tests.benchmarks`.
+
+All cases of a comparison take turns, repetition by repetition, so that whatever else the machine does falls on all of them. What
+uses both cores is two processes with one torch thread each, which begin together; their time is that of the slower one, from the
+first environment made to the last file written: curves, tables, checkpoint and a final evaluation of one episode are in it, the
+start of the processes is not, and each has trained a little before.
+
+    Stable-Baselines3    A2C and PPO with the same sizes, one run in one process, one torch thread, after 1,000 steps
+    raw stepping         gymnasium.make(…).step with random actions, one environment a process, both cores
+
+SB3 trains one run at a time, whatever the machine; two processes of it would halve the ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import envs
+from agents import A2C, PPO, Training
+from rl_rmsprop.study.batch import BatchSpec, train_batch
+from rl_rmsprop.study.description import hparams
+from rl_rmsprop.study.optimizers import Arm, make_optimizer
+from rl_rmsprop.study.policies import generators, make_policy
+from rl_rmsprop.study.presets import Agent
+from rl_rmsprop.study.recorder import Recorder
+from rl_rmsprop.study.runner import process_context
+from tests.benchmarks.timing import Row, of_cases, spread
+
+A2C_8X16 = A2C(n_envs=8, n_steps=16)
+"""64-64 tanh, eight environments, sixteen steps."""
+PPO_8X256 = PPO(n_envs=8, n_steps=256, batch_size=64, n_epochs=10)
+"""What Stable-Baselines3's PPO does by itself, with its 2,048 steps a window in eight environments."""
+
+
+def spec(env_id: str, agent: Agent, seeds: Sequence[int], steps: int, folder: str = "", rule: str = "0.99") -> BatchSpec:
+    """A batch of runs."""
+    name = "ppo" if isinstance(agent, PPO) else "a2c"
+    return BatchSpec(folder, env_id, name, agent, Arm(rule), tuple(seeds), steps, eval_episodes=1)
+
+
+# Rates: environment steps per second -------------------------------------------------------------------------------------
+
+
+def ours(env_id: str, agent: Agent, runs: int, steps: int) -> float:
+    """Of training `runs` runs of `steps` steps in this process, files and curves included."""
+    with tempfile.TemporaryDirectory() as folder:
+        batch = spec(env_id, agent, range(runs), steps, folder)
+        start = time.perf_counter()
+        train_batch(batch)
+        return runs * steps / (time.perf_counter() - start)
+
+
+def ours_on_all_cores(env_id: str, agent: Agent, runs: int, steps: int) -> float:
+    """Of `runs` runs, in batches of as many runs on each core."""
+    each = runs // CORES
+    with tempfile.TemporaryDirectory() as folder:
+        batches = [spec(env_id, agent, range(k * each, (k + 1) * each), steps, folder) for k in range(CORES)]
+        return runs * steps / slowest(train_batch, [(batch,) for batch in batches])
+
+
+def raw_on_all_cores(env_id: str, steps: int) -> float:
+    """Of stepping one environment on each core with random actions, and nothing else."""
+    return CORES * steps / slowest(step_at_random, [(env_id, steps, seed) for seed in range(CORES)])
+
+
+def step_at_random(env_id: str, steps: int, seed: int) -> None:
+    """That many steps; actions are drawn beforehand."""
+    env = gym.make(env_id, disable_env_checker=True)
+    env.action_space.seed(seed)
+    actions = [env.action_space.sample() for _ in range(1000)]
+    env.reset(seed=seed)
+    for t in range(steps):
+        _, _, terminated, truncated, _ = env.step(actions[t % 1000])
+        if terminated or truncated:
+            env.reset()
+
+
+def theirs(env_id: str, agent: Agent, steps: int) -> float:
+    """Of Stable-Baselines3's agent with the same sizes."""
+    import stable_baselines3
+    from stable_baselines3.common.env_util import make_vec_env
+
+    env = make_vec_env(env_id, n_envs=agent.n_envs, seed=0)
+    if isinstance(agent, PPO):
+        sizes = {"n_steps": agent.n_steps, "batch_size": agent.batch_size, "n_epochs": agent.n_epochs}
+        model: Any = stable_baselines3.PPO("MlpPolicy", env, **sizes, device="cpu", seed=0)
+    else:
+        model = stable_baselines3.A2C("MlpPolicy", env, n_steps=agent.n_steps, device="cpu", seed=0)
+    model.learn(1000)
+    start = time.perf_counter()
+    model.learn(steps)
+    elapsed = time.perf_counter() - start
+    env.close()
+    return steps / elapsed
+
+
+# On all cores -------------------------------------------------------------------------------------------------------------
+
+CORES = 2
+
+
+def slowest(function: Callable[..., object], arguments: Sequence[tuple[Any, ...]]) -> float:
+    """Seconds in which the function is done with all arguments, each in a process of its own, from a common start."""
+    context = process_context()
+    barrier, times = context.Barrier(len(arguments)), context.Queue()
+    processes = [context.Process(target=timed, args=(function, given, barrier, times)) for given in arguments]
+    for process in processes:
+        process.start()
+    found = [times.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return max(found)
+
+
+def timed(function: Callable[..., object], arguments: tuple[Any, ...], barrier: Barrier, times: Any) -> None:
+    """In a process: wait for the others, do it, tell how long it took."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    ours("CartPole-v1", A2C_8X16, 2, 2_048)  # whatever is loaded and built at first use
+    barrier.wait()
+    start = time.perf_counter()
+    function(*arguments)
+    times.put(time.perf_counter() - start)
+
+
+# What files and curves cost -----------------------------------------------------------------------------------------------
+
+
+def logging_cost(runs: int, steps: int) -> float:
+    """Time that all files and curves take, as a share of the training time without; both are of the same run."""
+    with tempfile.TemporaryDirectory() as folder:
+        batch = spec("CartPole-v1", A2C_8X16, range(runs), steps, folder)
+        env = envs.make(batch.env_id, batch.seeds, batch.agent.n_envs)
+        policy = make_policy(batch, env)
+        optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, batch.seeds)
+        updates = Training(batch.agent, env, policy, optimizer, batch.windows, generators(batch.seeds, "policy"))
+        folders = [batch.run_folder(seed) for seed in batch.seeds]
+        for run in folders:
+            run.mkdir(parents=True)
+        begin = time.perf_counter()
+        writing, start = 0.0, begin
+        with Recorder(folders, optimizer, env, batch.windows, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+            writing += time.perf_counter() - start
+            for update in updates:
+                start = time.perf_counter()
+                if recorder.take(update):
+                    recorder.progress()
+                writing += time.perf_counter() - start
+            start = time.perf_counter()
+            recorder.finish(np.zeros(runs))
+        end = time.perf_counter()
+        writing += end - start
+        return writing / (end - begin - writing)
+
+
+# The rows of the table ----------------------------------------------------------------------------------------------------
+
+Rates = dict[str, Callable[[], float]]
+
+
+def rows(repeats: int) -> list[Row]:
+    """All comparisons; each repetition is a ratio."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    Path("/proc/self/oom_score_adj").exists()
+    cart, lander = "CartPole-v1", "LunarLander-v3"
+    a2c, ppo = A2C_8X16, PPO_8X256
+    both = f"{CORES} cores"
+    found = [
+        *compared(
+            "Stable-Baselines3 A2C, CartPole-v1, one run",
+            lambda: theirs(cart, a2c, 15_000),
+            {
+                f"A2C, CartPole-v1, 128 runs, {both}": (lambda: ours_on_all_cores(cart, a2c, 128, 25_600), "≥ 40"),
+                f"A2C, CartPole-v1, 64 runs, {both}": (lambda: ours_on_all_cores(cart, a2c, 64, 51_200), "≥ 40"),
+                "A2C, CartPole-v1, 1 run, 1 core": (lambda: ours(cart, a2c, 1, 64_000), "≥ 4"),
+            },
+            repeats,
+        ),
+        *compared(
+            f"raw stepping of LunarLander-v3, random actions, {both}",
+            lambda: raw_on_all_cores(lander, 40_000),
+            {
+                f"A2C, LunarLander-v3, 32 runs, {both}": (lambda: ours_on_all_cores(lander, a2c, 32, 6_400), "≥ 0.8"),
+                f"A2C, LunarLander-v3, 2 runs, {both}": (lambda: ours_on_all_cores(lander, a2c, 2, 40_960), ""),
+            },
+            repeats,
+        ),
+        *compared(
+            "Stable-Baselines3 PPO, CartPole-v1, one run",
+            lambda: theirs(cart, ppo, 8_192),
+            {
+                f"PPO, CartPole-v1, 64 runs, {both}": (lambda: ours_on_all_cores(cart, ppo, 64, 8_192), "≥ 15"),
+                "PPO, CartPole-v1, 1 run, 1 core": (lambda: ours(cart, ppo, 1, 8_192), ""),
+            },
+            repeats,
+        ),
+    ]
+    share = spread([100 * logging_cost(32, 500_000) for _ in range(3)])
+    found.append(Row("files and curves, 32 runs of CartPole-v1, 500,000 steps each", "%", share, "their training", None, "≤ 3"))
+    return found
+
+
+def compared(
+    peer: str, their_rate: Callable[[], float], cases: dict[str, tuple[Callable[[], float], str]], repeats: int
+) -> list[Row]:
+    """A row for each case; ratios are to the peer's rate in the same repetition."""
+    rates = of_cases({"": their_rate, **{name: rate for name, (rate, _) in cases.items()}}, repeats)
+    return [
+        Row(name, "×", spread([a / b for a, b in zip(rates[name], rates[""], strict=True)]), peer, spread(rates[name]).median, bar)
+        for name, (_, bar) in cases.items()
+    ]
