@@ -34,7 +34,7 @@ lint: .venv/dev  ## Style, format and types.
 	$(BIN)/mypy
 
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.
-	$(BIN)/python -m tests.benchmarks.speed
+	$(BIN)/python -m tests.benchmarks
 
 faults: .venv/dev  ## What is promised about kills, full disks, bad input and bad numbers, tried out; FAULTS=--quick for a part of it.
 	$(BIN)/python -m tests.faults $(FAULTS)

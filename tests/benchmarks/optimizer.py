@@ -1,4 +1,4 @@
-"""What a step costs beside torch's, as ratios measured in one run: `python -m tests.benchmarks.optimizer [--json FILE]`.
+"""What a step costs beside torch's, as ratios measured in one run: a part of `python -m tests.benchmarks`.
 
 One torch thread. Each ratio is that of one repetition, in which all cases of a size take turns; medians and quartiles over
 repetitions. Everything is divided by the faster of the two loops of torch.optim.RMSprop with the same parameters (the faster by
@@ -14,27 +14,20 @@ Memory is the growth of the process's peak while three steps are made in a fresh
 
 from __future__ import annotations
 
-import argparse
 import ctypes
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer, RMSprop
 
 from rl_rmsprop import AdaptiveRMSprop
-from tests.benchmarks.timing import Spread, interleaved, spread
+from tests.benchmarks.timing import Row, interleaved, spread
 
 NETWORK = ((64, 4), (64,), (64, 64), (64,))
 LAYERS = ((256, 256), (256,))
@@ -53,6 +46,13 @@ SIZES = {
     "batched": Size(((32, 4610), (32, 4545)), 32, 20),
     "large": Size(((8_000_000,),), None, 1),
     "layers": Size(LAYERS * 12, None, 10),
+}
+
+DESCRIPTIONS = {
+    "small": "12 small tensors",
+    "batched": "2 tensors of 32 runs",
+    "large": "8 million parameters",
+    "layers": "24 tensors of 256 × 256",
 }
 
 OURS: dict[str, dict[str, Any]] = {
@@ -91,25 +91,29 @@ def optimizers(size: Size) -> dict[str, Callable[[], Optimizer]]:
     }
 
 
-class Row(NamedTuple):
-    """One optimizer with one set of parameters."""
+def rows(repeats: int) -> list[Row]:
+    """All optimizers with all sizes, and the memory that a step needs."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    found = [row for name, size in SIZES.items() for row in of_size(name, size, 5 * repeats)]
+    for name in optimizers(SIZES["large"]):
+        peak = spread([peak_growth(name, "large")])
+        found.append(Row(f"extra memory of a step, {name}, 8 million parameters of 32 MB", peak, "MiB"))
+    return found
 
-    name: str
-    size: str
-    ratio: Spread
-    microseconds: float
-    divided_by: str
 
-
-def rows(name: str, size: Size, repeats: int) -> list[Row]:
+def of_size(name: str, size: Size, repeats: int) -> list[Row]:
     """All optimizers with these parameters."""
     steps = {optimizer: make().step for optimizer, make in optimizers(size).items()}
     seconds = interleaved(steps, size.calls, repeats)
     base = min(("torch, loop", "torch, foreach"), key=lambda which: statistics.median(seconds[which]))
-    return [
-        Row(which, name, spread([a / b for a, b in zip(mine, seconds[base], strict=True)]), statistics.median(mine) * 1e6, base)
-        for which, mine in seconds.items()
-    ]
+    found = []
+    for which, mine in seconds.items():
+        ratio = spread([a / b for a, b in zip(mine, seconds[base], strict=True)])
+        bar = f"≤ {BARS[which]}" if which in BARS and name in ("small", "large") else ""
+        own = f"{statistics.median(mine) * 1e6:,.0f} µs"
+        found.append(Row(f"step of {which}; {DESCRIPTIONS[name]}", ratio, "×", f"{base.replace(',', ' RMSprop,')}", own, bar))
+    return found
 
 
 # Memory -------------------------------------------------------------------------------------------------------------------
@@ -137,49 +141,3 @@ def growth(optimizer: str, size: str) -> float:
 def resident(key: str) -> int:
     """An entry of the process's status in KiB."""
     return int(Path("/proc/self/status").read_text().split(f"{key}:")[1].split()[0])
-
-
-# The table ----------------------------------------------------------------------------------------------------------------
-
-
-def processor() -> str:
-    """The processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def main() -> None:
-    """Measure everything, print a table, write it down if asked to."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    options.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
-    options.add_argument("--repeats", type=int, default=25, help="repetitions, at least 2 (default 25)")
-    given = options.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    table = Table("step of", "parameters", "ratio", "quartiles", "µs", "bar", title=f"{date.today()}, torch {torch.__version__}")
-    measured = [row for name, size in SIZES.items() for row in rows(name, size, given.repeats)]
-    for row in measured:
-        bar = f"≤ {BARS[row.name]}" if row.name in BARS and row.size in ("small", "large") else "–"
-        quartiles = f"{row.ratio.low:.2f} – {row.ratio.high:.2f}"
-        table.add_row(row.name, row.size, f"{row.ratio.median:.2f}", quartiles, f"{row.microseconds:,.0f}", bar)
-    memory = {name: peak_growth(name, "large") for name in optimizers(SIZES["large"])}
-    console = Console(width=110)
-    console.print(table)
-    console.print("Peak extra memory of step, 8,000,000 parameters (32 MB each), MiB:")
-    for name, growth_of_it in memory.items():
-        console.print(f"  {name}: {growth_of_it:.1f}")
-    if given.json:
-        result = {
-            "date": str(date.today()),
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "cpu": processor(),
-            "repeats": given.repeats,
-            "steps": [row._asdict() | {"ratio": row.ratio._asdict()} for row in measured],
-            "peak extra memory, MiB, large": memory,
-        }
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,4 @@
-"""Timing for benchmarks: repetitions of all cases in turn, so that whatever else the machine does falls on all of them alike.
-
-Time is that of the thread's processor, not of the clock on the wall: on a shared machine a thread waits for its turn.
-"""
+"""Timing for benchmarks: repetitions of all cases in turn, so that whatever else the machine does falls on all of them alike."""
 
 from __future__ import annotations
 
@@ -20,25 +17,25 @@ class Spread(NamedTuple):
     high: float  # upper quartile
 
 
-def spread(values: list[float]) -> Spread:
-    """Median and quartiles of at least two values."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Spread(median, low, high)
-
-
 class Row(NamedTuple):
     """A line of the table of results."""
 
     what: str
-    unit: str  # × for a ratio to the peer, % for a share, or what is measured
-    value: Spread
-    peer: str  # what it is compared with
-    rate: float | None  # median of what was measured itself: environment steps per second, or seconds
-    bar: str  # what is good enough, empty if nothing was asked
+    value: Spread  # a ratio to the peer, or a share, or what it costs
+    unit: str  # "×", "%", "MB" …
+    peer: str = ""  # what it is compared with; empty if with nothing
+    own: str = ""  # what was measured itself, in words
+    bar: str = ""  # what is good enough; empty if nothing was asked
 
 
-def of_cases(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """What each case says, in every repetition; all take turns."""
+def spread(values: list[float]) -> Spread:
+    """Median and quartiles of some values."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return Spread(median, low, high)
+
+
+def in_turn(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """What each case says, in every repetition."""
     found: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, function in cases.items():
@@ -47,19 +44,22 @@ def of_cases(cases: Mapping[str, Callable[[], float]], repeats: int) -> dict[str
 
 
 def interleaved(cases: Mapping[str, Callable[[], object]], calls: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of the processor for one call of each case, in every repetition; one repetition before is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    """Seconds of the processor for one call of each case, in every repetition; one repetition before is not counted.
+
+    Time is that of the thread's processor, not of the clock on the wall: on a shared machine a thread waits for its turn.
+    """
+
+    def seconds(function: Callable[[], object]) -> float:
+        start = time.thread_time()
+        for _ in range(calls):
+            function()
+        return (time.thread_time() - start) / calls
+
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for repeat in range(repeats + 1):
-            for name, function in cases.items():
-                start = time.thread_time()
-                for _ in range(calls):
-                    function()
-                if repeat:
-                    seconds[name].append((time.thread_time() - start) / calls)
+        timed = {name: lambda f=function: seconds(f) for name, function in cases.items()}  # type: ignore[misc]
+        return {name: values[1:] for name, values in in_turn(timed, repeats + 1).items()}
     finally:
         if collecting:
             gc.enable()
-    return seconds
