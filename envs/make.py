@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from envs.batch import EnvBatch, SerialBatch, check_spaces
 from envs.cartpole import CartPoleBatch
 from envs.parameters import parameters_of
+from envs.pooled import PooledBatch, check_pooled
 from envs.shifted import ShiftedBatch
 from envs.shifts import Shift, check
+
+BACKENDS = ("gymnasium", "envpool")
+"""Whose environments are stepped."""
 
 
 def make(
@@ -25,8 +29,11 @@ def make(
     *,
     held_at: Mapping[str, NDArray[np.int64]] | None = None,
     shift_seeds: Sequence[int] | None = None,
+    backend: str = BACKENDS[0],
 ) -> EnvBatch:
     """Environments for the runs with these seeds: CartPole-v1 in array operations, any other registered id one by one.
+
+    With the backend `envpool` they are all EnvPool's, see envs/pooled.py.
 
     `seeds` are the runs' seeds, ≥ 0 (runs with the same one see the same randomness); `envs_per_run` is N ≥ 1. `shifts` change
     the environments over the run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for
@@ -36,13 +43,18 @@ def make(
     """
     if envs_per_run < 1:
         raise ValueError(f"environments per run must be at least 1, got {envs_per_run}")
-    check_env_id(env_id, shifts)
+    check_env_id(env_id, shifts, backend)
     batch: EnvBatch
-    batch = CartPoleBatch(seeds, envs_per_run) if env_id == "CartPole-v1" else SerialBatch(env_id, seeds, envs_per_run)
+    if backend == "envpool":
+        batch = PooledBatch(env_id, seeds, envs_per_run)
+    elif env_id == "CartPole-v1":
+        batch = CartPoleBatch(seeds, envs_per_run)
+    else:
+        batch = SerialBatch(env_id, seeds, envs_per_run)
     return ShiftedBatch(batch, shifts, seeds if shift_seeds is None else shift_seeds, held_at, seeds) if shifts else batch
 
 
-def check_env_id(env_id: str, shifts: Sequence[Shift] = ()) -> None:
+def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKENDS[0]) -> None:
     """Raise ValueError, with a remedy, unless `env_id` is registered, installed, fit for the agents, and able to shift so.
 
     Two resets with the same seed must look the same: no run in another environment could ever be repeated.
@@ -61,6 +73,10 @@ def check_env_id(env_id: str, shifts: Sequence[Shift] = ()) -> None:
             f"an environment must depend on its seed alone, {env_id} began differently at two reset(seed=0): "
             "draw from self.np_random only"
         )
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "envpool":
+        check_pooled(env_id, shifts)
 
 
 def started(env: gym.Env, env_id: str) -> NDArray:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "agents": {"agents", "torch", "numpy"},
-    "envs": {"envs", "gymnasium", "numpy"},
+    "envs": {"envs", "gymnasium", "numpy", "envpool"},
 }
 SHARED = {"envs": {"rl_rmsprop.grammar", "rl_rmsprop.state"}, "agents": {"rl_rmsprop.state"}}
 """What a package may take from the leaves: shifts are written in the grammar of β rules, all state is kept in the same way."""

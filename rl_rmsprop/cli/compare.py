@@ -92,7 +92,7 @@ class Compare:
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
         study = spec.Study(
             folder, self.env, run.agent, agents, arms, seeds, run.steps, run.eval_episodes,
-            shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, self.tune,
+            shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, run.backend, self.tune,
             tune_seeds=spec.parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
         study.check_environments()

@@ -25,6 +25,8 @@ class RunOptions:
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
     record_signals: bool = False
     """Keep the signals of every update for `rl-rmsprop replay`."""
+    backend: Literal["gymnasium", "envpool"] = "gymnasium"
+    """Whose environments to train in: EnvPool's LunarLander is twice as fast, but cannot shift its dynamics or be resumed."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
     """The study's folder."""
     overwrite: bool = False

@@ -73,6 +73,8 @@ class BatchSpec:
     """Keep the signals of every update in signals.npz."""
     rule: str = ""
     """What the arm trains with here, if that is not its own text: a tuned rule, or that of a control."""
+    backend: str = "gymnasium"
+    """Whose environments it trains in; evaluations are in Gymnasium's."""
 
     @property
     def windows(self) -> int:
@@ -148,7 +150,7 @@ class Batch:
         """
         self.spec = spec
         self.folders = [spec.run_folder(seed) for seed in spec.seeds]
-        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts))
+        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts), backend=spec.backend)
         self.policy = make_policy(spec, self.env)
         self.optimizer = make_optimizer(spec.played, self.policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
         self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if spec.record_signals else NoLog()

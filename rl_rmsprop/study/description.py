@@ -18,6 +18,7 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
     """What made a run: enough to make it again."""
     return {
         "env": spec.env_id,
+        "backend": spec.backend,
         "agent": spec.agent_name,
         "settings": asdict(spec.agent),
         "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical, "trained_with": spec.played.rule},

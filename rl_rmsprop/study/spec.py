@@ -64,6 +64,8 @@ class Study:
     """What changes in the environments, and when, as text (see envs/shifts.py)."""
     record_signals: bool = False
     """Keep the signals of every update of every run, for `replay`."""
+    backend: str = "gymnasium"
+    """Whose environments are trained in: Gymnasium's, or EnvPool's."""
     tune: int = 0
     """Random draws of lr and open keys that every arm is tuned with (see tuning.py); 0 to tune nothing."""
     tune_seeds: tuple[int, ...] = ()
@@ -104,7 +106,7 @@ class Study:
         Apart from the rest, since to make an environment can mean to import the module that its id names: `report` must not.
         """
         for env_id, agent in zip(self.env_ids, self.agents, strict=True):
-            envs.check_env_id(env_id, parse_all(self.shifts))
+            envs.check_env_id(env_id, parse_all(self.shifts), self.backend)
             if agent.observation_scale:
                 env = envs.make(env_id, (0,), 1)
                 env.close()
@@ -177,7 +179,7 @@ class Study:
         choice = self.choice(env_id, arm)
         return BatchSpec(
             str(self.folder), env_id, self.agent_name, replace(self.agent_in(env_id), lr=choice.lr), arm, seeds, self.steps,
-            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule,
+            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule, self.backend,
         )  # fmt: skip
 
     def save(self, **more: object) -> None:

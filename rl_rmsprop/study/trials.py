@@ -106,7 +106,7 @@ class TrialBatch:
         """
         spec, count = self.spec, len(self.settings)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
-        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts))
+        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts), backend=spec.backend)
         policy = make_policy(wide, env)
         rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
         optimizer = SideBySide(

@@ -119,6 +119,7 @@ def definitions(study: Study, found: Sequence[Analysis]) -> list[str]:
         DIFFERENCES,
         *([f"The environment changes: {' and '.join(study.shifts)}. {SHIFTED}"] if shifting else []),
         *([RESPONSES] if shifting else []),
+        *(["Trained in the environments of EnvPool, evaluated in Gymnasium's."] if study.backend == "envpool" else []),
         *([DETECTORS] if study.record_signals else []),
         *settings(study),
     ]
