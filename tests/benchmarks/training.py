@@ -13,6 +13,7 @@ SB3 trains one run at a time, whatever the machine; two processes of it would ha
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 import warnings
@@ -41,10 +42,10 @@ PPO_8X256 = PPO(n_envs=8, n_steps=256, batch_size=64, n_epochs=10)
 """What Stable-Baselines3's PPO does by itself, with its 2,048 steps a window in eight environments."""
 
 
-def spec(env_id: str, agent: Agent, seeds: Sequence[int], steps: int, folder: str = "", rule: str = "0.99") -> BatchSpec:
+def spec(env_id: str, agent: Agent, seeds: Sequence[int], steps: int, folder: str = "", backend: str = "gymnasium") -> BatchSpec:
     """A batch of runs."""
     name = "ppo" if isinstance(agent, PPO) else "a2c"
-    return BatchSpec(folder, env_id, name, agent, Arm(rule), tuple(seeds), steps, eval_episodes=1)
+    return BatchSpec(folder, env_id, name, agent, Arm("0.99"), tuple(seeds), steps, eval_episodes=1, backend=backend)
 
 
 # Rates: environment steps per second -------------------------------------------------------------------------------------
@@ -59,11 +60,11 @@ def ours(env_id: str, agent: Agent, runs: int, steps: int) -> float:
         return runs * steps / (time.perf_counter() - start)
 
 
-def ours_on_all_cores(env_id: str, agent: Agent, runs: int, steps: int) -> float:
+def ours_on_all_cores(env_id: str, agent: Agent, runs: int, steps: int, backend: str = "gymnasium") -> float:
     """Of `runs` runs, in batches of as many runs on each core."""
     each = runs // CORES
     with tempfile.TemporaryDirectory() as folder:
-        batches = [spec(env_id, agent, range(k * each, (k + 1) * each), steps, folder) for k in range(CORES)]
+        batches = [spec(env_id, agent, range(k * each, (k + 1) * each), steps, folder, backend) for k in range(CORES)]
         return runs * steps / slowest(train_batch, [(batch,) for batch in batches])
 
 
@@ -194,6 +195,7 @@ def rows(repeats: int) -> list[Row]:
     """All comparisons; each repetition is a ratio. Trainings are so long that what is logged 250 times counts as in a preset."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
+    pooled = "the same with --backend envpool"
     cart, lander, a2c, ppo = "CartPole-v1", "LunarLander-v3", A2C_8X16, PPO_8X256
     found = [
         *compared(
@@ -214,7 +216,10 @@ def rows(repeats: int) -> list[Row]:
         *compared(
             f"raw stepping at random, {CORES} cores",
             lambda: raw_on_all_cores(lander, 50_000),
-            {f"A2C, LunarLander-v3, 16 runs, {CORES} cores": (lambda: ours_on_all_cores(lander, a2c, 16, 50_000), "≥ 0.8")},
+            {
+                f"A2C, LunarLander-v3, 16 runs, {CORES} cores": (lambda: ours_on_all_cores(lander, a2c, 16, 50_000), "≥ 0.8"),
+                **({pooled: (lambda: ours_on_all_cores(lander, a2c, 16, 50_000, "envpool"), "")} if has_envpool() else {}),
+            },
             repeats,
         ),
         *compared(
@@ -236,6 +241,11 @@ def rows(repeats: int) -> list[Row]:
     share = spread([100 * logging_cost(32, 500_000) for _ in range(min(repeats, 3))])
     found.append(Row("files and curves, 32 runs of CartPole-v1, 500,000 steps", share, "%", "training without", bar="≤ 3"))
     return found
+
+
+def has_envpool() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("envpool") is not None
 
 
 def compared(
