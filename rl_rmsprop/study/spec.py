@@ -22,7 +22,7 @@ from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
 from rl_rmsprop.study.reading import fitting, made, read_json
 
-LARGEST_BATCH = 32
+LARGEST_BATCH = 64
 MOST_SEEDS = 10_000
 MOST_DRAWS = 10_000
 MOST_EPISODES = 1_000_000
