@@ -25,6 +25,8 @@ class RunOptions:
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
     record_signals: bool = False
     """Keep the signals of every update for `rl-rmsprop replay`."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks are trained; environments are always stepped on the CPU. On cuda results need not repeat bit for bit."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
     """The study's folder."""
     overwrite: bool = False

@@ -29,6 +29,7 @@ class Resume:
         self.workers.check()
         study = spec.load(self.dir)
         study.check_environments()
+        study.check_device()
         footprint.check(study, self.workers.workers or runner.default_workers())
         with locked(self.dir):
             return go_on(study, self.workers)

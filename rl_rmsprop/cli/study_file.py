@@ -269,6 +269,7 @@ def written(study: Study, report: ReportOptions) -> str:
         "eps": some.eps,
         "eval_episodes": study.eval_episodes,
         "record_signals": study.record_signals,
+        "device": study.device,
         "metric": report.metric,
         **({"baseline": report.baseline} if report.baseline is not None else {}),
         "threshold": report.threshold,
