@@ -223,7 +223,8 @@ class Room:
     def _prepare(self) -> None:
         """What a pass back needs."""
         network = self._network
-        self._found = aligned(network.runs, network.theta.shape[1], network.theta.device)  # with respect to F and c; then to W and b over `scale`
+        runs, size = network.theta.shape
+        self._found = aligned(runs, size, network.theta.device)  # with respect to F and c; then to W and b over `scale`
         delta: Tensor = torch.zeros_like(self._y)
         self._delta = delta[:, : self.x.shape[1]]
         gradients = views(self._found, network.shapes)

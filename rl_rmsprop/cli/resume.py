@@ -14,7 +14,7 @@ from rl_rmsprop.cli.running import go_on, locked
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a study that was interrupted: its results are those of one that was not, byte for byte.
+    """Go on with a study that was interrupted: its results are those of one that was not, byte for byte (on the CPU).
 
     Finished runs are kept, those under way are taken up at their last checkpoint, failed ones are tried again.
     """

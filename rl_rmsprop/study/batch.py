@@ -74,7 +74,7 @@ class BatchSpec:
     rule: str = ""
     """What the arm trains with here, if that is not its own text: a tuned rule, or that of a control."""
     device: str = "cpu"
-    """Where networks and optimizer are, as torch writes it."""
+    """Where networks and optimizer are, in torch's words; no bit is promised elsewhere than on the CPU."""
 
     @property
     def windows(self) -> int:
