@@ -93,7 +93,7 @@ class Gaussian:
         assert constants is not None
         shape = (steps, envs, self.outputs)
         z = np.stack([g.standard_normal(shape, np.float32) for g in generators], axis=1)  # [T, R, N, A]
-        return z * constants.exp().numpy()
+        return z * constants.cpu().exp().numpy()
 
     def choose(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
         return y

@@ -74,7 +74,7 @@ class Health(Kept):
 
     def _judged(self, norms: Tensor) -> Tensor:
         """The same as `take` where some run is not well."""
-        bad = self._spoiled | ~torch.isfinite(norms).numpy()
+        bad = self._spoiled | ~torch.isfinite(norms).cpu().numpy()
         counts = ~self.failed & (~self._spoiled | self._first)
         self.counted += counts
         self.skipped += counts & bad
@@ -84,7 +84,7 @@ class Health(Kept):
         for run in np.flatnonzero(counts & bad & (too_many | (self.in_a_row >= LIMIT))).tolist():
             self.fail(run, self._reason(run))
         self._first = self._calm = False
-        return norms.masked_fill(torch.from_numpy(bad | self.failed), math.nan)
+        return norms.masked_fill(torch.from_numpy(bad | self.failed).to(norms.device), math.nan)
 
     def _reason(self, run: int) -> str:
         """Why a run fails now."""

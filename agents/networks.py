@@ -14,6 +14,8 @@ All weights of one network lie in one flat tensor θ [R, P], which is what autog
 and statistics per run are then operations along one axis. Rows never meet, so the gradient of the summed loss of all runs is,
 row by row, the gradient of each run's own loss. Outputs that do not depend on the state (the ln σ of a Gaussian policy) stand
 behind the weights in θ.
+
+All of it lies on one device. Initial weights are drawn on the CPU whatever the device; acting is in numpy on the CPU (`Reflex`).
 """
 
 from __future__ import annotations
@@ -64,23 +66,24 @@ class MLP:
         generators: Sequence[np.random.Generator],
         constants: Sequence[float] = (),
         input_gain: Tensor | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run.
 
         `constants` are initial values of further outputs behind the last layer's, trained as well, the same for every x.
-        Inputs are multiplied by `input_gain` [O] first, if there is one.
+        Inputs are multiplied by `input_gain` [O] first, if there is one. Everything is kept on `device`.
         """
         self.runs, self.widths, self.shapes = len(generators), tuple(widths), list(pairwise(widths))
         size = sum((i + 1) * h for i, h in self.shapes) + len(constants)
-        weights = aligned(self.runs, size)
+        weights = aligned(self.runs, size, device)
         self.theta = nn.Parameter(weights)  # [R, P]
-        self.theta.grad = aligned(self.runs, size)
+        self.theta.grad = aligned(self.runs, size, device)
         self.layers = views(weights, self.shapes)
         self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)) if constants else None  # [R, 1, C]
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
                 layer.weight[r] = gain * orthogonal(layer.weight.shape[1:], generator)
-        self.scale = scale_of(self.shapes, size, input_gain)  # [P]
+        self.scale = scale_of(self.shapes, size, input_gain).to(device)  # [P]
         self.folded, self._fold = folding(weights, self.scale, self.shapes)
         self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
         self._rooms: dict[int, Room] = {}
@@ -110,13 +113,13 @@ class MLP:
         return self._rooms[rows]
 
 
-def aligned(runs: int, size: int) -> Tensor:
+def aligned(runs: int, size: int, device: torch.device | str) -> Tensor:
     """Zeros [R, P] in which every run begins at a multiple of 64 bytes.
 
     How a product rounds may depend on where in memory its factors begin (Intel MKL on processors with AVX2): a run must
     find its weights at the same alignment whichever place in a batch it has.
     """
-    return torch.zeros(runs, -(-size // 16) * 16)[:, :size]
+    return torch.zeros(runs, -(-size // 16) * 16, device=device)[:, :size]
 
 
 def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
@@ -157,19 +160,21 @@ def scale_of(shapes: Sequence[tuple[int, int]], size: int, input_gain: Tensor | 
 
 def folding(weights: Tensor, scale: Tensor, shapes: Sequence[tuple[int, int]]) -> tuple[list[Layer], list[Call]]:
     """Memory for F and c of weights [R, P], and what fills it."""
-    flat = aligned(*weights.shape)
+    flat = aligned(len(weights), weights.shape[1], weights.device)
     layers = views(flat, shapes)
     calls: list[Call] = [partial(torch.mul, weights, scale, out=flat)]
     for weight, bias in layers[1:]:
         total = torch.empty_like(bias, memory_format=torch.contiguous_format)
         calls += [partial(torch.sum, weight, 1, keepdim=True, out=total), partial(bias.sub_, total, alpha=0.5)]
-    last = Layer(columnwise(len(weights), *shapes[-1]), layers[-1].bias)
+    last = Layer(columnwise(len(weights), *shapes[-1], weights.device), layers[-1].bias)
     return [*layers[:-1], last], [*calls, partial(last.weight.copy_, layers[-1].weight)]
 
 
-def columnwise(runs: int, rows: int, columns: int) -> Tensor:
+def columnwise(runs: int, rows: int, columns: int, device: torch.device) -> Tensor:
     """Zeros [R, rows, columns], in memory one column after the other if there are few."""
-    return torch.zeros(runs, columns, rows).transpose(1, 2) if columns < NARROW else torch.zeros(runs, rows, columns)
+    if columns < NARROW:
+        return torch.zeros(runs, columns, rows, device=device).transpose(1, 2)
+    return torch.zeros(runs, rows, columns, device=device)
 
 
 # Passes -------------------------------------------------------------------------------------------------------------------
@@ -183,26 +188,26 @@ class Room:
     """
 
     def __init__(self, network: MLP, rows: int) -> None:
-        runs, filled = network.runs, network.filled(rows)
+        runs, filled, device = network.runs, network.filled(rows), network.theta.device
         self.passes = 0
         self._network = network
-        self._x = torch.zeros(runs, filled, network.widths[0])
-        self._y = columnwise(runs, filled, network.widths[-1])
+        self._x = torch.zeros(runs, filled, network.widths[0], device=device)
+        self._y = columnwise(runs, filled, network.widths[-1], device)
         self.x, self.y = self._x[:, :rows], self._y[:, :rows]  # [R, rows, O] and [R, rows, A]: what goes in and comes out
-        hidden = [torch.empty(runs, filled, width) for width in network.widths[1:-1]]
+        hidden = [torch.empty(runs, filled, width, device=device) for width in network.widths[1:-1]]
         works: list[Tensor | None] = [None, *(torch.empty_like(s) for s in hidden)]
         self._inputs, self._works = [self._x, *hidden], works
-        self._forwards: list[Call] = []
+        self.forwards: list[Call] = []
         for x, layer, out, work in zip(self._inputs, network.folded, [*hidden, self._y], works, strict=True):
-            self._forwards += affine(x, layer, out, work)
+            self.forwards += affine(x, layer, out, work)
             if out is not self._y:
-                self._forwards.append(out.sigmoid_)
+                self.forwards.append(out.sigmoid_)
         self._back: list[Call] = []
 
     def forward(self) -> None:
         """From `x` to `y`."""
         self.passes += 1
-        carry_out(self._forwards)
+        carry_out(self.forwards)
 
     def gradient(self, delta: Tensor) -> Tensor:
         """Of what has the gradient δ [R, B, A + C] with respect to the outputs: its gradient with respect to θ, [R, P]."""
@@ -218,7 +223,8 @@ class Room:
     def _prepare(self) -> None:
         """What a pass back needs."""
         network = self._network
-        self._found = aligned(*network.theta.shape)  # with respect to F and c; then to W and b over `scale`
+        runs, size = network.theta.shape
+        self._found = aligned(runs, size, network.theta.device)  # with respect to F and c; then to W and b over `scale`
         delta: Tensor = torch.zeros_like(self._y)
         self._delta = delta[:, : self.x.shape[1]]
         gradients = views(self._found, network.shapes)
@@ -256,12 +262,12 @@ def of_weight(x: Tensor, delta: Tensor, out: Tensor, work: Tensor | None) -> lis
     """The gradient xᵀδ [R, I, H] of a weight, from inputs x [R, B, I] and the gradient δ [R, B, H] of its outputs."""
     inputs, outputs = x.shape[2], delta.shape[2]
     if 1 in (inputs, outputs):  # for the reasons in `affine`
-        product = work if work is not None and outputs == 1 else torch.empty(torch.broadcast_shapes(x.shape, delta.shape))
+        product = work if work is not None and outputs == 1 else x.new_empty(torch.broadcast_shapes(x.shape, delta.shape))
         return [partial(torch.mul, x, delta, out=product), partial(torch.sum, product, 1, out=out.view(len(x), -1))]
     if outputs < NARROW:
-        product = torch.empty(len(x), outputs, inputs)
+        product = x.new_empty(len(x), outputs, inputs)
         return [partial(torch.bmm, delta.transpose(1, 2), x, out=product), partial(out.copy_, product.transpose(1, 2))]
-    product = torch.empty(len(x), inputs, outputs)  # contiguous, or torch would go through the runs one by one
+    product = x.new_empty(len(x), inputs, outputs)  # contiguous, or torch would go through the runs one by one
     return [partial(torch.bmm, x.transpose(1, 2), delta, out=product), partial(out.copy_, product)]
 
 
@@ -299,8 +305,12 @@ class Reflex:
 
     def __init__(self, network: MLP, rows: int) -> None:
         """For observations [R, rows, O]."""
-        self._room = Room(network, rows)
-        self._x, self._y = self._room.x.numpy(), self._room.y.numpy()
+        room = Room(network, rows)
+        x, y = room.x.cpu(), room.y.cpu()  # the room's own memory, if it is on the CPU
+        into = [] if x is room.x else [partial(room.x.copy_, x)]
+        out = [] if y is room.y else [partial(y.copy_, room.y)]
+        self._calls: list[Call] = [*into, *room.forwards, *out]
+        self._x, self._y = x.numpy(), y.numpy()
         self.learn = network.fold
         """Take over the network's weights of now, for all steps until the next time."""
         self.learn()
@@ -308,7 +318,7 @@ class Reflex:
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs [R, rows, A] of x [R, rows, O], but for those that do not depend on x; the next call writes over them."""
         self._x[:] = x
-        self._room.forward()
+        carry_out(self._calls)
         return self._y
 
 
@@ -336,8 +346,9 @@ class ActorCritic:
         generators: Sequence[np.random.Generator],  # one a run
         observation_scale: Sequence[float] = (),
         normalization: Normalization = UNCHANGED,
+        device: torch.device | str = "cpu",
     ) -> None:
-        """`head` says what kind of actions the policy takes.
+        """`head` says what kind of actions the policy takes; both networks live on `device`.
 
         `observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length.
         """
@@ -345,8 +356,13 @@ class ActorCritic:
         gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
         self.head, self.normalization = head, normalization
         gains = [2**0.5] * len(hidden)
-        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants, gain)
-        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain)
+        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants, gain, device)
+        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain, device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are, and what they are to learn from."""
+        return self.actor.theta.device
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer trains: θ of the actor [R, P_actor] and of the critic [R, P_critic]."""

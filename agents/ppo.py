@@ -120,7 +120,7 @@ def minibatches(window: Minibatch, size: int, generators: Generators) -> Iterato
     """All steps of a window once, in an order of each run's own, `size` at a time."""
     runs, steps = window.valid.shape
     order = torch.from_numpy(np.stack([g.permutation(steps) for g in generators]))  # [R, B]
-    places = order + steps * torch.arange(runs).unsqueeze(1)  # in tensors with runs and steps as one axis
+    places = (order + steps * torch.arange(runs).unsqueeze(1)).to(window.valid.device)  # runs and steps being one axis
     for start in range(0, steps, size):
         index = places[:, start : start + size]
         yield Minibatch(*(x.flatten(0, 1)[index] for x in window))

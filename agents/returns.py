@@ -28,10 +28,11 @@ def advantages(
     alive = (~terminated).float() * gamma
     deltas = rewards + alive * values[1:] - values[:-1]
     carry = alive * (~truncated).float() * gae_lambda
-    result = torch.empty_like(deltas)
-    rows = [x.numpy().reshape(len(x), -1)[::-1] for x in (deltas, carry, result)]  # in numpy, which is quicker at small steps
+    result = torch.empty_like(deltas, device="cpu")
+    # In numpy, which is quicker at small steps.
+    rows = [x.cpu().numpy().reshape(len(x), -1)[::-1] for x in (deltas, carry, result)]
     following, work = np.zeros_like(rows[0][0]), np.empty_like(rows[0][0])
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is dealt with later
         for delta, kept, out in zip(*rows, strict=True):
             following = np.add(delta, np.multiply(kept, following, work), out)
-    return result
+    return result.to(values.device)

@@ -19,7 +19,7 @@ from rl_rmsprop.state import Kept
 
 
 class Rollout(NamedTuple):
-    """A window of experience. Axes: T time, R runs, N environments per run, O observation, A action."""
+    """A window of experience, recorded on the CPU. Axes: T time, R runs, N environments per run, O observation, A action."""
 
     observations: Tensor  # [T + 1, R, N, O]  s_0 … s_T, normalised if the policy normalises
     actions: Tensor  # [T, R, N]  int64, or [T, R, N, A]  float32 as drawn, before an environment's box clipped them
@@ -27,6 +27,10 @@ class Rollout(NamedTuple):
     terminated: Tensor  # [T, R, N]  bool
     truncated: Tensor  # [T, R, N]  bool
     valid: Tensor  # [T, R, N]  bool, False where the call only reset the environment (next-step autoreset)
+
+    def to(self, device: torch.device) -> Rollout:
+        """The same on a device."""
+        return self if device == self.rewards.device else Rollout(*(x.to(device) for x in self))
 
 
 class Episodes(NamedTuple):

@@ -82,6 +82,8 @@ class Training(Kept):
     A run that must not be updated (see agents/health.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
     of that run as it is. The records end early when all runs have failed.
 
+    Environments, what is recorded of them and `Health` are on the CPU; learning is where the policy is.
+
     A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
     """
 
@@ -120,7 +122,7 @@ class Training(Kept):
         self._shifted = torch.from_numpy(onsets_of(self._env) > before)
         self.health.look(rollout, self._actor.steps)
         self._norms.clear()
-        measure = self._agent.learn(self._policy, rollout, self._descend, self._generators)
+        measure = self._agent.learn(self._policy, rollout.to(self._policy.device), self._descend, self._generators)
         self._window += 1
         self._updates += len(self._norms)
         norms, steps = torch.stack(self._norms), self._actor.steps.copy()

@@ -505,8 +505,8 @@ class AdaptiveRMSprop(RMSprop):
         ]
         super().load_state_dict({**state_dict, "param_groups": groups if len(groups) == len(saved) else saved})
         for group, rule, was in zip(self.param_groups, self.rules, saved, strict=True):
-            for key in ("rule_state", "skipped"):
-                if key in group and group["params"]:
+            for key in ("rule_state", "skipped", "alpha"):
+                if isinstance(group.get(key), (Tensor, dict)) and group["params"]:
                     group[key] = moved(group[key], group["params"][0].device)
             for i, p in zip(was["params"], group["params"], strict=True):
                 if i in state_dict["state"]:

@@ -94,6 +94,7 @@ class Compare:
             folder, self.env, run.agent, agents, arms, seeds, run.steps, run.eval_episodes,
             shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, run.backend, self.tune,
             tune_seeds=spec.parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
+            device=run.device,
         )  # fmt: skip
         study.check_environments()
         return study

@@ -27,6 +27,8 @@ class RunOptions:
     """Keep the signals of every update for `rl-rmsprop replay`."""
     backend: Literal["gymnasium", "envpool"] = "gymnasium"
     """Whose environments to train in: EnvPool's LunarLander is twice as fast, but cannot shift its dynamics or be resumed."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks are trained; environments are always stepped on the CPU. On cuda results need not repeat bit for bit."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
     """The study's folder."""
     overwrite: bool = False

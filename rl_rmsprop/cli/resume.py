@@ -14,7 +14,7 @@ from rl_rmsprop.cli.running import go_on, locked
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with a study that was interrupted: its results are those of one that was not, byte for byte.
+    """Go on with a study that was interrupted: its results are those of one that was not, byte for byte (on the CPU).
 
     Finished runs are kept, those under way are taken up at their last checkpoint, failed ones are tried again.
     """
@@ -29,6 +29,7 @@ class Resume:
         self.workers.check()
         study = spec.load(self.dir)
         study.check_environments()
+        study.check_device()
         footprint.check(study, self.workers.workers or runner.default_workers())
         with locked(self.dir):
             return go_on(study, self.workers)

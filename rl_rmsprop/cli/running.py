@@ -21,6 +21,7 @@ def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: Rep
     from rl_rmsprop.study import footprint, report, runner
 
     workers.check()
+    study.check_device()
     footprint.check(study, workers.workers or runner.default_workers())
     reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)

@@ -270,6 +270,7 @@ def written(study: Study, report: ReportOptions) -> str:
         "eval_episodes": study.eval_episodes,
         "record_signals": study.record_signals,
         "backend": study.backend,
+        "device": study.device,
         "metric": report.metric,
         **({"baseline": report.baseline} if report.baseline is not None else {}),
         "threshold": report.threshold,

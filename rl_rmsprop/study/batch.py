@@ -75,6 +75,8 @@ class BatchSpec:
     """What the arm trains with here, if that is not its own text: a tuned rule, or that of a control."""
     backend: str = "gymnasium"
     """Whose environments it trains in; evaluations are in Gymnasium's."""
+    device: str = "cpu"
+    """Where networks and optimizer are, in torch's words; no bit is promised elsewhere than on the CPU."""
 
     @property
     def windows(self) -> int:
@@ -244,7 +246,7 @@ def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) ->
 
 def finite_weights(policy: ActorCritic) -> NDArray[np.bool_]:
     """Whether all weights of each run are finite [R]."""
-    return torch.stack([theta.isfinite().all(1) for theta in policy.parameters()]).all(0).numpy()
+    return torch.stack([theta.isfinite().all(1) for theta in policy.parameters()]).all(0).cpu().numpy()
 
 
 def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> list[str]:
@@ -311,4 +313,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
     """Put it back."""
     optimizer.load_state_dict(saved["state"])
     if isinstance(optimizer, AdaptiveRMSprop):
-        optimizer.last_surprise = dict(saved["surprise"])
+        device = optimizer.param_groups[0]["params"][0].device
+        optimizer.last_surprise = {index: x.to(device) for index, x in saved["surprise"].items()}

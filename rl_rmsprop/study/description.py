@@ -27,6 +27,7 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
         "updates": spec.updates,
         "shifts": list(spec.shifts),
         "eval_episodes": spec.eval_episodes,
+        "device": spec.device,
         "versions": versions(),
         "commit": commit(),
     }

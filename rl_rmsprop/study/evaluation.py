@@ -48,8 +48,8 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
 
 
 def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool) -> np.ndarray:
-    """Returns [len(seeds), episodes] of saved policies."""
-    some = BatchSpec(**{**vars(spec), "seeds": seeds})
+    """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
+    some = BatchSpec(**{**vars(spec), "seeds": seeds, "device": "cpu"})
     env = envs.make(some.env_id, seeds, 1)
     policy = make_policy(some, env)
     env.close()

@@ -33,7 +33,8 @@ def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
         ScaledByReturn(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
     )
     head = head_of(env.action_space, agent.log_std_init)
-    return ActorCritic(size, head, agent.hidden, generators(spec.seeds, "init"), agent.observation_scale, normalization)
+    noise = generators(spec.seeds, "init")
+    return ActorCritic(size, head, agent.hidden, noise, agent.observation_scale, normalization, spec.device)
 
 
 def head_of(space: gym.Space, log_std: float) -> Head:
@@ -72,7 +73,7 @@ def evaluate_batch(
 
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
     """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
-    arrays: dict[str, Any] = {name: theta.detach()[run].numpy() for name, theta in policy.named_parameters()}
+    arrays: dict[str, Any] = {name: theta.detach()[run].cpu().numpy() for name, theta in policy.named_parameters()}
     arrays |= {name: array[run] for name, array in policy.normalization.arrays().items()}
     files.write_bytes(path, files.written(lambda file: np.savez(file, **arrays)))
 

@@ -176,7 +176,7 @@ class Recorder(Kept):
         """Called after each update of the optimizer, of which a record may hold several."""
         self._made += 1
         alarms = self._optimizer.param_groups[0].get("rule_state", {}).get("alarms")
-        if alarms is not None and (now := alarms.numpy()).sum() > self._alarms.sum():
+        if alarms is not None and (now := alarms.cpu().numpy()).sum() > self._alarms.sum():
             self._new_alarms += [(run, self._made) for run in np.flatnonzero(now > self._alarms).tolist()]
             self._alarms = now.copy()
 
@@ -190,6 +190,7 @@ class Recorder(Kept):
         """Called after every step of the optimizer."""
         beta = self._optimizer.param_groups[0].get("alpha")
         if isinstance(beta, Tensor):
+            beta = beta.cpu()
             low, high = self._range or (beta, beta)
             self._range = (torch.minimum(low, beta), torch.maximum(high, beta))
 
@@ -210,7 +211,8 @@ class Recorder(Kept):
             }
             low, high = self._range or (stats["beta"], stats["beta"])
             columns |= {"optim/beta_min": low, "optim/beta_max": high}
-        return {tag: np.asarray(values, dtype=np.float64) for tag, values in columns.items()}
+        on_cpu = {tag: values.cpu() if isinstance(values, Tensor) else values for tag, values in columns.items()}
+        return {tag: np.asarray(values, dtype=np.float64) for tag, values in on_cpu.items()}
 
     def _write(self, columns: dict[str, NDArray[np.float64]], runs: NDArray[np.bool_]) -> None:
         """A row for each of these runs [R]."""

@@ -40,7 +40,7 @@ class Runwise(torch.optim.Optimizer):
         if (skipped == skipped[0]).all() and surely_finite(grads):
             self.inner.step()
         else:
-            self._step_where(all_finite(grads, len(skipped)), skipped)
+            self._step_where(all_finite(grads, len(skipped)).cpu(), skipped)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
@@ -64,7 +64,7 @@ class Runwise(torch.optim.Optimizer):
         for k in behind[finite].unique().tolist():
             fill(clocks, [c - k for c in clock])
             self.inner.step()
-            rows = finite & (behind == k)
+            rows = (finite & (behind == k)).to(tables[0].device)
             for new, x, old in zip(after, tables, before, strict=True):
                 new[rows] = x[rows]
                 x.copy_(old)

@@ -82,21 +82,21 @@ class SignalLog(Kept):
         for part, names in PARTS.items():
             g2, E = [squares[name] for name in names], [mean for name in names if (mean := means[name]) is not None]
             if E:
-                rows[f"surprise{part}"][t] = signals.surprise(g2, E, eps, runs=True).numpy()
+                rows[f"surprise{part}"][t] = signals.surprise(g2, E, eps, runs=True).cpu().numpy()
             if E and names == NETWORKS:
-                rows["peak_surprise"][t] = signals.peak_surprise(g2, E, eps, runs=True).numpy()
+                rows["peak_surprise"][t] = signals.peak_surprise(g2, E, eps, runs=True).cpu().numpy()
             if self._previous:
                 now, last = ([table[name] for name in names] for table in (grads, self._previous))
-                rows[f"cosine{part}"][t] = signals.cosine(now, last, runs=True).numpy()
+                rows[f"cosine{part}"][t] = signals.cosine(now, last, runs=True).cpu().numpy()
             self._clipped[part].append(signals.squared_norm(g2, runs=True))  # `take` knows by how much
         self._previous = {name: g.clone() for name, g in grads.items()}
-        self._squares[t] = torch.cat([thinned(squares[name]) for name in NETWORKS], 1).numpy()
+        self._squares[t] = torch.cat([thinned(squares[name]) for name in NETWORKS], 1).cpu().numpy()
 
     def _keep(self, *_: Any) -> None:
         """Called after each step: what the rule has made of it."""
         group: dict[str, Any] = self._optimizer.param_groups[0]
-        self._rows["beta"][self._made] = group.get("alpha", np.nan)
-        alarms = group["rule_state"]["alarms"].numpy() if "alarms" in group.get("rule_state", {}) else self._alarms
+        self._rows["beta"][self._made] = torch.as_tensor(group.get("alpha", np.nan)).cpu()
+        alarms = group["rule_state"]["alarms"].cpu().numpy() if "alarms" in group.get("rule_state", {}) else self._alarms
         self._rows["alarm"][self._made], self._alarms = alarms > self._alarms, alarms.copy()
         self._made += 1
 
@@ -114,7 +114,7 @@ class SignalLog(Kept):
         norms = {part: torch.stack(clipped) for part, clipped in self._clipped.items()}  # [U, R] each
         clipped_by = made.grad_norms.double().square() / norms[""].clamp(min=signals.TINY)
         for part, clipped in self._clipped.items():
-            rows[f"grad_norm{part}"][first : made.number] = signals.log(norms[part] * clipped_by).numpy()
+            rows[f"grad_norm{part}"][first : made.number] = signals.log(norms[part] * clipped_by).cpu().numpy()
             clipped.clear()
         onsets = onsets_of(self._env)
         rows["shifted"][first], self._onsets = onsets > self._onsets, onsets
@@ -140,13 +140,14 @@ class SignalLog(Kept):
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
+        self._previous = {name: g.to(self._thetas[name].device) for name, g in self._previous.items()}
         for name, rows in self.arrays.items():
             rows[: self._made] = saved["rows"][name]
 
 
 def thinned(x: Tensor) -> Tensor:
     """SAMPLE evenly spaced columns of x [R, P]; some of them twice where there are fewer."""
-    columns = torch.linspace(0, x.shape[1] - 1, SAMPLE).round().long()
+    columns = torch.linspace(0, x.shape[1] - 1, SAMPLE).round().long().to(x.device)
     return x[:, columns]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 import envs
 from agents.networks import check_scale
 from envs.shifts import parse_all
@@ -22,6 +24,7 @@ from rl_rmsprop.study.optimizers import Arm
 from rl_rmsprop.study.presets import AGENTS, Agent
 from rl_rmsprop.study.reading import fitting, made, read_json
 
+DEVICES = ("cpu", "cuda")
 LARGEST_BATCH = 64
 MOST_SEEDS = 10_000
 MOST_DRAWS = 10_000
@@ -72,6 +75,8 @@ class Study:
     """Seeds of the runs that tuning and matching look at, none of them among `seeds`."""
     match_update_rms: str = ""
     """Text of the arm whose root mean square update the others are brought to by their lr (see matching.py)."""
+    device: str = "cpu"
+    """Where networks are trained, one of DEVICES; environments are on the CPU."""
     batch_size: int = LARGEST_BATCH
     """Runs of an arm that are trained together, at most; changes how fast they are and nothing else."""
     choices: tuple[Choice, ...] = ()
@@ -91,6 +96,8 @@ class Study:
         for name, most in (("steps", 10**12), ("eval_episodes", MOST_EPISODES)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name)}")
+        if self.device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
         if not 1 <= self.batch_size <= LARGEST_BATCH:
             raise ValueError(f"batch_size must be from 1 to {LARGEST_BATCH} runs, got {self.batch_size}")
         wrong = [seed for seed in (*self.seeds, *self.tune_seeds) if not 0 <= seed <= LARGEST_SEED]
@@ -111,6 +118,12 @@ class Study:
                 env = envs.make(env_id, (0,), 1)
                 env.close()
                 check_scale(agent.observation_scale, env.observation_space.shape[0])
+
+    def check_device(self) -> None:
+        """ValueError unless this machine has the device; apart from the rest, since to report or evaluate a study takes none."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            remedy = "torch sees no GPU; leave --device out to train on the CPU"
+            raise ValueError(f"device must be one that this machine has, got {self.device}: {remedy}")
 
     def _check_names(self) -> None:
         """ValueError for folders of arms or environments that no disk could tell apart, or hold."""
@@ -179,7 +192,7 @@ class Study:
         choice = self.choice(env_id, arm)
         return BatchSpec(
             str(self.folder), env_id, self.agent_name, replace(self.agent_in(env_id), lr=choice.lr), arm, seeds, self.steps,
-            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule, self.backend,
+            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule, self.backend, self.device,
         )  # fmt: skip
 
     def save(self, **more: object) -> None:

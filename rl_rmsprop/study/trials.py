@@ -143,7 +143,8 @@ class SideBySide(torch.optim.Optimizer):
         self._parts = parts
         self.param_groups = [group for part in parts for group in part.param_groups]  # who sets lr there sets it for the part
         self._thetas = [[p for group in part.param_groups for p in group["params"]] for part in parts]
-        self._squares = torch.zeros(sum(len(thetas[0]) for thetas in self._thetas), dtype=torch.float64)  # [R]
+        runs, device = sum(len(thetas[0]) for thetas in self._thetas), self._thetas[0][0].device
+        self._squares = torch.zeros(runs, dtype=torch.float64, device=device)  # [R]
         self._count = 0  # changes of one run's weights so far
 
     def observe(self, **told: Tensor) -> None:
