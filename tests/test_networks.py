@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from agents.heads import Categorical, Gaussian
-from agents.networks import MLP, ActorCritic, orthogonal
+from agents.networks import ActorCritic
+from agents.perceptrons import MLP, orthogonal
 from agents.training import clip
 
 torch.set_num_threads(1)
