@@ -23,7 +23,7 @@ RUNS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WIDTHS = (64, 128, 256, 512, 1024)
 ENVIRONMENTS = (1, 2, 8, 32, 128)
 SEEDS = (16, 64, 256)
-STEPS = 2_000_000
+STEPS = 1_000_000
 """Environment steps of a measurement with networks of 64 units, all runs together."""
 
 
