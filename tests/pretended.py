@@ -20,9 +20,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from rl_rmsprop import together
+from rl_rmsprop.detectors import arrays
+
 DEVICE = torch.device("meta")
 COPIES = ("_to_copy", "copy_", "_foreach_copy_")
 JOINS = ("cat", "stack")
+KEPT = (arrays.cached_column, together.number)
 
 
 class Remote(Tensor):
@@ -91,6 +95,12 @@ def numbers(x: Any) -> Any:
 
 @contextmanager
 def pretended() -> Iterator[torch.device]:
-    """Within it the device is there."""
-    with Functions(), Mode():
-        yield DEVICE
+    """Within it the device is there. Tensors that are kept from call to call are made anew: others use `meta` as it is."""
+    for kept in KEPT:
+        kept.cache_clear()
+    try:
+        with Functions(), Mode():
+            yield DEVICE
+    finally:
+        for kept in KEPT:
+            kept.cache_clear()
