@@ -20,13 +20,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from rl_rmsprop import together
+from rl_rmsprop import laws, together
 from rl_rmsprop.detectors import arrays
 
 DEVICE = torch.device("meta")
 COPIES = ("_to_copy", "copy_", "_foreach_copy_")
 JOINS = ("cat", "stack")
-KEPT = (arrays.cached_column, together.number)
+KEPT = (arrays.cached_column, together.number, laws.decays)
 
 
 class Remote(Tensor):
