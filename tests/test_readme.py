@@ -1,5 +1,6 @@
 """The README runs: its Python, its commands, its map."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from rl_rmsprop import rules
 from rl_rmsprop.cli import VERBS, parse
+from tests.benchmarks.__main__ import MARKS, PARTS, RESULTS, markdown
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,3 +60,10 @@ def test_the_targets_of_the_readme_exist() -> None:
     assert set(re.findall(r"    make (\w+)", README)) <= set(targets)
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / picture).is_file(), picture
+
+
+def test_the_table_of_speed_is_what_was_measured() -> None:
+    """A number that somebody has typed is nobody's measurement."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert set(results) == set(PARTS)
+    assert README.split(MARKS[0])[1].split(MARKS[1])[0] == markdown(results)
