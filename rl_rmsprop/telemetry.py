@@ -29,7 +29,7 @@ from torch.utils.tensorboard import summary as torch_summary
 
 from rl_rmsprop.files import Damaged, Log
 
-POINTS = 250
+POINTS = 160
 """Logging steps of one training; each tag gets at most this many values, and one more for the final evaluation."""
 
 OPTIMIZER_TAGS = (

@@ -29,7 +29,7 @@ from rl_rmsprop.state import Kept
 from rl_rmsprop.study.monitor import Progress
 from rl_rmsprop.telemetry import EventFile, Table
 
-FLUSH_EVERY = 1.0
+FLUSH_EVERY = 5.0
 """Seconds after which what has been written may be read by others; a system call for every row would take longer than the row."""
 WINDOW = 100  # episodes that rollout/ep_rew_mean averages over
 HISTOGRAMS = 20  # per training
