@@ -80,17 +80,17 @@ def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
 def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: Path) -> None:
     """An alarm lasts a few updates and falls between two rows: only the smallest β shows it."""
     agent = make_agent("a2c", "CartPole-v1", {"n_envs": 1, "n_steps": 1, "hidden": (4,)})
-    arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.999"}  # 1000 updates, a row every 4
+    arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.639"}  # 640 updates, a row every 4
     rows = {}
     for name, text in arms.items():
-        batch = BatchSpec(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 1000, 1)
+        batch = BatchSpec(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 640, 1)
         train_batch(batch)
         rows[name] = read_table(batch.run_folder(1) / "metrics.csv")
-    assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(250, 0.1))
-    assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(250, 0.9))
+    assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(160, 0.1))
+    assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(160, 0.9))
     # On the line β_n = (n − 1)/1000: a row at update n has seen β from n − 3 to n.
-    assert rows["line"]["optim/beta_max"] == pytest.approx(np.arange(3, 1000, 4) / 1000)
-    assert rows["line"]["optim/beta_min"] == pytest.approx(np.arange(0, 1000, 4) / 1000)
+    assert rows["line"]["optim/beta_max"] == pytest.approx(np.arange(3, 640, 4) / 1000)
+    assert rows["line"]["optim/beta_min"] == pytest.approx(np.arange(0, 640, 4) / 1000)
 
 
 def test_a_baseline_logs_no_beta(study: Path) -> None:
