@@ -62,7 +62,7 @@ class Categorical:
     def __init__(self, actions: int) -> None:
         self.outputs = actions
 
-    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None = None) -> NDArray[np.float32]:
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
         return gumbel_noise(generators, (steps, envs, self.outputs))
 
     def choose(self, y: NDArray[np.float32]) -> NDArray[np.int64]:

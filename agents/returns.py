@@ -25,14 +25,13 @@ def advantages(
     gae_lambda: float,
 ) -> Tensor:
     """Generalised advantage estimates A [T, …]. Those of reset steps mean nothing and are to be masked by the caller."""
-    alive = (~terminated).float() * gamma
-    deltas = rewards + alive * values[1:] - values[:-1]
-    carry = alive * (~truncated).float() * gae_lambda
-    result = torch.empty_like(deltas, device="cpu")
-    # In numpy, which is quicker at small steps.
-    rows = [x.cpu().numpy().reshape(len(x), -1)[::-1] for x in (deltas, carry, result)]
-    following, work = np.zeros_like(rows[0][0]), np.empty_like(rows[0][0])
+    # In numpy, which is quicker at many small steps.
+    r, v, ended, cut = (x.cpu().numpy() for x in (rewards, values, terminated, truncated))
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is dealt with later
-        for delta, kept, out in zip(*rows, strict=True):
-            following = np.add(delta, np.multiply(kept, following, work), out)
-    return result.to(values.device)
+        alive = ~ended * r.dtype.type(gamma)
+        deltas = r + alive * v[1:] - v[:-1]
+        carry = alive * ~cut * r.dtype.type(gae_lambda)
+        result, following, work = np.empty_like(deltas), np.zeros_like(deltas[0]), np.empty_like(deltas[0])
+        for t in range(len(deltas) - 1, -1, -1):
+            following = np.add(deltas[t], np.multiply(carry[t], following, work), result[t, ...])
+    return torch.from_numpy(result).to(values.device)

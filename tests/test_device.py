@@ -192,6 +192,7 @@ def test_the_flag_reaches_every_batch_and_the_study_file(tmp_path: Path, capsys:
     assert 'device = "cuda"\n' in text
     assert parse(["compare", str(tmp_path / "study.toml")]).described().device == "cuda"
     assert parse(line).described().device == "cpu"
+    assert parse(line).described().folder != described.described().folder  # both can be there
 
 
 @pytest.mark.parametrize("verb", ["train", "resume"])

@@ -83,6 +83,7 @@ class Compare:
         agents = tuple(presets.make_agent(run.agent, env_id, {**file.settings_in(env_id), **typed}) for env_id in self.env)
         reference = controls.find(self.match_update_rms, arms, "match_update_rms").rule if self.match_update_rms else ""
         made_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
+        made_by += [word for word in (run.backend, run.device) if word not in ("gymnasium", "cpu")]
         folder = (
             spec.own_folder(run.out)
             if run.out

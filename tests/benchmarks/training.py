@@ -18,8 +18,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.synchronize import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -191,73 +192,64 @@ def products(agent: A2C, runs: int, windows: int) -> float:
 # The rows of the table ----------------------------------------------------------------------------------------------------
 
 
+class Case(NamedTuple):
+    """Something of ours that is compared."""
+
+    name: str
+    rate: Callable[[], float]
+    bar: str = ""
+
+
+class Comparison(NamedTuple):
+    """What it is compared with, in the same repetition."""
+
+    peer: str
+    rate: Callable[[], float]
+    cases: list[Case]
+
+
+def comparisons() -> list[Comparison]:
+    """All of them. A training is logged 160 times however long it is; only those of A2C on CartPole are as long as a preset's."""
+    cart, lander, a2c, ppo, both = "CartPole-v1", "LunarLander-v3", A2C_8X16, PPO_8X256, f"{CORES} cores"
+    landers = [Case(f"A2C, {lander}, 16 runs, {both}", partial(ours_on_all_cores, lander, a2c, 16, 50_000), "≥ 0.8")]
+    if importlib.util.find_spec("envpool") is not None:
+        pooled = partial(ours_on_all_cores, lander, a2c, 16, 50_000, "envpool")
+        landers.append(Case("the same with --backend envpool", pooled))
+    return [
+        Comparison("SB3 A2C, one run", partial(theirs, cart, a2c, 20_000), [
+            Case(f"A2C, {cart}, 64 runs, {both}", partial(ours_on_all_cores, cart, a2c, 64, 500_000), "≥ 40"),
+            Case(f"A2C, {cart}, one run, one core", partial(ours, cart, a2c, 1, 500_000), "≥ 4"),
+        ]),
+        Comparison("SB3 A2C, one run", partial(theirs, lander, a2c, 10_000), [
+            Case(f"A2C, {lander}, one run, one core", partial(ours, lander, a2c, 1, 40_000)),
+        ]),
+        Comparison(f"raw stepping at random, {both}", partial(raw_on_all_cores, lander, 50_000), landers),
+        Comparison("SB3 PPO, one run", partial(theirs, cart, ppo, 8_192), [
+            Case(f"PPO, {cart}, 64 runs, {both}", partial(ours_on_all_cores, cart, ppo, 64, 20_480), "≥ 15"),
+            Case(f"PPO, {cart}, one run, one core", partial(ours, cart, ppo, 1, 20_480)),
+        ]),
+        Comparison("its matrix products alone", partial(products, a2c, 32, 100), [
+            Case(f"A2C, {cart}, 32 runs, one core", partial(ours, cart, a2c, 32, 100_000)),
+        ]),
+    ]  # fmt: skip
+
+
 def rows(repeats: int) -> list[Row]:
-    """All comparisons; each repetition is a ratio. Trainings are so long that what is logged 160 times counts as in a preset."""
+    """A row for each case, and what files and curves cost."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    pooled = "the same with --backend envpool"
-    cart, lander, a2c, ppo = "CartPole-v1", "LunarLander-v3", A2C_8X16, PPO_8X256
-    found = [
-        *compared(
-            "SB3 A2C, one run",
-            lambda: theirs(cart, a2c, 20_000),
-            {
-                f"A2C, CartPole-v1, 64 runs, {CORES} cores": (lambda: ours_on_all_cores(cart, a2c, 64, 500_000), "≥ 40"),
-                "A2C, CartPole-v1, one run, one core": (lambda: ours(cart, a2c, 1, 500_000), "≥ 4"),
-            },
-            repeats,
-        ),
-        *compared(
-            "SB3 A2C, one run",
-            lambda: theirs(lander, a2c, 10_000),
-            {"A2C, LunarLander-v3, one run, one core": (lambda: ours(lander, a2c, 1, 40_000), "")},
-            repeats,
-        ),
-        *compared(
-            f"raw stepping at random, {CORES} cores",
-            lambda: raw_on_all_cores(lander, 50_000),
-            {
-                f"A2C, LunarLander-v3, 16 runs, {CORES} cores": (lambda: ours_on_all_cores(lander, a2c, 16, 50_000), "≥ 0.8"),
-                **({pooled: (lambda: ours_on_all_cores(lander, a2c, 16, 50_000, "envpool"), "")} if has_envpool() else {}),
-            },
-            repeats,
-        ),
-        *compared(
-            "SB3 PPO, one run",
-            lambda: theirs(cart, ppo, 8_192),
-            {
-                f"PPO, CartPole-v1, 64 runs, {CORES} cores": (lambda: ours_on_all_cores(cart, ppo, 64, 20_480), "≥ 15"),
-                "PPO, CartPole-v1, one run, one core": (lambda: ours(cart, ppo, 1, 20_480), ""),
-            },
-            repeats,
-        ),
-        *compared(
-            "its matrix products alone",
-            lambda: products(a2c, 32, 100),
-            {"A2C, CartPole-v1, 32 runs, one core": (lambda: ours(cart, a2c, 32, 100_000), "")},
-            repeats,
-        ),
-    ]
-    share = spread([100 * logging_cost(32, 500_000) for _ in range(min(repeats, 3))])
+    found = [row for comparison in comparisons() for row in compared(comparison, repeats)]
+    share = spread([100 * logging_cost(32, 500_000) for _ in range(repeats)])
     found.append(Row("files and curves, 32 runs of CartPole-v1, 500,000 steps", share, "%", "training without", bar="≤ 3"))
     return found
 
 
-def has_envpool() -> bool:
-    """Whether the extra is installed."""
-    return importlib.util.find_spec("envpool") is not None
-
-
-def compared(
-    peer: str, their_rate: Callable[[], float], cases: dict[str, tuple[Callable[[], float], str]], repeats: int
-) -> list[Row]:
+def compared(comparison: Comparison, repeats: int) -> list[Row]:
     """A row for each case; ratios are to the peer's rate in the same repetition."""
-    rates = in_turn({"": their_rate, **{name: rate for name, (rate, _) in cases.items()}}, repeats)
-    base = spread(rates[""]).median
-    return [
-        Row(
-            name, spread([a / b for a, b in zip(rates[name], rates[""], strict=True)]), "×", f"{peer}: {base:,.0f}",
-            f"{spread(rates[name]).median:,.0f} steps/s", bar,
-        )
-        for name, (_, bar) in cases.items()
-    ]  # fmt: skip
+    rates = in_turn({"": comparison.rate, **{case.name: case.rate for case in comparison.cases}}, repeats)
+    peer = f"{comparison.peer}: {spread(rates['']).median:,.0f}"
+    found = []
+    for case in comparison.cases:
+        ratio = spread([a / b for a, b in zip(rates[case.name], rates[""], strict=True)])
+        found.append(Row(case.name, ratio, "×", peer, f"{spread(rates[case.name]).median:,.0f} steps/s", case.bar))
+    return found
