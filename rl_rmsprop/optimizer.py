@@ -14,7 +14,6 @@ On a CPU `nonfinite="skip"` copies nothing while all gradients are finite.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
@@ -32,7 +31,8 @@ from rl_rmsprop.laws import Law
 from rl_rmsprop.options import OWN_OPTIONS, check_options, inherited, moved, rule_of
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
-from rl_rmsprop.update import Slot, column, real
+from rl_rmsprop.undo import Before
+from rl_rmsprop.update import Slot, real
 
 State = dict[str, Tensor]
 
@@ -149,7 +149,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _forget_found(self) -> None:
         """Start without what is remembered only to save time."""
-        self.workspace = together.Workspace()
+        self.workspace = together.Workspace()  # statistics use it too
         self._kept: list[State] = []
         self._found: dict[int, tuple[list[Tensor], list[State]]] = {}
 
@@ -437,23 +437,9 @@ class AdaptiveRMSprop(RMSprop):
         finite = self.finite()
         for group in self.param_groups:
             self._init_group(group, *[[] for _ in range(6)])  # so that there is a state to return to
-        tensors = [t for _, _, p in self._with_grad() for t in (p, *self.state[p].values())]
-        before = [t.clone() for t in tensors]
-        groups_before = [(group.get("rule_state"), group["alpha"]) for group in self.param_groups]
-        surprise_before = dict(self.last_surprise)
+        before = Before(self, [p for _, _, p in self._with_grad()])
         self._update()
-        for t, old in zip(tensors, before, strict=True):
-            per_run = self.runs is not None and t.dim() > 0
-            t.copy_(torch.where(column(finite, t) if per_run else finite.any(), t, old))
-        for group, (state, alpha) in zip(self.param_groups, groups_before, strict=True):
-            if state is not None:
-                new = group["rule_state"]
-                group["rule_state"] = {k: torch.where(column(finite, new[k]), new[k], state[k]) for k in new}
-            if isinstance(group["alpha"], Tensor):
-                group["alpha"] = torch.where(finite, group["alpha"], alpha)
-            group["skipped"] = group["skipped"] + ~finite
-        for index, x in self.last_surprise.items():
-            self.last_surprise[index] = torch.where(finite, x, surprise_before.get(index, math.nan))
+        before.put_back(finite)
 
     # Statistics ----------------------------------------------------------------------------------------------------------
 
