@@ -1177,3 +1177,21 @@ def test_stable_baselines_trains_saves_loads_and_continues(tmp_path):
     loaded.learn(100, reset_num_timesteps=False)
     assert loaded.policy.optimizer.stats()["clock"] == updates + 100 / model.n_steps
     assert rules.parse(loaded.policy.optimizer.param_groups[0]["rule"]) == rules.parse(rule)
+
+
+@pytest.mark.parametrize("kinds", [("post",), ("pre",), ("pre", "post")], ids=str)
+def test_hooks_are_called_as_torch_calls_them(kinds):
+    """Silent failure: a study's recorder, which listens after each step, hears nothing of it, or hears it twice."""
+    heard: dict[type, list[tuple[str, bool, int]]] = {}
+    for kind in (torch.optim.RMSprop, AdaptiveRMSprop):
+        calls = heard.setdefault(kind, [])
+        p = Parameter(torch.ones(3))
+        p.grad = torch.ones(3)
+        optimizer = kind([p], lr=0.1)
+        for when in kinds:
+            register = getattr(optimizer, f"register_step_{when}_hook")
+            register(lambda o, args, kwargs, w=when, q=p: calls.append((w, args[0] is o, int((q == 1).all()))))
+        optimizer.step()
+        assert optimizer.step(lambda: torch.tensor(2.0)) == 2
+    assert heard[AdaptiveRMSprop] == heard[torch.optim.RMSprop]
+    assert len(heard[AdaptiveRMSprop]) == 2 * len(kinds)
