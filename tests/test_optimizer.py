@@ -1190,7 +1190,7 @@ def test_hooks_are_called_as_torch_calls_them(kinds):
         optimizer = kind([p], lr=0.1)
         for when in kinds:
             register = getattr(optimizer, f"register_step_{when}_hook")
-            register(lambda o, args, kwargs, w=when, q=p: calls.append((w, args[0] is o, int((q == 1).all()))))
+            register(lambda o, args, kwargs, w=when, q=p, c=calls: c.append((w, args[0] is o, int((q == 1).all()))))
         optimizer.step()
         assert optimizer.step(lambda: torch.tensor(2.0)) == 2
     assert heard[AdaptiveRMSprop] == heard[torch.optim.RMSprop]
