@@ -19,7 +19,7 @@ PANELS = (
     ("optim/beta", "β (spaced by the logarithm of the window)", "window"),
     ("optim/E_q50", "E, median over parameters", "log"),
     ("optim/effective_lr_q50", "effective lr, median", "log"),
-    ("detector/alarms", "alarms so far, per run", "linear"),
+    ("detector/alarms", "alarms so far, per run", "count"),
 )
 """Tag, title and scale of the panels of the optimizer figure."""
 
@@ -57,6 +57,8 @@ def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
         axes.set_title(title)
         if scale == "window":
             window_scale(axes)
+        elif scale == "count":
+            axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
         else:
             axes.set_yscale(scale)
     for axes in grid[0]:
