@@ -291,14 +291,15 @@ class AdaptiveRMSprop(RMSprop):
                 update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
                 update.move(slot, group, lr_per_run, out)
 
+    @torch.no_grad()
     def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
         """That of all gradients that are there, before E takes them: [], or [R]."""
         g, E = self._gradients(group, params), averages_of(states, "square_avg")
-        if self.runs is None and together.alike([state.get("weight", state["step"]) for state in states]):
-            g, E = together.joined(g), together.joined(E)
-            w = [update.weight(states[0], group)] * len(g)
-        else:
-            w = [update.weight(state, group) for state in states]
+        if self.runs is None and together.fits(params, group):
+            received = {state.get("weight", state["step"]).item() for state in states}
+            if len(received) == 1 and received != {0.0}:
+                return together.surprise(g, E, update.weight(states[0], group).item(), group, self.workspace)
+        w = [update.weight(state, group) for state in states]
         floor, work = signals.floor(group["eps"]), self.workspace
         ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
         return signals.log_mean(ratios, self.runs is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,12 +14,10 @@ from rl_rmsprop.schedules import check_beta, check_positive, interpolate
 class Reaction:
     """What an alarm does. Subclasses are frozen dataclasses."""
 
-    clears_E = False
+    restarts: ClassVar[bool] = False
+    """Whether an alarm starts the schedule's clock again at 1."""
+    clears_E: ClassVar[bool] = False
     """Whether an alarm sets E and its weight to zero."""
-
-    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
-        """The clock after this update's alarm [R]; n counts this update already."""
-        return n
 
     def beta(self, beta: Tensor, m: Tensor, nearness: Tensor) -> Tensor:
         """β [R] from the schedule's β.
@@ -33,8 +32,7 @@ class Reaction:
 class Restart(Reaction):
     """The schedule's clock starts again at 1. With the harmonic schedule E becomes the mean of g² since the alarm."""
 
-    def clock(self, n: Tensor, alarm: Tensor) -> Tensor:
-        return torch.where(alarm, 1.0, n)
+    restarts = True
 
 
 @dataclass(frozen=True)

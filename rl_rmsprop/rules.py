@@ -18,12 +18,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rl_rmsprop import grammar
+from rl_rmsprop.arrays import Array, by_fastest, where
 from rl_rmsprop.detectors import DETECTORS, OFFLINE, Control, Cusum, Detector, Never, State
 from rl_rmsprop.laws import LAWS, Law
 from rl_rmsprop.reactions import REACTIONS, Reaction
@@ -112,20 +114,24 @@ def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
     own = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
     inner = {k: v.movedim(0, -1) if v.dim() > 1 else v for k, v in own.items()}
     verdict = rule.detector.update(inner, x)
-    alarm = verdict.alarm | (state["notified"] > 0)
-    n = rule.reaction.clock(state["clock"] + 1, alarm)
-    m = torch.where(alarm, 0.0, state["since"] + 1)
-    nearness = verdict.statistic / rule.detector.threshold if rule.detector.listens else verdict.statistic
-    beta = rule.reaction.beta(rule.schedule(n), m, nearness)
+    clocks = {name: state[name] for name in ("clock", "since", "alarms", "notified")}
+    new, alarm, nearness = by_fastest(partial(count, rule), clocks, verdict.alarm, verdict.statistic)
+    beta = rule.reaction.beta(rule.schedule(new["clock"]), new["since"], nearness)
+    return Decision(new | saved(verdict.state), beta, alarm)
+
+
+def count(rule: Adaptive, clocks: State, alarm: Array, statistic: Array) -> tuple[dict[str, Array], Array, Array]:
+    """What the rule keeps beside its detector's state, whether it reacts, and how near the detector is to its threshold."""
+    reacts = alarm | (clocks["notified"] > 0.0)
+    n = clocks["clock"] + 1.0
     new = {
-        "clock": n,
-        "since": m,
-        "alarms": state["alarms"] + verdict.alarm,
-        "statistic": verdict.statistic,
-        "notified": torch.zeros_like(n),
-        **saved(verdict.state),
+        "clock": where(reacts, 1.0, n) if rule.reaction.restarts else n,
+        "since": where(reacts, 0.0, clocks["since"] + 1.0),
+        "alarms": clocks["alarms"] + alarm,
+        "statistic": statistic,
+        "notified": 0.0 * n,
     }
-    return Decision(new, beta, alarm)
+    return new, reacts, statistic / rule.detector.threshold if rule.detector.listens else statistic
 
 
 # Text form ------------------------------------------------------------------------------------------------------------

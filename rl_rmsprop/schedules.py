@@ -21,6 +21,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from rl_rmsprop.arrays import by_fastest, clip
+
 S = TypeVar("S", bound="Schedule")
 R = TypeVar("R", bound="Ramp")
 
@@ -235,7 +237,8 @@ class Harmonic(Schedule):
         check_beta("max", self.max)
 
     def __call__(self, n: Tensor) -> Tensor:
-        return (1 - 1 / n).clamp(max=self.max)
+        (beta,) = by_fastest(lambda _, n: (clip(1.0 - 1.0 / n, high=self.max),), {}, n)
+        return beta
 
 
 @dataclass(frozen=True)

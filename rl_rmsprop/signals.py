@@ -11,6 +11,8 @@ axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
@@ -69,6 +71,11 @@ def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> T
     dot = total([a * b for a, b in zip(now, before, strict=True)], runs)
     lengths = total([a * a for a in now], runs).sqrt() * total([b * b for b in before], runs).sqrt()
     return torch.where(lengths > 0, dot / lengths, 0.0)
+
+
+def log_of(x: float) -> float:
+    """As `log`, of a number."""
+    return math.log(min(max(x, TINY), sys.float_info.max))
 
 
 def log(x: Tensor) -> Tensor:

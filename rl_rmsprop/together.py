@@ -5,7 +5,7 @@ each call anew, and a result of that size is a page fault for every 4 KiB. Where
 
     rmsprop    torch's own update, with the same bits: lists of tensors in each call, and not more of them than the cache holds
     adam       any other β or w: torch's fused Adam, which with β₁ = 0 is RMSProp, in one call and one pass
-    joined     for reading only: small tensors copied side by side, large ones cut
+    surprise   of small tensors copied side by side, and of large ones piece by piece
 
 update.py is the definition; tests hold that both agree. No number is kept from update to update, only memory to work in.
 """
@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors as flattened
 
-from rl_rmsprop import update
+from rl_rmsprop import signals, update
+from rl_rmsprop.arrays import as_tensor
 
 SMALL = 2**14
 """Most entries of a tensor that is copied to lie beside others."""
@@ -86,10 +86,26 @@ def adam(params: list[Tensor], states: list[State], group: dict[str, Any], beta:
     for same in set(w):
         p, g, E = transposed([row for row, its in zip(rows, w, strict=True) if its == same])
         torch._fused_adam_(
-            p, g, g, E, [], [torch.tensor(math.inf)] * len(p),
+            p, g, g, E, [], [number(math.inf, torch.float32, p[0].device)] * len(p),
             lr=float(group["lr"]) * math.sqrt(same), eps=group["eps"] * math.sqrt(same),
             beta1=0.0, beta2=beta, weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
+
+
+def surprise(grads: list[Tensor], averages: list[Tensor], w: float, group: dict[str, Any], workspace: Workspace) -> Tensor:
+    """`signals.surprise` of one stream whose E have all received the weight w > 0, [] float64.
+
+    ln mean(g²/(E/w + floor)) = ln(w · mean(g²/(E + w · floor)))
+    """
+    w = 1.0 if group["initial_accumulator_value"] else w
+    total, count = 0.0, 0
+    for g, E in zip(workspace.joined("gradients", grads), workspace.joined("averages", averages), strict=True):
+        ratio = workspace("ratio", g)
+        torch.add(E, w * signals.floor(group["eps"]), out=ratio)
+        torch.div(g, ratio, out=ratio)
+        total += ratio.mul_(g).sum().item()
+        count += len(g)
+    return as_tensor(signals.log_of(w * total / count))
 
 
 def averages(states: list[State]) -> list[Tensor]:
@@ -118,15 +134,43 @@ def number(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
 class Workspace:
     """Memory for intermediate results, kept from update to update."""
 
+    MOST = 64
+    """Shapes that are kept: which parameters have a gradient may change from update to update."""
+
     def __init__(self) -> None:
         self._kept: dict[tuple[str, torch.Size, torch.dtype, torch.device], Tensor] = {}
+        self._joint: dict[tuple[str, tuple[torch.Size, ...], torch.dtype], tuple[Tensor, list[Tensor]]] = {}
 
     def __call__(self, name: str, like: Tensor) -> Tensor:
         """Memory of this shape; what it held under the same name is lost."""
         key = (name, like.shape, like.dtype, like.device)
         if key not in self._kept:
+            make_room(self._kept, self.MOST)
             self._kept[key] = torch.empty_like(like, requires_grad=False)
         return self._kept[key]
+
+    def joined(self, name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """All entries in flat pieces, to be read only: small tensors copied side by side, large ones cut, and not copied."""
+        small = [t for t in tensors if t.numel() <= SMALL]
+        large = [part for t in tensors if t.numel() > SMALL for part in t.reshape(-1).split(LARGE)]
+        return [self._copied(name, small), *large] if small else large
+
+    def _copied(self, name: str, tensors: list[Tensor]) -> Tensor:
+        key = (name, tuple([t.shape for t in tensors]), tensors[0].dtype)
+        if key not in self._joint:
+            make_room(self._joint, self.MOST)
+            whole = torch.cat([t.reshape(-1) for t in tensors])
+            places = whole.split([t.numel() for t in tensors])
+            self._joint[key] = whole, [place.view_as(t) for place, t in zip(places, tensors, strict=True)]
+        whole, places = self._joint[key]
+        torch._foreach_copy_(places, tensors)
+        return whole
+
+
+def make_room(kept: dict[Any, Any], most: int) -> None:
+    """Forget everything where there is no room for more."""
+    if len(kept) >= most:
+        kept.clear()
 
 
 # Pieces -------------------------------------------------------------------------------------------------------------------
@@ -157,15 +201,3 @@ def bundles(*columns: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:
 def transposed(rows: Sequence[tuple[Tensor, ...]]) -> list[list[Tensor]]:
     """Columns from rows."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def joined(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """All entries in flat pieces: those of small tensors copied side by side, those of large ones in views of them."""
-    small = [t for t in tensors if t.numel() <= SMALL]
-    large = [part for t in tensors if t.numel() > SMALL for part in t.reshape(-1).split(LARGE)]
-    return [flattened(small), *large] if small else large
-
-
-def alike(numbers: Sequence[Tensor]) -> bool:
-    """Whether all these tensors of one number hold the same."""
-    return len(set(torch.stack(list(numbers)).tolist())) == 1

@@ -20,8 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from rl_rmsprop import laws, together
-from rl_rmsprop.detectors import arrays
+from rl_rmsprop import arrays, laws, together
 
 DEVICE = torch.device("meta")
 COPIES = ("_to_copy", "copy_", "_foreach_copy_")

@@ -452,7 +452,7 @@ def test_false_alarms_are_within_a_factor_of_two_of_nominal(kind):
 def test_a_slow_drift_is_followed():
     """A running mean lags half a standard deviation behind it, as much as the allowance of the test."""
     standardizer, residuals = Standardizer(memory=1000.0), []
-    level = standardizer.init(torch.zeros(20, dtype=torch.float64))
+    level = torch.zeros(len(Standardizer.start), 20, dtype=torch.float64)
     for t, x in enumerate(itertools.islice(stream("trend 2000", runs=20), 4000)):
         level, e = standardizer(level, x, torch.full_like(x, t + 1.0))
         residuals.append(e)

@@ -69,7 +69,7 @@ def on(device: str, folder: Path, case: str) -> BatchSpec:
 def agree(there: BatchSpec, here: BatchSpec) -> None:
     """Both have written the same, but for their device; a detector's statistic in all but its last bits.
 
-    Torch works it out there, NumPy here, and their square roots differ (see rl_rmsprop/detectors/arrays.py).
+    Torch works it out there, NumPy here, and their square roots differ (see rl_rmsprop/arrays.py).
     """
     found, expected = digest(there), digest(here)
     assert found.keys() == expected.keys()

@@ -192,6 +192,7 @@ def test_differentiable_gives_torchs_gradient_through_an_update(options):
         start = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64, requires_grad=True)
         moving = start.clone()
         optimizer = kind([moving], lr=0.1, differentiable=True, **options)
+        optimizer.measure_surprise = True  # a number, through which no gradient goes
         for k in range(1 if options.get("centered") else 3):  # centered, torch itself can do one only
             moving.grad = (k + start).sin()
             optimizer.step()

@@ -101,6 +101,13 @@ def test_signals_stay_finite_when_nothing_moves(dtype):
     assert signals.cosine(zero, zero, runs=True).isfinite().all()
 
 
+@pytest.mark.parametrize("x", [0.0, 1e-300, 1e-3, 1.0, 7.5, 1e300, math.inf, math.nan])
+def test_the_logarithm_of_a_number_is_that_of_a_tensor(x):
+    """One stream is worked out without tensors."""
+    of_tensor = signals.log(torch.tensor(x, dtype=torch.float64)).item()
+    assert signals.log_of(x) == pytest.approx(of_tensor, rel=1e-15, abs=0, nan_ok=True)
+
+
 def test_one_runs_signal_knows_nothing_of_the_others():
     """A NaN or a burst in one seed would raise alarms in all seeds of a batch."""
     g, E = tensors(0), [t.square() + 0.1 for t in tensors(1)]

@@ -98,12 +98,25 @@ def test_a_weight_of_one_stays_one(beta):
 def test_joined_pieces_hold_every_entry_once_and_none_is_large(small_pieces):
     """A parameter left out of the surprise is one whose shifts nobody hears."""
     tensors = [p.detach() for p in parameters(SHAPES)]
-    pieces = together.joined(tensors)
+    workspace = together.Workspace()
+    workspace.joined("of another update", [torch.zeros_like(t) for t in tensors])
+    workspace.joined("gradients", [torch.zeros_like(t) for t in tensors])
+    pieces = workspace.joined("gradients", tensors)
     whole = torch.cat([t.flatten() for t in tensors])
     assert torch.equal(torch.cat(pieces).sort().values, whole.sort().values)
     assert max(piece.numel() for piece in pieces) <= 64
     together_ = signals.log_mean((t.square() for t in pieces), runs=False)
     assert together_.item() == pytest.approx(math.log(whole.square().mean().item()), rel=1e-6)
+
+
+def test_a_workspace_does_not_grow_with_the_sets_of_parameters_that_have_gradients():
+    """Layers that are left out at random are another set at every update."""
+    workspace, tensors = together.Workspace(), [torch.ones(n) for n in range(1, 11)]
+    for chosen in range(1, 300):
+        some = [t for i, t in enumerate(tensors) if chosen >> i & 1]
+        (whole,) = workspace.joined("gradients", some)
+        assert workspace("ratio", whole).shape == whole.shape == (sum(len(t) for t in some),)
+    assert max(len(workspace._joint), len(workspace._kept)) <= together.Workspace.MOST
 
 
 @pytest.mark.parametrize("arguments", [{}, {"bias_correction": True}, {"weight_decay": 0.1, "bias_correction": True}], ids=str)

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-State = dict[str, Tensor]
+from rl_rmsprop.arrays import State
 
 
 class Verdict(NamedTuple):

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.arrays import Array, by_fastest, column, library, put
+from rl_rmsprop.arrays import Array, by_fastest, clip, column, maximum, minimum, rows, where
 from rl_rmsprop.detectors.base import Detector, State, Verdict
 from rl_rmsprop.detectors.standardizer import TINY, Standardizer
 from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold, tracking_threshold
@@ -55,8 +55,8 @@ class SequentialTest(Detector):
         """The test's rows before the first observation, K numbers."""
         raise TypeError(f"{type(self).__name__} must define _start")
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
-        """The test's new rows [K, R] and its statistic [R], both new."""
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
+        """The test's new rows [K, R] and its statistic [R]."""
         raise TypeError(f"{type(self).__name__} must define _accumulate")
 
     @property
@@ -65,21 +65,20 @@ class SequentialTest(Detector):
 
     def init(self, keys: Tensor) -> State:
         state = super().init(keys)
-        seen = state["seen"]
-        state["test"] = column(self._start, seen) + torch.zeros_like(seen)
+        none = torch.zeros_like(state["seen"])
+        state["test"] = column(self._start, none) + none
         if self.standardize:
-            state["level"] = self._standardizer.init(seen)
+            state["level"] = column(Standardizer.start, none) + none
         return state
 
     def update(self, state: State, x: Tensor) -> Verdict:
-        return by_fastest(self._learned if self.standardize else self._known, state, x)
+        return Verdict(*by_fastest(self._learned if self.standardize else self._known, state, x))
 
     def _known(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
         """One update of a stream that is N(0, 1) noise until it shifts."""
         test, statistic = self._accumulate(state["test"], x)
         alarm = statistic > self.threshold
-        put(test, column(self._start, x), where=alarm)
-        return {"seen": state["seen"] + 1.0, "test": test}, alarm, statistic
+        return {"seen": state["seen"] + 1.0, "test": where(alarm, column(self._start, x), test)}, alarm, statistic
 
     def _learned(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
         """One update of a stream of unknown level, scale and correlation."""
@@ -87,13 +86,14 @@ class SequentialTest(Detector):
         level, e = self._standardizer(state["level"], x, seen)
         test, statistic = self._accumulate(state["test"], e)
         learning = seen <= self.burn_in
-        put(statistic, 0.0, where=learning)
+        statistic = where(learning, 0.0, statistic)
         alarm = statistic > self.threshold
-        # After an alarm everything is learned anew: the old level is what the alarm has just refuted.
-        put(seen, 0.0, where=alarm)
-        put(test, column(self._start, x), where=alarm | learning)
-        put(level, 0.0, where=alarm)
-        return {"seen": seen, "test": test, "level": level}, alarm, statistic
+        new = {  # after an alarm everything is learned anew: the old level is what the alarm has just refuted
+            "seen": where(alarm, 0.0, seen),
+            "test": where(alarm | learning, column(self._start, x), test),
+            "level": where(alarm, column(Standardizer.start, x), level),
+        }
+        return new, alarm, statistic
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,11 @@ class Cusum(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, 0.0)
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
-        sums = rows - self.k
-        rise, fall = sums  # views of the sums, which change them
-        rise += e
-        fall -= e
-        sums = sums.clip(min=0.0)
-        return sums, library(e).maximum(sums[0], sums[1])
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
+        rise, fall = test
+        rise = clip(rise - self.k + e, low=0.0)
+        fall = clip(fall - self.k - e, low=0.0)
+        return rows(rise, fall), maximum(rise, fall)
 
 
 @dataclass(frozen=True)
@@ -162,16 +160,15 @@ class PageHinkley(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0, 0.0, math.inf, -1.0)
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
-        xp = library(e)
-        count, mean, rise, fall, lowest, highest = rows
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
+        count, mean, rise, fall, lowest, highest = test
         count = count + 1.0
         mean = mean + (e - mean) / count
         rise = self.alpha * rise + (e - mean - self.delta)
         fall = self.alpha * fall + (e - mean + self.delta)
-        lowest, highest = xp.minimum(lowest, rise), xp.maximum(highest, fall)
-        statistic = xp.where(count >= self.min_samples, xp.maximum(rise - lowest, highest - fall), 0.0)
-        return xp.stack((count, mean, rise, fall, lowest, highest)), statistic
+        lowest, highest = minimum(lowest, rise), maximum(highest, fall)
+        statistic = where(count >= self.min_samples, maximum(rise - lowest, highest - fall), 0.0)
+        return rows(count, mean, rise, fall, lowest, highest), statistic
 
 
 @dataclass(frozen=True)
@@ -201,8 +198,8 @@ class Ewma(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0,)
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
-        Z = rows + self.gain * (e - rows)
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
+        Z = test + self.gain * (e - test)
         return Z, abs(Z[0]) * math.sqrt((2 - self.gain) / self.gain)
 
 
@@ -234,9 +231,8 @@ class TrackingSignal(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0, math.sqrt(2 / math.pi))  # the mean of |e|: from 0 the first statistic would be 1
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
-        new = rows + self.gain * (library(e).stack((e, abs(e))) - rows)
-        error, size = new
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
+        error, size = new = test + self.gain * (rows(e, abs(e)) - test)
         return new, abs(error) / (size + TINY)
 
 
@@ -264,10 +260,10 @@ class ShiryaevRoberts(SequentialTest):
     def _start(self) -> tuple[float, ...]:
         return (0.0,) * (2 * len(BETS))
 
-    def _accumulate(self, rows: Array, e: Array) -> tuple[Array, Array]:
+    def _accumulate(self, test: Array, e: Array) -> tuple[Array, Array]:
         bets = (*BETS, *(-b for b in BETS))
         b = column(bets, e)
         shares = column(tuple(1 / (1 + b * b) for b in bets), e)
-        M = (1.0 + rows) * (1.0 + b * e) ** 2 * shares
+        M = (1.0 + test) * (1.0 + b * e) ** 2 * shares
         # One after the other: a sum over an axis is ordered by the number of runs.
         return M, reduce(add, M) / len(bets)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from torch import Tensor
-
-from rl_rmsprop.detectors.arrays import Array, copied, library, put
+from rl_rmsprop.arrays import Array, clip, rows, sqrt, where
 
 CLIP = 3.0
 """Residuals are cut at this many standard deviations."""
@@ -45,27 +44,27 @@ class Standardizer:
     memory: float
     """Updates over which means are taken, once twice as many have been seen."""
 
-    def init(self, like: Tensor) -> Tensor:
-        """The state before the first observation: six rows [6, R]."""
-        return like.new_zeros(6, *like.shape)
+    start: ClassVar[tuple[float, ...]] = (0.0,) * 6
+    """The rows before the first observation."""
 
     def __call__(self, level: Array, x: Array, seen: Array) -> tuple[Array, Array]:
         """One observation x [R], the `seen`-th (≥ 1): new state [6, R] and residual e [R]."""
-        new = copied(level)
-        m, d, product, square, noise, last = new  # views of the copy, which change it
-        rate = 2.0 / (seen + 1.0).clip(max=2 * self.memory)
-        put(m, x, where=seen == 1.0)  # the first observation is the first level
-        phi = (product / (square + TINY) + BIAS * rate).clip(0.0, MOST)
+        m, d, product, square, noise, last = level
+        rate = 2.0 / clip(seen + 1.0, high=2 * self.memory)
+        m = where(seen == 1.0, x, m)  # the first observation is the first level
+        phi = clip(product / (square + TINY) + BIAS * rate, 0.0, MOST)
         expected = phi * last
         w = x - m - d - expected
-        s = library(x).sqrt(noise) + TINY
-        e = (w / s).clip(-CLIP, CLIP)
-        put(w, s * e, where=seen > FIRST)
+        s = sqrt(noise) + TINY
+        e = clip(w / s, -CLIP, CLIP)
+        w = where(seen > FIRST, s * e, w)
         z = expected + w
-        m += rate * (z + d)
-        d += rate * z
-        product += rate * (z * last - product)
-        square += rate * (z * z - square)
-        noise += rate * (w * w - noise)
-        last[:] = z
+        new = rows(
+            m + rate * (z + d),
+            d + rate * z,
+            product + rate * (z * last - product),
+            square + rate * (z * z - square),
+            noise + rate * (w * w - noise),
+            z,
+        )
         return new, e
