@@ -126,7 +126,7 @@ def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
     if not squares:
         return torch.full((optimizer.runs or 1,), math.nan, dtype=torch.float64)
     result = (torch.stack(squares, -1).sum(-1) / count).sqrt()
-    return torch.where(optimizer.finite(), result, 0.0) if optimizer.nonfinite == "skip" else result
+    return result if optimizer.undone is None else torch.where(optimizer.undone, 0.0, result)
 
 
 def rule_stats(optimizer: AdaptiveRMSprop, index: int) -> dict[str, Tensor]:

@@ -150,6 +150,8 @@ class AdaptiveRMSprop(RMSprop):
     def _forget_found(self) -> None:
         """Start without what is remembered only to save time."""
         self.workspace = together.Workspace()  # statistics use it too
+        self.undone: Tensor | None = None
+        """Where the last update was undone by nonfinite="skip", [] or [R] bool; none is nowhere."""
         self._kept: list[State] = []
         self._found: dict[int, tuple[list[Tensor], list[State]]] = {}
 
@@ -420,13 +422,6 @@ class AdaptiveRMSprop(RMSprop):
                     "lower lr, clip the gradient, or use nonfinite='skip'"
                 )
 
-    def finite(self) -> Tensor:
-        """Whether all gradients present and their squares are finite: [] bool, or [R]."""
-        grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
-        if grads and grads[0].is_cpu and update.surely_finite(grads):  # elsewhere to ask takes longer
-            return torch.ones(() if self.runs is None else self.runs, dtype=torch.bool)
-        return update.all_finite(grads, self.runs)
-
     def _update_where_finite(self) -> None:
         """The update, undone for every run whose gradient is not finite, as if it had not been asked for."""
         grads = [p.grad for _, _, p in self._with_grad() if p.grad is not None]
@@ -438,13 +433,15 @@ class AdaptiveRMSprop(RMSprop):
                 group["skipped"] = none
         if grads[0].device.type == "cpu" and update.surely_finite(grads):  # elsewhere to ask takes longer than to copy
             self._update()
+            self.undone = None
             return
-        finite = self.finite()
+        finite = update.all_finite(grads, self.runs)
         for group in self.param_groups:
             self._init_group(group, *[[] for _ in range(6)])  # so that there is a state to return to
         before = Before(self, [p for _, _, p in self._with_grad()])
         self._update()
         before.put_back(finite)
+        self.undone = ~finite
 
     # Statistics ----------------------------------------------------------------------------------------------------------
 

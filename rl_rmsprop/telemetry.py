@@ -73,7 +73,11 @@ class Table(Log):
 
     def add(self, row: Mapping[str, float]) -> None:
         """One row; columns that are missing in `row` stay empty."""
-        self.write((",".join([repr(row[c]) if c in row else "" for c in self._columns]) + "\n").encode())
+        self.add_cells([repr(row[c]) if c in row else "" for c in self._columns])
+
+    def add_cells(self, cells: Sequence[str]) -> None:
+        """One row, in the order of the columns, as it will be read."""
+        self.write((",".join(cells) + "\n").encode())
 
 
 def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -169,13 +173,19 @@ def summary_of(tags: tuple[str, ...]) -> Summary:
     return Summary(value=[Summary.Value(tag=tag) for tag in tags])
 
 
-def histogram(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> Summary:
-    """Counts of `values` between fixed `edges`; what lies outside counts in the outermost bins."""
+def histograms(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[Summary]:
+    """Counts of each row of `values` [R, K] between fixed `edges` [B + 1]; what lies outside counts in the outermost bins."""
     inside = np.clip(values, edges[0], edges[-1])
-    counts, _ = np.histogram(inside, edges)
-    return torch_summary.histogram_raw(
-        tag, inside.min(), inside.max(), len(inside), inside.sum(), np.square(inside).sum(), edges[1:].tolist(), counts.tolist()
-    )
+    runs, bins = len(inside), len(edges) - 1
+    places = np.arange(runs)[:, None] * bins + np.searchsorted(edges[1:-1], inside, side="right")
+    counts = np.bincount(places[~np.isnan(inside)], minlength=runs * bins).reshape(runs, bins)
+    low, high, total, squares = inside.min(1), inside.max(1), inside.sum(1), np.square(inside).sum(1)
+    return [
+        torch_summary.histogram_raw(
+            tag, low[r], high[r], inside.shape[1], total[r], squares[r], edges[1:].tolist(), counts[r].tolist()
+        )
+        for r in range(runs)
+    ]
 
 
 def layout(aggregates: bool, shifting: bool = False) -> Summary:

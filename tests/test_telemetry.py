@@ -41,14 +41,19 @@ def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) ->
     for step in (10, 20):
         events.add(step, telemetry.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
     values = np.array([-30.0, -1.0, -1.0, 2.0, 99.0])
-    events.add(20, telemetry.histogram("hist/log10_E", values, np.linspace(-4, 4, 9)))
+    edges = np.linspace(-4, 4, 9)
+    other, summary = telemetry.histograms("hist/log10_E", np.stack([values + 1, values]), edges)
+    events.add(20, other)
+    events.add(30, summary)
     events.close()
-    read = EventAccumulator(str(tmp_path)).Reload()
+    read = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
     assert [(e.step, pytest.approx(e.value)) for e in read.Scalars("optim/beta")] == [(10, 0.91), (20, 0.92)]
     assert "optim/window" not in read.Tags()["scalars"]
-    histogram = read.Histograms("hist/log10_E")[0].histogram_value
-    assert histogram.num == len(values)
-    assert sum(histogram.bucket) == len(values)
+    for shown, x in zip(read.Histograms("hist/log10_E"), (values + 1, values), strict=True):
+        inside, histogram = np.clip(x, -4, 4), shown.histogram_value
+        assert (histogram.num, histogram.min, histogram.max, histogram.sum) == (len(x), inside.min(), inside.max(), inside.sum())
+        counted = dict(zip(histogram.bucket_limit, histogram.bucket, strict=True))
+        assert [counted.get(end, 0) for end in edges[1:]] == np.histogram(inside, edges)[0].tolist()
     assert "custom_scalars__config__" in read.Tags()["tensors"]
 
 

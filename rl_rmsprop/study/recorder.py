@@ -160,7 +160,7 @@ class Recorder(Kept):
             returns, lengths = self._recent[run]
             returns.append(episode_return)
             lengths.append(length)
-            self._files[run].episodes.add({"step": step, "return": episode_return, "length": length})
+            self._files[run].episodes.add_cells([repr(step), repr(episode_return), repr(length)])
 
     def _keep_shifts(self, update: Update) -> None:
         """Write down the changes that have begun since the last update."""
@@ -217,15 +217,17 @@ class Recorder(Kept):
     def _write(self, columns: dict[str, NDArray[np.float64]], runs: NDArray[np.bool_]) -> None:
         """A row for each of these runs [R]."""
         elapsed = time.perf_counter() - self._started
-        rows = dict(zip(columns, np.stack(list(columns.values())).tolist(), strict=True))
+        speed = float(self._steps.sum()) / elapsed
+        values = {tag: x.tolist() for tag, x in columns.items()}
+        steps = [int(step) for step in values.pop("step")]
+        empty = [""] * len(steps)
+        cells = [[repr(x) if x == x else "" for x in values[tag]] if tag in values else empty for tag in telemetry.TAGS]
         for r in np.flatnonzero(runs).tolist():
-            files = self._files[r]
-            row = {tag: values[r] for tag, values in rows.items() if values[r] == values[r]}
-            step = int(row.pop("step"))
-            files.metrics.add({"step": step, **row})
-            timing = {"time/seconds": elapsed, "time/steps_per_second": float(self._steps.sum()) / elapsed}
-            files.timing.add({"step": step, **timing})
-            files.events.add(step, telemetry.scalars({**row, "time/steps_per_second": timing["time/steps_per_second"]}))
+            files, step = self._files[r], steps[r]
+            files.metrics.add_cells([repr(step), *[of_tag[r] for of_tag in cells]])
+            files.timing.add_cells([repr(step), repr(elapsed), repr(speed)])
+            shown = {tag: of_tag[r] for tag, of_tag in values.items()}
+            files.events.add(step, telemetry.scalars({**shown, "time/steps_per_second": speed}))
         if time.perf_counter() - self._flushed > FLUSH_EVERY:
             self._flushed = time.perf_counter()
             for files in self._files:
@@ -237,9 +239,10 @@ class Recorder(Kept):
             return
         samples = self._optimizer.samples()
         for (tag, edges), values in zip(EDGES.items(), samples, strict=True):
-            logs = np.log10(np.maximum(values.numpy(), 1e-38))
-            for r in np.flatnonzero(self._going).tolist():
-                self._files[r].events.add(int(self._steps[r]), telemetry.histogram(tag, logs[r], edges))
+            going = np.flatnonzero(self._going)
+            logs = np.log10(np.maximum(values.numpy()[going], 1e-38))
+            for r, summary in zip(going.tolist(), telemetry.histograms(tag, logs, edges), strict=True):
+                self._files[r].events.add(int(self._steps[r]), summary)
 
 
 def open_files(folder: Path, shifting: Sequence[str], kept: Sequence[Any] | None) -> RunFiles:
