@@ -166,8 +166,8 @@ class Batch:
             self.training.restore(kept["training"])
             self.log.restore(kept["log"])
         self.recorder = Recorder(
-            self.folders, self.optimizer, self.env, spec.windows, hparams_group(spec), hparams(spec), spec.aggregated,
-            kept and kept["recorder"],
+            self.folders, self.optimizer, self.env, spec.windows, spec.updates, hparams_group(spec), hparams(spec),
+            spec.aggregated, kept and kept["recorder"],
         )  # fmt: skip
         self._abandoned = self.training.health.failed.copy()  # [R]
 

@@ -59,13 +59,17 @@ class Recorder(Kept):
         optimizer: torch.optim.Optimizer,
         env: EnvBatch,
         windows: int,
+        updates: int,
         group: str,
         hparams: Mapping[str, str | float],
         aggregates: bool,
         kept: Mapping[str, Any] | None = None,
     ) -> None:
-        """Begin the runs' files, or go on with them as they were when `snapshot` returned `kept`; Damaged if they are not."""
-        self._optimizer, self._windows = optimizer, windows
+        """Begin the runs' files, or go on with them as they were when `snapshot` returned `kept`; Damaged if they are not.
+
+        The training is of so many windows, with so many updates of the optimizer in all of them together.
+        """
+        self._optimizer, self._windows, self._per_window = optimizer, windows, updates // windows
         self._shifting = env if isinstance(env, ShiftedBatch) else None
         self._onsets = np.zeros(len(folders), np.int64)  # [R] changes of the environment written down
         self._alarms = np.zeros(len(folders))  # [R] alarms so far
@@ -81,15 +85,14 @@ class Recorder(Kept):
         self._going = np.ones(len(folders), bool)  # [R] whether the run has not failed
         self._columns: dict[str, NDArray[np.float64]] = {}
         self._started = self._flushed = time.perf_counter()
-        optimizer.register_step_post_hook(self._notice_alarms)
-        optimizer.register_step_post_hook(self._keep_range)
+        optimizer.register_step_post_hook(self._notice_update)
         if kept is not None:
             self.restore(dict(kept))
             return
         for files in self._files:
             for summary in telemetry.preamble(hparams, group, aggregates, self._shifting is not None):
                 files.events.add(0, summary)
-        self._measure(1)
+        self._measure()
 
     def take(self, update: Update) -> bool:
         """One record; returns whether this was a logging step."""
@@ -110,7 +113,6 @@ class Recorder(Kept):
         self._going = ~update.health.failed
         if update.window % self._every_histogram == 0:
             self._write_histograms()
-        self._measure(update.window + 1)
         return logging
 
     def finish(self, mean_reward: NDArray[np.float64]) -> None:
@@ -126,7 +128,7 @@ class Recorder(Kept):
         super().restore(saved)
         self._flushed = time.perf_counter()
         self._started = self._flushed - saved["seconds"]
-        self._measure(self._window + 1)
+        self._measure()
 
     def __enter__(self) -> Recorder:
         return self
@@ -148,10 +150,11 @@ class Recorder(Kept):
         mean_return = sum(returns) / len(returns) if returns else math.nan
         return Progress(int(self._steps.sum()), mean_return, float(beta.mean()), float(np.nansum(alarms)))
 
-    def _measure(self, window: int) -> None:
-        """Have the optimizer measure the surprise in the updates of this window if it will be logged."""
+    def _measure(self) -> None:
+        """Have the optimizer measure the surprise of its next update if it is the last one before a row is written."""
         if isinstance(self._optimizer, AdaptiveRMSprop):
-            self._optimizer.measure_surprise = telemetry.is_logged(window, self._windows)
+            window, rest = divmod(self._made + 1, self._per_window)
+            self._optimizer.measure_surprise = not rest and telemetry.is_logged(window, self._windows)
 
     def _keep_episodes(self, update: Update) -> None:
         for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
@@ -172,9 +175,15 @@ class Recorder(Kept):
             self._files[run].shifts.add(row | values)
         self._onsets = self._shifting.onsets.copy()
 
-    def _notice_alarms(self, *_: Any) -> None:
+    def _notice_update(self, *_: Any) -> None:
         """Called after each update of the optimizer, of which a record may hold several."""
         self._made += 1
+        self._notice_alarms()
+        self._keep_range()
+        self._measure()
+
+    def _notice_alarms(self) -> None:
+        """Remember the runs in which the detector has alarmed in the last update."""
         alarms = self._optimizer.param_groups[0].get("rule_state", {}).get("alarms")
         if alarms is not None and (now := alarms.cpu().numpy()).sum() > self._alarms.sum():
             self._new_alarms += [(run, self._made) for run in np.flatnonzero(now > self._alarms).tolist()]
@@ -186,8 +195,8 @@ class Recorder(Kept):
             self._files[run].alarms.add({"update": number, "step": int(update.steps[run])})
         self._new_alarms.clear()
 
-    def _keep_range(self, *_: Any) -> None:
-        """Called after every step of the optimizer."""
+    def _keep_range(self) -> None:
+        """Widen the range of β by that of the last update."""
         beta = self._optimizer.param_groups[0].get("alpha")
         if isinstance(beta, Tensor):
             beta = beta.cpu()

@@ -150,7 +150,8 @@ def logging_cost(runs: int, steps: int) -> float:
             run.mkdir(parents=True)
         begin = time.perf_counter()
         writing, start = 0.0, begin
-        with Recorder(folders, optimizer, env, batch.windows, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
+        sizes = (batch.windows, batch.updates)
+        with Recorder(folders, optimizer, env, *sizes, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
             writing += time.perf_counter() - start
             for update in updates:
                 start = time.perf_counter()
