@@ -121,9 +121,9 @@ def minibatches(window: Minibatch, size: int, generators: Generators) -> Iterato
     runs, steps = window.valid.shape
     order = torch.from_numpy(np.stack([g.permutation(steps) for g in generators]))  # [R, B]
     places = (order + steps * torch.arange(runs).unsqueeze(1)).to(window.valid.device)  # runs and steps being one axis
+    shuffled = [x.flatten(0, 1)[places] for x in window]
     for start in range(0, steps, size):
-        index = places[:, start : start + size]
-        yield Minibatch(*(x.flatten(0, 1)[index] for x in window))
+        yield Minibatch(*(x[:, start : start + size] for x in shuffled))
 
 
 def judge(policy: ActorCritic, part: Minibatch, settings: PPO) -> Terms:
