@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -35,10 +36,28 @@ def test_a_line_has_beta_and_alarms_only_where_there_are_some() -> None:
     """Adam has neither, and zero alarms of a detector that is not there would read as a result."""
     watch = Watch(SPECS)
     detector, adam = Event(0, Progress(500, 20.25, 0.9, 3.0)), Event(1, Progress(300, 11.5, math.nan, 0.0))
+    watch.take(Event(0, Progress(100, 20.25, 0.9, 3.0)))
     for event in (detector, adam):
         watch.take(event)
     assert watch.line(detector).endswith(" steps/s · cusum:arl=50000,max=0.99: return 20.2, β 0.900, alarms 3")
     assert watch.line(adam).endswith(" steps/s · adam: return 11.5")
+
+
+def test_the_rate_is_of_what_is_trained_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers load for seconds before their first step, and a resumed study has steps of another day."""
+    now = [100.0]
+    monkeypatch.setattr("rl_rmsprop.study.display.time.perf_counter", lambda: now[0])
+    out = io.StringIO()
+
+    def events() -> Iterator[Event]:
+        for seconds, steps in ((10.0, 1000), (10.0, 1500), (5.0, 1750)):
+            now[0] += seconds
+            yield Event(0, Progress(steps, 20.0, math.nan, 0.0))
+        yield Event(0, ended=True)
+
+    follow(events(), SPECS[:1], Console(file=out, width=100, color_system=None))
+    said = [line.split(" · cusum")[0] for line in out.getvalue().splitlines()]
+    assert said == [" 50%", " 75% · 10 s left · 50 steps/s"]
 
 
 @pytest.mark.parametrize("width", [50, 80, 200])

@@ -27,7 +27,7 @@ class Watch:
         self.total = sum(spec.total_steps for spec in specs)
         self.latest: dict[int, Event] = {}
         self.ended: set[int] = set()
-        self.started = time.perf_counter()
+        self._first: tuple[float, int] | None = None  # when steps were first heard of, and how many
 
     def take(self, event: Event) -> None:
         """Note one event."""
@@ -35,6 +35,8 @@ class Watch:
             self.ended.add(event.batch)
         if event.progress is not None:
             self.latest[event.batch] = event
+        if self._first is None and self.steps:
+            self._first = time.perf_counter(), self.steps
 
     @property
     def steps(self) -> int:
@@ -42,15 +44,24 @@ class Watch:
         going = sum(e.progress.steps for b, e in self.latest.items() if b not in self.ended and e.progress)
         return going + sum(self.specs[b].total_steps for b in self.ended)
 
+    @property
+    def rate(self) -> float | None:
+        """Environment steps per second since the first that were heard of; none until there are more.
+
+        Neither the steps of another day count nor the time of loading.
+        """
+        if self._first is None or self.steps == self._first[1]:
+            return None
+        return (self.steps - self._first[1]) / (time.perf_counter() - self._first[0])
+
     def line(self, event: Event) -> str:
         """Rate, return, β and alarms of the batch that spoke last."""
-        progress = self.latest[event.batch].progress if event.batch in self.latest else None
-        rate = self.steps / (time.perf_counter() - self.started)
-        if progress is None:
-            return f"{rate:,.0f} steps/s"
-        earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
-        said = f"{rate:,.0f} steps/s · {self.specs[event.batch].arm.rule}: return {earned}"
-        return said if math.isnan(progress.beta) else f"{said}, β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
+        said = [] if self.rate is None else [f"{self.rate:,.0f} steps/s"]
+        if event.batch in self.latest and (progress := self.latest[event.batch].progress):
+            earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
+            beta = "" if math.isnan(progress.beta) else f", β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
+            said.append(f"{self.specs[event.batch].arm.rule}: return {earned}{beta}")
+        return " · ".join(said)
 
 
 def follow(events: Iterable[Event], specs: Sequence[Work], console: Console) -> list[str]:
@@ -77,8 +88,9 @@ def shower(watch: Watch, console: Console) -> Iterator:
         def plain(event: Event) -> None:
             if time.perf_counter() - last[0] > PLAIN_EVERY:
                 last[0] = time.perf_counter()
-                left = (last[0] - watch.started) * (watch.total / max(watch.steps, 1) - 1)
-                console.print(f"{watch.steps / watch.total:4.0%} · {left:.0f} s left · {watch.line(event)}", soft_wrap=True)
+                left = [f"{(watch.total - watch.steps) / watch.rate:.0f} s left"] if watch.rate else []
+                said = [f"{watch.steps / watch.total:4.0%}", *left, watch.line(event)]
+                console.print(" · ".join([part for part in said if part]), soft_wrap=True)
 
         yield plain
         return
