@@ -91,14 +91,15 @@ def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) 
 
 def receive(weights: list[Tensor], beta: float | Tensor) -> None:
     """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
-    if weights and not (isinstance(beta, float) and all([w.is_cpu and w.dim() == 0 and w.item() == 1 for w in weights])):
-        beta, forget = (torch.as_tensor(x, dtype=weights[0].dtype, device=weights[0].device) for x in (beta, 1 - beta))
-        if beta.dim():
-            torch._foreach_mul_(weights, [beta] * len(weights))
-            torch._foreach_add_(weights, [forget] * len(weights))
-        else:
-            torch._foreach_mul_(weights, beta)
-            torch._foreach_add_(weights, forget, alpha=1.0)
+    if all([w.is_cpu and w.dim() == 0 and w.item() == 1 for w in weights]):  # elsewhere to ask takes longer
+        return
+    beta, forget = (torch.as_tensor(x, dtype=weights[0].dtype, device=weights[0].device) for x in (beta, 1 - beta))
+    if beta.dim():
+        torch._foreach_mul_(weights, [beta] * len(weights))
+        torch._foreach_add_(weights, [forget] * len(weights))
+    else:
+        torch._foreach_mul_(weights, beta)
+        torch._foreach_add_(weights, forget, alpha=1.0)
 
 
 def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
