@@ -1006,6 +1006,9 @@ def test_stats_after_a_skipped_update_are_finite():
     train(optimizer, params, [*gradients(5), [torch.full((4, 3), math.nan), torch.ones(5)]])
     stats = optimizer.stats()
     assert {k for k, v in stats.items() if not math.isfinite(v)} == set()
+    assert stats["update_rms"] == 0
+    train(optimizer, params, gradients(1))
+    assert optimizer.stats()["update_rms"] > 0
 
 
 def test_stats_change_nothing():
