@@ -7,9 +7,10 @@ While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β di
 update is torch's, bit for bit. Everything else is defined by rl_rmsprop/update.py, where β is a number, one per run [R], or one
 per parameter; where β is one number, rl_rmsprop/together.py makes the update of all parameters at once.
 
-The way of one update: gradients → signal → memory.decide (β, w) → update.remember (E) → update.move (θ). All of it stays on the
-parameters' device; there nothing synchronises except `stats()` and `nonfinite="raise"` (on the CPU there is nothing to wait for).
-On a CPU `nonfinite="skip"` copies nothing while all gradients are finite.
+The way of one update: gradients → listening.signal → memory.decide (β, w) → update.remember (E) → update.move (θ).
+
+All of it stays on the parameters' device; there nothing synchronises except `stats()` and `nonfinite="raise"` (on the CPU there
+is nothing to wait for). On a CPU `nonfinite="skip"` copies nothing while all gradients are finite.
 """
 
 from __future__ import annotations
@@ -26,15 +27,14 @@ from torch.optim.optimizer import _global_optimizer_post_hooks as GLOBAL_POST_HO
 from torch.optim.optimizer import _global_optimizer_pre_hooks as GLOBAL_PRE_HOOKS
 from torch.optim.rmsprop import RMSprop, rmsprop
 
-from rl_rmsprop import inspection, memory, rules, signals, together, update
+from rl_rmsprop import inspection, listening, memory, rules, together, update
 from rl_rmsprop.laws import Law
 from rl_rmsprop.options import OWN_OPTIONS, check_options, inherited, moved, rule_of
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
+from rl_rmsprop.together import State
 from rl_rmsprop.undo import Before
-from rl_rmsprop.update import Slot, real
-
-State = dict[str, Tensor]
+from rl_rmsprop.update import real
 
 EXACT_STATE = {"weight", "bank", "bank_weight"}  # of a parameter, in a precision that is not the parameter's
 OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed")
@@ -251,7 +251,7 @@ class AdaptiveRMSprop(RMSprop):
     def _update_group(self, index: int, group: dict[str, Any], params: list[Tensor]) -> None:
         states = self._states(index, group, params)
         if self._listens(index):
-            self.last_surprise[index] = self._surprise(group, params, states)
+            self.last_surprise[index] = listening.surprise(params, states, group, self.runs is not None, self.workspace)
         if self._is_by_torch(index, group, params):
             self._update_by_torch(group, params, states)
         else:
@@ -263,23 +263,23 @@ class AdaptiveRMSprop(RMSprop):
         """Torch's own update of a group, mended where its variance of the gradient becomes negative."""
         lists: list[list[Tensor]] = [[] for _ in range(6)]
         has_complex = self._init_group(group, *lists)
-        before = [update.snapshot(slot) for slot in slots_of(params, states, group)] if group["centered"] else []
+        before = [update.snapshot(slot) for slot in update.slots(params, states, group)] if group["centered"] else []
         torchs_update(group, lists, has_complex)
-        for old, slot in zip(before, slots_of(params, states, group) if before else [], strict=True):
+        for old, slot in zip(before, update.slots(params, states, group) if before else [], strict=True):
             update.mend_centered(old, slot, group)
 
     def _update_by_equations(self, index: int, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
         """The update by the equations of update.py, or by what does the same for all parameters together."""
         rule, lr_per_run = self.rules[index], self._has_lr_per_run(group)
         if isinstance(rule, Law):
-            slots = slots_of(params, states, group)
+            slots = update.slots(params, states, group)
             squares = [slot.g.square() for slot in slots]
             memory.remember(rule, group, slots, squares, squares[0], self.runs is not None)
             for slot in slots:
                 update.move(slot, group, lr_per_run)
             return
-        x = self._signal(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
-        averages = [*averages_of(states, "square_avg"), *averages_of(states, "grad_avg")]
+        x = self._heard(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
+        averages = [*update.kept(states, "square_avg"), *update.kept(states, "grad_avg")]
         weights = [state["weight"] for state in states if "weight" in state]
         beta = memory.decide(rule, group, averages, weights, x)
         fits = together.fits(params, group)
@@ -288,27 +288,15 @@ class AdaptiveRMSprop(RMSprop):
         elif fits and isinstance(beta, float) and self.runs is None and together.is_adam(params, states, group):
             together.adam(params, states, group, beta)
         else:
-            for slot in slots_of(params, states, group):
+            for slot in update.slots(params, states, group):
                 out = self.workspace("root", slot.E)
                 update.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
                 update.move(slot, group, lr_per_run, out)
 
-    @torch.no_grad()
-    def _surprise(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
-        """That of all gradients that are there, before E takes them: [], or [R]."""
-        g, E = self._gradients(group, params), averages_of(states, "square_avg")
-        if self.runs is None and together.fits(params, group):
-            received = {state.get("weight", state["step"]).item() for state in states}
-            if len(received) == 1 and received != {0.0}:
-                return together.surprise(g, E, update.weight(states[0], group).item(), group, self.workspace)
-        w = [update.weight(state, group) for state in states]
-        floor, work = signals.floor(group["eps"]), self.workspace
-        ratios = (update.ratio(*of, floor, group, work("ratio", of[0])) for of in zip(E, g, w, strict=True))
-        return signals.log_mean(ratios, self.runs is not None)
-
-    def _gradients(self, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
-        """The gradients that the update takes, real."""
-        return [real(g) for g in together.directed(together.gradients(params), params, group)]
+    def _heard(self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
+        """What the rule's detector listens to [R]; zeros if it listens to nothing."""
+        measured = {"surprise": self.last_surprise[index]} if index in self.last_surprise else {}
+        return listening.signal(rule.listens_to, params, states, group, self.runs is not None, self._observed | measured)
 
     def _states(self, index: int, group: dict[str, Any], params: list[Tensor]) -> list[State]:
         """What is kept of each parameter; made where there is nothing yet.
@@ -379,30 +367,6 @@ class AdaptiveRMSprop(RMSprop):
         keeps_w = group["bias_correction"] or not isinstance(rule, Constant)
         listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
         return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
-
-    def _signal(self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
-        """What the rule's detector listens to [R]; zeros if it listens to nothing."""
-        per_run = self.runs is not None
-        if rule.listens_to == "surprise":
-            return self.last_surprise[index]
-        if rule.listens_to == "peak_surprise":
-            slots = slots_of(params, states, group)
-            squares, means = [slot.g.square() for slot in slots], [update.mean_square(slot, group) for slot in slots]
-            return signals.peak_surprise(squares, means, group["eps"], per_run)
-        if rule.listens_to == "grad_norm":
-            norm = self._observed.get("grad_norm")
-            return signals.log(
-                signals.total((g.square() for g in self._gradients(group, params)), per_run) if norm is None else norm.square()
-            )
-        if rule.listens_to == "cosine":
-            now, previous = self._gradients(group, params), [state["previous_grad"] for state in states]
-            x = signals.cosine(now, previous, per_run)
-            torch._foreach_copy_(previous, now)
-            return x
-        nothing = torch.zeros_like(group["rule_state"]["clock"])
-        if rule.listens_to == "shift" and "shifted" in self._observed:
-            return nothing + self._observed["shifted"].to(nothing)
-        return nothing
 
     # Gradients that are not finite ---------------------------------------------------------------------------------------
 
@@ -502,16 +466,6 @@ class AdaptiveRMSprop(RMSprop):
                     for name in EXACT_STATE & state_dict["state"][i].keys():
                         self.state[p][name] = state_dict["state"][i][name].to(p.device, copy=True)
                     self._complete(self.state[p], p, rule, {**group, "alpha": was["alpha"]})
-
-
-def averages_of(states: list[State], name: str) -> list[Tensor]:
-    """What is kept of each parameter under a name, real, where it is kept."""
-    return [real(state[name]) for state in states if name in state]
-
-
-def slots_of(params: list[Tensor], states: list[State], group: dict[str, Any]) -> list[Slot]:
-    """The tensors of each parameter."""
-    return [update.slot(p, state, group) for p, state in zip(params, states, strict=True)]
 
 
 def identical(a: Collection[object], b: Collection[object]) -> bool:

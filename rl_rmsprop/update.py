@@ -45,6 +45,16 @@ def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
     )  # fmt: skip
 
 
+def slots(params: Sequence[Tensor], states: Sequence[dict[str, Tensor]], group: dict[str, Any]) -> list[Slot]:
+    """The tensors of each parameter."""
+    return [slot(p, state, group) for p, state in zip(params, states, strict=True)]
+
+
+def kept(states: Sequence[dict[str, Tensor]], name: str) -> list[Tensor]:
+    """What is kept of each parameter under a name, real, where it is kept."""
+    return [real(state[name]) for state in states if name in state]
+
+
 def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
     """The gradient that the update takes: with the sign of the objective, and weight decay."""
     g = -g if group["maximize"] else g
