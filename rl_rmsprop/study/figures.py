@@ -33,6 +33,7 @@ def learning_curves(results: Sequence[ArmResults], threshold: float = math.nan) 
     low, high = axes.get_ylim()
     if low < threshold < high + 0.1 * (high - low):
         axes.axhline(threshold, color="0.5", lw=1, ls=":", zorder=0)
+        axes.set_ylim(low, max(high, threshold + 0.06 * (high - low)))  # room for the words above the line
         axes.text(
             0.005,
             threshold,
