@@ -13,23 +13,23 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents.heads import Generators
-from agents.learning import Descend, Evaluation, Measure, evaluate, explained_variance, mean, normalized
+from agents.config import Settings
+from agents.distributions import Generators
+from agents.losses import Evaluation, MetricsFn, UpdateStep, evaluate, explained_variance, mean, normalized
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
-from agents.settings import Settings
 
 
 @dataclass(frozen=True)
 class A2C(Settings):
-    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/presets.py."""
+    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/spec/presets.py."""
 
     n_steps: int = 16
     """Steps of each environment per update (T)."""
     gae_lambda: float = 0.95
     """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
         """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
         seen = evaluate(policy, rollout, self, self.gae_lambda)
         descend(loss(seen, self))

@@ -3,7 +3,7 @@
 All weights of one network lie in one flat tensor θ [R, P], which is what autograd and the optimizer see: gradient norms, clipping
 and statistics per run are then operations along one axis. Rows never meet, so the gradient of the summed loss of all runs is,
 row by row, the gradient of each run's own loss. Outputs that do not depend on the state (the ln σ of a Gaussian policy) stand
-behind the weights in θ. How the networks are computed is in agents/perceptrons.py.
+behind the weights in θ. How the networks are computed is in agents/mlp.py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.heads import Head, Judgement
+from agents.distributions import ActionEvaluation, Head
+from agents.mlp import MLP, ActingNetwork
 from agents.normalization import UNCHANGED, Normalization
-from agents.perceptrons import MLP, Reflex
-from rl_rmsprop.state import put_back, taken
+from rl_rmsprop.storage.snapshot import load_plain, to_plain
 
 
 class ActorCritic:
@@ -65,14 +65,17 @@ class ActorCritic:
 
     def snapshot(self) -> dict[str, Any]:
         """Weights and running statistics of all runs."""
-        return {"weights": taken([theta.data for theta in self.parameters()]), "normalization": taken(list(self.normalization))}
+        return {
+            "weights": to_plain([theta.data for theta in self.parameters()]),
+            "normalization": to_plain(list(self.normalization)),
+        }
 
     @torch.no_grad()
     def restore(self, saved: dict[str, Any]) -> None:
         """Put them back, in place."""
         for theta, weights in zip(self.parameters(), saved["weights"], strict=True):
             theta.copy_(weights)
-        put_back(list(self.normalization), saved["normalization"])
+        load_plain(list(self.normalization), saved["normalization"])
 
     def backward(self, loss: Tensor) -> None:  # loss: [R]
         """Set `theta.grad` of both networks to the gradient of each run's loss."""
@@ -84,12 +87,12 @@ class ActorCritic:
         """What the head makes a distribution of: logits, or means and ln σ."""
         return self.actor(observations)
 
-    def reflex(self, rows: int) -> Reflex:
+    def reflex(self, rows: int) -> ActingNetwork:
         """The actor arranged for acting on observations [R, rows, O]."""
-        return Reflex(self.actor, rows)
+        return ActingNetwork(self.actor, rows)
 
-    def judge(self, observations: Tensor, actions: Tensor) -> Judgement:  # [R, B, O], [R, B, …]
-        """Log-probabilities of actions taken, and entropies."""
+    def judge(self, observations: Tensor, actions: Tensor) -> ActionEvaluation:  # [R, B, O], [R, B, …]
+        """Log-probabilities of actions to_plain, and entropies."""
         return self.head.judge(self.outputs(observations), actions)
 
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop.state import Kept
+from rl_rmsprop.storage.snapshot import Snapshottable
 
 START = 1e-4
 """How many observations the initial mean 0 and variance 1 count as."""
@@ -25,10 +25,10 @@ TINY = 1e-8
 CLIP = 10.0
 
 
-class Moments(Kept):
+class Moments(Snapshottable):
     """Running mean and variance of vectors in R runs: `mean` and `variance` [R, O], `count` [R], all float64."""
 
-    KEPT = ("mean", "variance", "count")
+    STATE_ATTRIBUTES = ("mean", "variance", "count")
 
     def __init__(self, runs: int, size: int) -> None:
         self.mean, self.variance = np.zeros((runs, size)), np.ones((runs, size))
@@ -55,7 +55,7 @@ class Moments(Kept):
         return {"mean": self.mean, "variance": self.variance, "count": self.count}
 
 
-class Unchanged(Kept):
+class Unchanged(Snapshottable):
     """Lets observations and rewards pass as they are."""
 
     def take(self, x: NDArray, *_: NDArray) -> NDArray:
@@ -68,10 +68,10 @@ class Unchanged(Kept):
         return {}
 
 
-class Standardized(Kept):
+class ObservationNormalizer(Snapshottable):
     """Observations less their mean, over their standard deviation."""
 
-    KEPT = ("_moments",)
+    STATE_ATTRIBUTES = ("_moments",)
 
     def __init__(self, runs: int, size: int) -> None:
         self._moments = Moments(runs, size)
@@ -89,10 +89,10 @@ class Standardized(Kept):
         return np.where(np.isinf(observations), observations, x)
 
 
-class ScaledByReturn(Kept):
+class RewardNormalizer(Snapshottable):
     """Rewards over the standard deviation of the discounted return."""
 
-    KEPT = ("_moments", "_returns")
+    STATE_ATTRIBUTES = ("_moments", "_returns")
 
     def __init__(self, runs: int, envs_per_run: int, gamma: float) -> None:
         self._moments, self._gamma = Moments(runs, 1), gamma
@@ -112,8 +112,8 @@ class ScaledByReturn(Kept):
 class Normalization(NamedTuple):
     """What a policy's runs do to observations before the networks see them, and to rewards before it learns from them."""
 
-    observations: Standardized | Unchanged
-    rewards: ScaledByReturn | Unchanged
+    observations: ObservationNormalizer | Unchanged
+    rewards: RewardNormalizer | Unchanged
 
     @property
     def is_active(self) -> bool:
@@ -121,7 +121,7 @@ class Normalization(NamedTuple):
         return any(not isinstance(part, Unchanged) for part in self)
 
     def take(self, step: tuple[NDArray, NDArray, NDArray, NDArray, NDArray]) -> tuple[NDArray, NDArray]:
-        """Learn from a step of the environments (see envs/batch.py); its observations and rewards, normalised."""
+        """Learn from a step of the environments (see envs/serial.py); its observations and rewards, normalised."""
         observations, rewards, terminated, truncated, valid = step
         over = terminated | truncated
         return self.observations.take(observations, ~over), self.rewards.take(rewards, valid, over)

@@ -19,22 +19,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.heads import Generators
-from agents.learning import (
-    Counted,
-    Descend,
+from agents.config import Settings, require
+from agents.distributions import Generators
+from agents.losses import (
     Evaluation,
-    Measure,
-    by_run,
+    Mask,
+    MetricsFn,
+    UpdateStep,
     count,
     evaluate,
     explained_variance,
+    flatten_time,
     mean,
     normalized_sample,
 )
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
-from agents.settings import Settings, require
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PPO(Settings):
     """Scale advantages to mean 0, standard deviation 1 within each minibatch."""
 
     @property
-    def updates_per_window(self) -> int:
+    def updates_per_iteration(self) -> int:
         """One for every minibatch of every epoch."""
         return self.n_epochs * -(-self.n_envs * self.n_steps // self.batch_size)
 
@@ -68,14 +68,14 @@ class PPO(Settings):
         window = self.n_envs * self.n_steps
         require(2 <= self.batch_size <= window, "batch_size", f"from 2 to n_envs · n_steps, {window}", self.batch_size)
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
-        """`updates_per_window` updates of all runs; the order of the minibatches is drawn from `generators`."""
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+        """`updates_per_iteration` updates of all runs; the order of the minibatches is drawn from `generators`."""
         with torch.no_grad():
             before = evaluate(policy, rollout, self, self.gae_lambda)
         window = Minibatch(
-            by_run(rollout.observations[:-1]),
-            by_run(rollout.actions),
-            by_run(rollout.valid),
+            flatten_time(rollout.observations[:-1]),
+            flatten_time(rollout.actions),
+            flatten_time(rollout.valid),
             before.log_prob,
             before.advantage,
             before.returns,
@@ -108,7 +108,7 @@ class Terms(NamedTuple):
     value_loss: Tensor  # [R]
     entropy: Tensor  # [R]
     log_ratio: Tensor  # [R, B]  ln ρ
-    counted: Counted  # the steps that count
+    counted: Mask  # the steps that count
 
     def detached(self) -> Terms:
         """Without gradients, and what they would hold on to."""

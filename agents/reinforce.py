@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from agents.a2c import loss, metrics
-from agents.heads import Generators
-from agents.learning import Descend, Measure, evaluate
+from agents.config import Settings
+from agents.distributions import Generators
+from agents.losses import MetricsFn, UpdateStep, evaluate
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
-from agents.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Reinforce(Settings):
     n_steps: int = 500
     """Steps of each environment per update (T); the longest episode, or more."""
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
         """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
         seen = evaluate(policy, rollout, self, gae_lambda=1.0)  # λ = 1: A = G − b(s)
         descend(loss(seen, self))

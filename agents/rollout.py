@@ -1,6 +1,6 @@
 """Acting: T steps of every environment of every run, recorded for learning.
 
-The noise that the policy samples with is drawn per run beforehand (see agents/heads.py): randomness enters `collect` as an
+The noise that the policy samples with is drawn per run beforehand (see agents/distributions.py): randomness enters `collect` as an
 argument, and a run's noise does not depend on its neighbours.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.networks import ActorCritic
-from rl_rmsprop.state import Kept
+from rl_rmsprop.storage.snapshot import Snapshottable
 
 
 class Rollout(NamedTuple):
@@ -43,7 +43,7 @@ class Episodes(NamedTuple):
 
 
 class Environments(Protocol):
-    """What acting needs of a batch of environments; envs/batch.py says what each member means."""
+    """What acting needs of a batch of environments; envs/serial.py says what each member means."""
 
     runs: int
     envs_per_run: int
@@ -57,13 +57,13 @@ class Environments(Protocol):
         ...
 
 
-class Actor(Kept):
+class Actor(Snapshottable):
     """Holds what goes on from one window to the next: the environments, the last observations, running returns."""
 
-    KEPT = ("env", "generators", "steps", "_observations", "_returns", "_lengths")
+    STATE_ATTRIBUTES = ("env", "generators", "steps", "_observations", "_returns", "_lengths")
 
     def __init__(self, env: Environments, policy: ActorCritic, generators: Sequence[np.random.Generator]) -> None:
-        """`env` is a batch of R × N environments (see envs/batch.py), `generators` the policy noise of each run."""
+        """`env` is a batch of R × N environments (see envs/serial.py), `generators` the policy noise of each run."""
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count
         everywhere = np.ones((env.runs, env.envs_per_run), bool)

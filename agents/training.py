@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.heads import Generators
-from agents.health import Health
-from agents.learning import Descend, Measure
+from agents.distributions import Generators
+from agents.losses import MetricsFn, UpdateStep
 from agents.networks import ActorCritic
+from agents.nonfinite import Health
 from agents.rollout import Actor, Environments, Episodes, Rollout
-from rl_rmsprop.state import Kept
+from rl_rmsprop.storage.snapshot import Snapshottable
 
 
 class Agent(Protocol):
@@ -45,7 +45,7 @@ class Agent(Protocol):
         """`constant` or `linear`."""
         ...
 
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: Descend, generators: Generators) -> Measure:
+    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
         """Learn from one rollout; calls `descend` on a loss [R] for every optimizer update, as often in every window.
 
         What has to be drawn comes from `generators`, one a run.
@@ -61,7 +61,7 @@ class Update(NamedTuple):
     steps: NDArray[np.int64]  # [R]  environment steps made so far
     episodes: Episodes  # those that ended in this window
     grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the window's updates; NaN if skipped
-    metrics: Measure  # losses and the like, [R] each
+    metrics: MetricsFn  # losses and the like, [R] each
     health: Health  # what the runs have skipped so far, and which have failed
 
     @property
@@ -70,7 +70,7 @@ class Update(NamedTuple):
         return self.grad_norms[-1]
 
 
-class Training(Kept):
+class Training(Snapshottable):
     """Alternates acting and learning `windows` times; an iterator of records, which can be taken down between any two of them.
 
     Every run is asked for the same number of optimizer updates. An optimizer with an `observe` method (AdaptiveRMSprop has one)
@@ -79,7 +79,7 @@ class Training(Kept):
     with a `count_update` are told of every update. The data of a window's first update are the first since a change; those of
     its later updates are the same ones again.
 
-    A run that must not be updated (see agents/health.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
+    A run that must not be updated (see agents/nonfinite.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
     of that run as it is. The records end early when all runs have failed.
 
     Environments, what is recorded of them and `Health` are on the CPU; learning is where the policy is.
@@ -87,7 +87,7 @@ class Training(Kept):
     A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
     """
 
-    KEPT = ("_window", "_updates", "_actor", "health")
+    STATE_ATTRIBUTES = ("_window", "_updates", "_actor", "health")
 
     def __init__(
         self,

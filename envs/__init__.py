@@ -1,13 +1,14 @@
 """Gymnasium environments for batched training, stationary or shifting: R runs × N environments, a random stream per run."""
 
-from envs.batch import EnvBatch, SerialBatch, Step, check_spaces
 from envs.cartpole import CartPoleBatch
+from envs.core import EnvBatch, Step, check_spaces
+from envs.episode_replay import NotReplayable
+from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper, register
 from envs.make import check_env_id, make
-from envs.replaying import NotReplayable
 from envs.seeding import seed_sequence
+from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
-from envs.shifts import Shift
-from envs.wrappers import ShiftWrapper, VectorShiftWrapper, register
+from envs.shifts.shift import Shift
 
 __all__ = [
     "CartPoleBatch",

@@ -18,20 +18,21 @@ import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from numpy.typing import NDArray
 
-from envs.batch import Step
-from envs.physics import CartPoleArrays, Dynamics
+from envs.core import Step
+from envs.dynamics.base import Dynamics
+from envs.dynamics.cartpole import CartPoleArrays
 from envs.seeding import seed_sequence
-from rl_rmsprop.state import Kept, put_back, taken
+from rl_rmsprop.storage.snapshot import Snapshottable, load_plain, to_plain
 
 PUSH = np.array([-1.0, 1.0])
 """Action → direction."""
 FOUR_THIRDS = np.array(4.0 / 3.0)
 
 
-class Poles(Kept):
+class CartPoles(Snapshottable):
     """The carts and poles themselves, K of them. What the equations use may be numbers or arrays [K]."""
 
-    KEPT = ("state",)
+    STATE_ATTRIBUTES = ("state",)
 
     def __init__(self, count: int) -> None:
         self.num_envs = count
@@ -81,7 +82,7 @@ class CartPoleBatch:
         self.action_space: gym.spaces.Discrete | gym.spaces.Box = gym.spaces.Discrete(2)
         self._limit = np.array(max_episode_steps)
         self._generators = [np.random.default_rng(seed_sequence(s, "env")) for s in seeds]
-        self._poles = Poles(self.runs * envs_per_run)
+        self._poles = CartPoles(self.runs * envs_per_run)
         self._arrays: CartPoleArrays | None = None
         self._lengths = np.zeros(self._poles.num_envs, np.int64)  # [R·N]  steps of the episode
         self._over = np.zeros(self._poles.num_envs, bool)  # [R·N]  whose next call only resets
@@ -126,13 +127,13 @@ class CartPoleBatch:
     def snapshot(self) -> dict[str, Any]:
         """See `EnvBatch`: everything there is to a pole, its dynamics too where they can be set."""
         kept = (self._poles, self._generators, self._lengths, self._over, self._arrays)
-        return dict(zip(("poles", "generators", "lengths", "over", "arrays"), map(taken, kept), strict=True))
+        return dict(zip(("poles", "generators", "lengths", "over", "arrays"), map(to_plain, kept), strict=True))
 
     def restore(self, saved: dict[str, Any]) -> None:
-        put_back([self._poles, self._generators], [saved["poles"], saved["generators"]])
+        load_plain([self._poles, self._generators], [saved["poles"], saved["generators"]])
         self._lengths, self._over = saved["lengths"].copy(), saved["over"].copy()
         if saved["arrays"] is not None:
-            put_back(self.dynamics(), saved["arrays"])
+            load_plain(self.dynamics(), saved["arrays"])
 
     def dynamics(self) -> Dynamics:
         self._arrays = self._arrays or CartPoleArrays(self._poles)

@@ -10,12 +10,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.batch import EnvBatch, SerialBatch, check_spaces
 from envs.cartpole import CartPoleBatch
+from envs.core import EnvBatch, check_spaces
+from envs.envpool import EnvPoolBatch, check_envpool
 from envs.parameters import parameters_of
-from envs.pooled import PooledBatch, check_pooled
+from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
-from envs.shifts import Shift, check
+from envs.shifts.shift import Shift, check
 
 BACKENDS = ("gymnasium", "envpool")
 """Whose environments are stepped."""
@@ -33,10 +34,10 @@ def make(
 ) -> EnvBatch:
     """Environments for the runs with these seeds: CartPole-v1 in array operations, any other registered id one by one.
 
-    With the backend `envpool` they are all EnvPool's, see envs/pooled.py.
+    With the backend `envpool` they are all EnvPool's, see envs/envpool.py.
 
     `seeds` are the runs' seeds, ≥ 0 (runs with the same one see the same randomness); `envs_per_run` is N ≥ 1. `shifts` change
-    the environments over the run, see envs/shifts.py; with `held_at`, counts [R] of every clock, time stands still there (for
+    the environments over the run, see envs/shifts/shift.py; with `held_at`, counts [R] of every clock, time stands still there (for
     evaluation), and `shift_seeds` are then the seeds of the training runs, from which random times come; noise comes from
     `seeds`. Raises ValueError for an id that is not registered (naming the nearest one), for spaces that the agents cannot use,
     and for shifts that are not possible.
@@ -46,7 +47,7 @@ def make(
     check_env_id(env_id, shifts, backend)
     batch: EnvBatch
     if backend == "envpool":
-        batch = PooledBatch(env_id, seeds, envs_per_run)
+        batch = EnvPoolBatch(env_id, seeds, envs_per_run)
     elif env_id == "CartPole-v1":
         batch = CartPoleBatch(seeds, envs_per_run)
     else:
@@ -76,7 +77,7 @@ def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKE
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if backend == "envpool":
-        check_pooled(env_id, shifts)
+        check_envpool(env_id, shifts)
 
 
 def started(env: gym.Env, env_id: str) -> NDArray:

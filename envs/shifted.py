@@ -9,16 +9,17 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.batch import EnvBatch, Step
-from envs.physics import Dynamics
-from envs.shifts import CLOCKS, Shift, Shifter, widened
-from rl_rmsprop.state import Kept
+from envs.core import EnvBatch, Step
+from envs.dynamics.base import Dynamics
+from envs.shifts.shift import CLOCKS, Shift, widened
+from envs.shifts.shifter import Shifter
+from rl_rmsprop.storage.snapshot import Snapshottable
 
 
-class ShiftedBatch(Kept):
+class ShiftedBatch(Snapshottable):
     """Any `EnvBatch` under shifts. The clock of a run counts the steps of its N environments; reset calls do not count."""
 
-    KEPT = ("_batch", "_shifter", "_last")
+    STATE_ATTRIBUTES = ("_batch", "_shifter", "_last")
 
     def __init__(
         self,

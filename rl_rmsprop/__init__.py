@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
     from rl_rmsprop.laws import Asymmetric, Mixture
-    from rl_rmsprop.optimizer import AdaptiveRMSprop
+    from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
     from rl_rmsprop.rules import Adaptive
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-HOME = {"AdaptiveRMSprop": "optimizer", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
+HOME = {"AdaptiveRMSprop": "optimizer.adaptive_rmsprop", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rl_rmsprop import signals, update
+from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
+from rl_rmsprop.kernels import equations
+from rl_rmsprop.kernels.equations import Slot, column
 from rl_rmsprop.schedules import check_beta, check_positive
-from rl_rmsprop.update import Slot, column
 
 CAP = 20.0
 """Largest g²/v that counts against a forecast v: one outlier must not decide between memories."""
@@ -78,10 +79,10 @@ class Asymmetric(Law):
     def remember(
         self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
     ) -> tuple[State, Tensor]:
-        betas = [self.beta(g2, update.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
+        betas = [self.beta(g2, equations.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
         for slot, g2, beta in zip(slots, squares, betas, strict=True):
-            update.receive([slot.kept["weight"]], beta)
-            update.remember(slot, beta, g2)
+            equations.receive([slot.kept["weight"]], beta)
+            equations.remember(slot, beta, g2)
         total = signals.total(betas, per_run)
         return state, total.double() / (sum(beta.numel() for beta in betas) / total.numel())
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop import grammar
-from rl_rmsprop.arrays import Array, by_fastest, where
 from rl_rmsprop.detectors import DETECTORS, OFFLINE, Control, Cusum, Detector, Never, State
+from rl_rmsprop.kernels.backends import Array, dispatch, where
 from rl_rmsprop.laws import LAWS, Law
 from rl_rmsprop.reactions import REACTIONS, Reaction
 from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule
@@ -89,7 +89,7 @@ def resolve(rule: Rule, horizon: int) -> Rule:
 # A rule over time -----------------------------------------------------------------------------------------------------
 
 
-class Decision(NamedTuple):
+class RuleOutput(NamedTuple):
     """What a rule says at one update."""
 
     state: State
@@ -109,15 +109,15 @@ def saved(state: State) -> State:
     return {f"detector.{k}": v.movedim(-1, 0) if v.dim() > 1 else v for k, v in state.items()}
 
 
-def advance(rule: Adaptive, state: State, x: Tensor) -> Decision:
+def advance(rule: Adaptive, state: State, x: Tensor) -> RuleOutput:
     """One update: the signal x [R] in, β [R] out. A run whose `notified` is 1 reacts as if the detector had alarmed."""
     own = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
     inner = {k: v.movedim(0, -1) if v.dim() > 1 else v for k, v in own.items()}
     verdict = rule.detector.update(inner, x)
     clocks = {name: state[name] for name in ("clock", "since", "alarms", "notified")}
-    new, alarm, nearness = by_fastest(partial(count, rule), clocks, verdict.alarm, verdict.statistic)
+    new, alarm, nearness = dispatch(partial(count, rule), clocks, verdict.alarm, verdict.statistic)
     beta = rule.reaction.beta(rule.schedule(new["clock"]), new["since"], nearness)
-    return Decision(new | saved(verdict.state), beta, alarm)
+    return RuleOutput(new | saved(verdict.state), beta, alarm)
 
 
 def count(rule: Adaptive, clocks: State, alarm: Array, statistic: Array) -> tuple[dict[str, Array], Array, Array]:

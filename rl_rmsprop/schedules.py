@@ -21,7 +21,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from rl_rmsprop.arrays import by_fastest, clip
+from rl_rmsprop.kernels.backends import clip, dispatch
 
 S = TypeVar("S", bound="Schedule")
 R = TypeVar("R", bound="Ramp")
@@ -237,7 +237,7 @@ class Harmonic(Schedule):
         check_beta("max", self.max)
 
     def __call__(self, n: Tensor) -> Tensor:
-        (beta,) = by_fastest(lambda _, n: (clip(1.0 - 1.0 / n, high=self.max),), {}, n)
+        (beta,) = dispatch(lambda _, n: (clip(1.0 - 1.0 / n, high=self.max),), {}, n)
         return beta
 
 

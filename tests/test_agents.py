@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from agents.a2c import A2C, metrics
+from agents.config import Settings
+from agents.distributions import Categorical, gumbel_noise
 from agents.evaluation import episode_returns
-from agents.heads import Categorical, gumbel_noise
-from agents.learning import Evaluation, by_run, count, evaluate, explained_variance, normalized
+from agents.losses import Evaluation, count, evaluate, explained_variance, flatten_time, normalized
 from agents.networks import ActorCritic
 from agents.reinforce import Reinforce
 from agents.rollout import Actor, Rollout
-from agents.settings import Settings
 from agents.training import Training
 from envs import Step, make
-from tests.test_networks import flat_gradient, generators, sequential, with_random_biases
+from tests.test_mlp import flat_gradient, generators, sequential, with_random_biases
 from tests.test_returns import slow_advantages
 
 torch.set_num_threads(1)
@@ -204,7 +204,7 @@ def test_normalized_advantages_have_mean_zero_and_deviation_one_over_valid_steps
 def test_time_and_environments_become_one_contiguous_axis(N):
     """Silent failure: with one environment the axis stays strided, and a run's sums round differently in a batch than alone."""
     x = torch.arange(5 * 4 * N * 2).view(5, 4, N, 2)
-    for y, source in ((by_run(x), x), (by_run(x[..., 0].contiguous()), x[..., 0])):
+    for y, source in ((flatten_time(x), x), (flatten_time(x[..., 0].contiguous()), x[..., 0])):
         assert y.shape[:2] == (4, 5 * N)
         assert y.is_contiguous()
         for t, r, n in np.ndindex(5, 4, N):

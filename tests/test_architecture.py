@@ -1,4 +1,4 @@
-"""Imports point down only: study → agents, envs and the leaves of rl_rmsprop, and never back."""
+"""Imports point down only, from file to file: the command line → studies → agents, envs → the leaves of rl_rmsprop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,48 @@ ALLOWED = {
     "agents": {"agents", "torch", "numpy"},
     "envs": {"envs", "gymnasium", "numpy", "envpool"},
 }
-SHARED = {"envs": {"rl_rmsprop.grammar", "rl_rmsprop.state"}, "agents": {"rl_rmsprop.state"}}
-"""What a package may take from the leaves: shifts are written in the grammar of β rules, all state is kept in the same way."""
+SHARED = {"envs": {"rl_rmsprop.grammar", "rl_rmsprop.storage.snapshot"}, "agents": {"rl_rmsprop.storage.snapshot"}}
+"""What a package may take from the leaves: shifts are written in the grammar of β rules, all state is saved in the same way."""
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("rl_rmsprop.grammar", "rl_rmsprop.storage", "rl_rmsprop.walkthrough"),
+    ("rl_rmsprop.kernels", "rl_rmsprop.schedules", "rl_rmsprop.signals", "rl_rmsprop.reactions", "rl_rmsprop.detectors",
+     "rl_rmsprop.laws", "rl_rmsprop.rules"),
+    ("rl_rmsprop.optimizer", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),
+    ("agents", "envs"),
+    ("rl_rmsprop.study.spec",),
+    ("rl_rmsprop.study.statistics", "rl_rmsprop.study.training"),
+    ("rl_rmsprop.study.tuning", "rl_rmsprop.study.results"),
+    ("rl_rmsprop.study.execution",),
+    ("rl_rmsprop.study.report", "rl_rmsprop.study.evaluation", "rl_rmsprop.study.replay"),
+    ("rl_rmsprop.study.run",),
+    ("rl_rmsprop.cli", "rl_rmsprop.__main__"),
+)  # fmt: skip
+"""The floors of the house, from the ground up: a room may import from its own floor and from those below."""
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
-LEAVES = sorted(
-    p
-    for pattern in ("*.py", "detectors/*.py", "walkthrough/*.py")
-    for p in (ROOT / "rl_rmsprop").glob(pattern)
-    if p.name != "__main__.py"
-)
+FILES = sorted(file for package in ("agents", "envs", "rl_rmsprop") for file in (ROOT / package).rglob("*.py"))
+LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not {"study", "cli"} & {*file.parts}
+          and file.name != "__main__.py"]  # fmt: skip
+
+
+def module_of(file: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(file) for file in FILES}
+
+
+def project_imports(file: Path) -> set[str]:
+    """The files of the project, by module, that a file imports; of `from package import module` the module."""
+    package = ".".join(file.relative_to(ROOT).parent.parts)
+    names = imported_modules(file.read_text(encoding="utf-8"), package)
+    modules = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return (modules & MODULES) - {module_of(file)}
+
+
+def floor_of(module: str) -> int:
+    """The number of a module's floor."""
+    return next(number for number, rooms in enumerate(FLOORS) for room in rooms if within(module, room))
 
 
 def imported_modules(source: str, package: str) -> set[str]:
@@ -65,7 +98,25 @@ def test_middle_layer_imports_only_what_it_stands_on(package):
             assert shared or top in ALLOWED[package] or top in sys.stdlib_module_names, f"{file.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("file", LEAVES, ids=lambda p: p.name)
+def test_no_file_imports_itself_through_others():
+    """Silent failure: two files can be understood, tested and changed only together; imports hide inside functions."""
+    graph = {module_of(file): project_imports(file) for file in FILES}
+    left = dict(graph)
+    while ends := [module for module, needs in left.items() if not needs & left.keys()]:
+        for module in ends:
+            del left[module]
+    assert not left, f"circle among {sorted(left)}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if module_of(file) != "rl_rmsprop"], ids=module_of)
+def test_a_file_imports_only_from_its_own_floor_and_those_below(file):
+    """Silent failure: a lower room comes to know an upper one, and the upper one cannot be exchanged any more."""
+    own = floor_of(module_of(file)) if module_of(file) != "rl_rmsprop.study" else len(FLOORS)
+    upward = [name for name in project_imports(file) - {"rl_rmsprop", "rl_rmsprop.study"} if floor_of(name) > own]
+    assert not upward
+
+
+@pytest.mark.parametrize("file", LEAVES, ids=module_of)
 def test_leaves_import_nothing_above_them(file):
     """Silent failure: whoever wants only the optimizer gets agents, environments and their dependencies with it."""
     for name in imported_modules(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parent.parts)):
@@ -89,7 +140,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_using_the_leaves_loads_nothing_above_them():
     """Silent failure: an import hidden from the syntax tree (importlib, a lazy attribute) points up."""
-    names = [".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for f in LEAVES]
+    names = [module_of(file) for file in LEAVES]
     loaded = loaded_after(f"import {', '.join(names)}; rl_rmsprop.AdaptiveRMSprop")
     assert set(names) <= loaded
     assert not {name for name in loaded if any(within(name, upper) for upper in UPPER)}
@@ -103,4 +154,4 @@ def test_middle_layer_does_not_load_its_neighbours_library(package, stranger):
     assert package in loaded
     assert stranger not in loaded
     own = {name for name in loaded if within(name, "rl_rmsprop")}
-    assert own <= {"rl_rmsprop", *SHARED.get(package, set())}
+    assert own <= {"rl_rmsprop", "rl_rmsprop.storage", *SHARED.get(package, set())}

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envs.shifts import parse_all
+from envs.shifts.shift import parse_all
 from rl_rmsprop import rules
 from rl_rmsprop.cli import main
-from rl_rmsprop.study import conduct, runner
-from rl_rmsprop.study.spec import Study
+from rl_rmsprop.study.execution import local_pool, pipeline
+from rl_rmsprop.study.spec.study import Study
 from tests.faults import inputs
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise NotTrained
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(conduct, "conduct", instead)
+    monkeypatch.setattr(pipeline, "conduct", instead)
     return tmp_path
 
 
@@ -201,7 +201,7 @@ def test_a_pipe_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_home_of_the_user_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shell leaves ~ alone in --out=~/x and in study files; a folder of that name is hard to get rid of."""
-    from rl_rmsprop.study.spec import own_folder
+    from rl_rmsprop.study.spec.folders import own_folder
 
     monkeypatch.setenv("HOME", "/home/me")
     assert own_folder(Path("~/a b/β")) == Path("/home/me/a b/β")
@@ -222,7 +222,7 @@ def test_a_folder_that_may_not_be_written_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_four_workers_a_core_are_the_most(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """10,000 seeds and as many workers end a machine."""
-    monkeypatch.setattr(runner, "default_workers", lambda: 3)
+    monkeypatch.setattr(local_pool, "default_workers", lambda: 3)
     said = refusal(["train", "--env", "CartPole-v1", "--workers", "13"], capsys)
     assert "at most 12, four for each of 3 cores, got 13" in said
     with pytest.raises(NotTrained):
@@ -235,7 +235,7 @@ def test_the_memory_that_a_study_needs_is_about_what_was_measured() -> None:
     Peaks of one worker that trained for two logging steps, in GB (resource.getrusage), imports included.
     """
     from rl_rmsprop.cli import parse
-    from rl_rmsprop.study.footprint import needed
+    from rl_rmsprop.study.execution.memory_estimate import needed
 
     for line, measured in MEASURED.items():
         study: Study = parse(["compare", "--betas", "0.99", "--env", *line.split()]).described()
@@ -355,12 +355,12 @@ def test_a_file_cut_anywhere_is_named_or_counts_as_unfinished(
 
 def test_a_report_does_not_need_the_environment(finished: Path) -> None:
     """To make an environment is to run the module that its id names: a folder from elsewhere must not be able to ask for it."""
-    from rl_rmsprop.study.spec import load
+    from rl_rmsprop.study.spec.study import load_study
 
     content = json.loads((finished / "study.json").read_text())
     Path("evil.py").write_text("raise SystemExit('ran')")
     Path("study.json").write_text(json.dumps({**content, "env_ids": ["evil:X-v0"]}))
-    assert load(Path(".")).env_ids == ("evil:X-v0",)
+    assert load_study(Path(".")).env_ids == ("evil:X-v0",)
     assert "evil" not in sys.modules
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents.heads import Categorical, Gaussian
+from agents.distributions import Categorical, Gaussian
 from agents.networks import ActorCritic
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.optimizers import BASELINES, make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.telemetry.csv_table import read_table
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.

@@ -15,10 +15,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_rmsprop import files
-from rl_rmsprop.files import Damaged
-from rl_rmsprop.study import checkpoint
-from rl_rmsprop.study.checkpoint import load, pack, save, unpack
+from rl_rmsprop.storage import atomic, checkpoint
+from rl_rmsprop.storage.atomic import Damaged
+from rl_rmsprop.storage.checkpoint import load, pack, save, unpack
 from tests.faults import storage
 
 LEAVES = st.one_of(
@@ -87,7 +86,7 @@ def hostile(kind: str, home: Path, outside: Path) -> None:
         tensors.write_bytes(data)
         content = json.loads(manifest.read_text())
         content["files"][checkpoint.TENSORS] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), **more}
-        files.write_json(manifest, content)
+        atomic.write_json(manifest, content)
 
     if kind == "a pickle":
         announce(pickle.dumps(Bomb()))
@@ -146,14 +145,14 @@ def test_what_is_not_a_checkpoint_is_refused_and_nothing_runs(kind: str, tmp_pat
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent failure: a reader finds half of a study.json, and the study is lost."""
-    files.write_text(tmp_path / "x", "old")
+    atomic.write_text(tmp_path / "x", "old")
 
-    class Full(files.Disk):
+    class Full(atomic.Disk):
         def sync(self, handle: int) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "disk", Full())
-    with pytest.raises(files.Unwritable, match=r"No space left on device \(3 bytes\): .*/x"):
-        files.write_text(tmp_path / "x", "new")
+    monkeypatch.setattr(atomic, "disk", Full())
+    with pytest.raises(atomic.Unwritable, match=r"No space left on device \(3 bytes\): .*/x"):
+        atomic.write_text(tmp_path / "x", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
     assert (tmp_path / "x").read_text() == "old"

@@ -165,10 +165,10 @@ def test_output_into_a_closed_pipe_is_no_traceback() -> None:
 
 def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rule that is not in the list does not exist for its users."""
+    from rl_rmsprop.cli.views.rules import EXAMPLES
     from rl_rmsprop.detectors import DETECTORS
     from rl_rmsprop.rules import LAWS
     from rl_rmsprop.schedules import SCHEDULES
-    from rl_rmsprop.study.rule_curves import EXAMPLES
 
     assert {*EXAMPLES, "yoked"} == {*SCHEDULES, *DETECTORS, *LAWS}
     assert main(["rules", "--updates", "200", "--out", str(tmp_path / "r.png")]) == 0
@@ -185,7 +185,7 @@ def test_a_rule_that_never_changes_is_drawn_without_complaint(tmp_path: Path) ->
 
 def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """Which environments work is the second question of a newcomer."""
-    from rl_rmsprop.study.presets import PRESETS
+    from rl_rmsprop.study.spec.presets import PRESETS
 
     assert main(["envs"]) == 0
     out = capsys.readouterr().out
@@ -196,7 +196,7 @@ def test_envs_lists_the_tuned_ones(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_viewers_address_shows_arms_where_there_are_some(tmp_path: Path) -> None:
     """With 70 runs TensorBoard ticks none, and the first thing that `make demo` leads to is an empty page."""
-    from rl_rmsprop.study.viewer import address
+    from rl_rmsprop.cli.views.tensorboard import address
 
     (tmp_path / "CartPole-v1" / "0.9" / "seed_0000").mkdir(parents=True)
     assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars"
@@ -206,7 +206,7 @@ def test_the_viewers_address_shows_arms_where_there_are_some(tmp_path: Path) -> 
 
 def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:
     """A second viewer on the first one's port would show the first one's study."""
-    from rl_rmsprop.study.viewer import free_port
+    from rl_rmsprop.cli.views.tensorboard import free_port
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -220,7 +220,7 @@ def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:
 
 def test_tensorboard_listens_on_this_machine_only() -> None:
     """A viewer open to the network shows results to everyone on it."""
-    from rl_rmsprop.study.viewer import command
+    from rl_rmsprop.cli.views.tensorboard import command
 
     words = command(Path("runs"), 6006)
     assert words[words.index("--host") + 1] == "127.0.0.1"

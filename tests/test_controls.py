@@ -13,9 +13,12 @@ from rl_rmsprop.detectors import Never, Oracle, Random, Yoked
 from rl_rmsprop.reactions import Drop
 from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Harmonic
-from rl_rmsprop.study import conduct, controls, spec
-from rl_rmsprop.study.optimizers import Arm
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study.spec import controls
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.study import Study, load_study
+from rl_rmsprop.study.training import control_rules
+from rl_rmsprop.telemetry.csv_table import read_table
 
 OPTIONS = {"eps": 0.25, "bias_correction": False}
 
@@ -109,7 +112,7 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
     played = "cusum:signal=grad_norm,reaction=drop,low=0.25,max=0.995"
 
     def made(kind: str) -> rules.Rule:
-        return rules.parse(controls.rule_of(Arm(f"{kind}@cusum", of="cusum"), played, folders))
+        return rules.parse(control_rules.rule_of(Arm(f"{kind}@cusum", of="cusum"), played, folders))
 
     expected = {"oracle": Oracle(), "yoked": Yoked(str(tmp_path)), "random": Random(2 * 100 / 4)}
     for kind, detector in expected.items():
@@ -120,21 +123,21 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
 def test_an_arm_that_never_alarmed_has_controls_that_never_do(tmp_path: Path) -> None:
     """1/0 updates between alarms."""
     folders = runs(tmp_path, {0: [], 1: []}, {0: [0.5], 1: [0.5]})
-    rule = controls.rule_of(Arm("random@cusum", of="cusum"), "cusum:max=0.9", folders)
+    rule = control_rules.rule_of(Arm("random@cusum", of="cusum"), "cusum:max=0.9", folders)
     assert rules.parse(rule) == Adaptive(Never(), Harmonic(0.9))
 
 
-def study(folder: Path, arms: tuple[Arm, ...], **options: object) -> spec.Study:
-    from rl_rmsprop.study.presets import make_agent
+def study(folder: Path, arms: tuple[Arm, ...], **options: object) -> Study:
+    from rl_rmsprop.study.spec.presets import make_agent
 
     agent = make_agent("a2c", "CartPole-v1", {})
-    return spec.Study(folder, ("CartPole-v1",), "a2c", (agent,), arms, (0, 1), 1000, 1, **options)  # type: ignore[arg-type]
+    return Study(folder, ("CartPole-v1",), "a2c", (agent,), arms, (0, 1), 1000, 1, **options)  # type: ignore[arg-type]
 
 
 def test_a_control_whose_arm_has_no_finished_run_is_a_failure_with_a_name(tmp_path: Path) -> None:
     """Silent failure: a control is missing from the table and nobody knows why."""
     arms = controls.make_arms(["cusum", "yoked@cusum"], [], 2, False)
-    choices, failures = conduct.of_their_arms(study(tmp_path, arms), arms)
+    choices, failures = pipeline.of_their_arms(study(tmp_path, arms), arms)
     assert choices == []
     assert failures == ["failed: CartPole-v1 · yoked@cusum needs a finished run of cusum, and there is none"]
 
@@ -150,10 +153,10 @@ def test_a_failed_arm_takes_its_controls_with_it_and_leaves_its_reason(tmp_path:
             work.error_file.write_text("the lights went out")
         return [f"failed: {work.label}" for work in specs]
 
-    monkeypatch.setattr(conduct, "run", fail)
+    monkeypatch.setattr(pipeline, "run", fail)
     arms = controls.make_arms(["0.9", "cusum", "yoked@cusum", "mean_beta@cusum"], [], 2, False)
     given = study(tmp_path, arms, match_update_rms="0.9", tune_seeds=(7,))
-    after, failures = conduct.conduct(given, 1, Console(quiet=True))
+    after, failures = pipeline.conduct(given, 1, Console(quiet=True))
     assert not after.choices
     assert not any("@" in what for what in asked)
     assert len([line for line in failures if "needs a finished run of cusum" in line]) == 2
@@ -210,7 +213,7 @@ def test_the_fixed_control_has_the_mean_beta_of_its_arm(finished: Path) -> None:
 
 def test_a_study_with_controls_is_loaded_evaluated_and_reported_again(finished: Path) -> None:
     """Silent failure: a control's text is parsed as a β rule by whatever reads the study later."""
-    loaded = spec.load(finished)
+    loaded = load_study(finished)
     assert [arm.of for arm in loaded.arms] == ["", "", *["cusum:arl=4,burn_in=3,max=0.97"] * 4]
     assert {spec.rule for spec in loaded.batches()} == {
         "0.9", "cusum:arl=4,burn_in=3,max=0.97", *(choice.rule for choice in loaded.choices)

@@ -25,6 +25,7 @@ from rl_rmsprop.detectors import (
     DETECTORS,
     Cusum,
     Detector,
+    DetectorOutput,
     Ewma,
     Never,
     Oracle,
@@ -34,7 +35,6 @@ from rl_rmsprop.detectors import (
     SequentialTest,
     ShiryaevRoberts,
     TrackingSignal,
-    Verdict,
     Yoked,
     parse,
 )
@@ -82,7 +82,7 @@ each_detector = pytest.mark.parametrize("detector", TABLE, ids=named)
 each_listener = pytest.mark.parametrize("detector", [d for d in TABLE if d.listens], ids=named)
 
 
-def replay(detector: Detector, stream: Tensor, keys: Tensor | None = None) -> list[Verdict]:
+def replay(detector: Detector, stream: Tensor, keys: Tensor | None = None) -> list[DetectorOutput]:
     """The answers to a stream [T, R] or [T]."""
     state = detector.init(torch.arange(stream[0].numel()).reshape(stream[0].shape) if keys is None else keys)
     answers = []
@@ -92,7 +92,7 @@ def replay(detector: Detector, stream: Tensor, keys: Tensor | None = None) -> li
     return answers
 
 
-def alarms(answers: list[Verdict]) -> Tensor:
+def alarms(answers: list[DetectorOutput]) -> Tensor:
     """[T, R] bool."""
     return torch.stack([answer.alarm for answer in answers])
 
@@ -102,15 +102,15 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def same(a: Verdict, b: Verdict, pick: Callable[[Tensor], Tensor] = lambda x: x) -> bool:
+def same(a: DetectorOutput, b: DetectorOutput, pick: Callable[[Tensor], Tensor] = lambda x: x) -> bool:
     """Whether two answers are equal to the last bit, NaN included, in the runs that `pick` takes."""
     parts = [(a.alarm, b.alarm), (a.statistic, b.statistic), *((a.state[k], b.state[k]) for k in a.state)]
     return all(torch.equal(pick(x).double().nan_to_num(-7.0), pick(y).double().nan_to_num(-7.0)) for x, y in parts)
 
 
-def only(answer: Verdict, r: int) -> Verdict:
+def only(answer: DetectorOutput, r: int) -> DetectorOutput:
     """The answer to one run of a batch."""
-    return Verdict({k: v[..., r] for k, v in answer.state.items()}, answer.alarm[r], answer.statistic[r])
+    return DetectorOutput({k: v[..., r] for k, v in answer.state.items()}, answer.alarm[r], answer.statistic[r])
 
 
 # Contracts of all -----------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_numpy_and_torch_give_the_same_bits(detector, monkeypatch):
     state = detector.init(torch.arange(5))
     with np.errstate(all="ignore"):
         for x, answer in zip(stream, replay(detector, stream), strict=True):
-            by_torch = Verdict(*step(state, x))
+            by_torch = DetectorOutput(*step(state, x))
             assert same(by_torch, answer)
             state = by_torch.state
 

@@ -1,6 +1,6 @@
 """Networks and optimizer on a device of their own: what is trained is the same, and nothing is taken for being on the CPU.
 
-No GPU is needed but for one test: tests/pretended.py stands for it, and raises where a GPU would.
+No GPU is needed but for one test: tests/pretended_device.py stands for it, and raises where a GPU would.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main, parse
 from rl_rmsprop.cli.compare import Compare
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.monitor import UNWATCHED
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.trials import Setting, TrialBatch
-from rl_rmsprop.telemetry import read_table
-from tests.pretended import DEVICE, Remote, pretended
-from tests.sick import Sick
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.monitor import UNWATCHED
+from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
+from rl_rmsprop.telemetry import tensorboard
+from rl_rmsprop.telemetry.csv_table import read_table
+from tests.nonfinite_envs import Sick
+from tests.pretended_device import DEVICE, Remote, pretended
 from tests.test_resume import NORMALIZED, Interrupting, cut_off, digest, spec
 
 WINDOWS = 14
@@ -69,7 +70,7 @@ def on(device: str, folder: Path, case: str) -> BatchSpec:
 def agree(there: BatchSpec, here: BatchSpec) -> None:
     """Both have written the same, but for their device; a detector's statistic in all but its last bits.
 
-    Torch works it out there, NumPy here, and their square roots differ (see rl_rmsprop/arrays.py).
+    Torch works it out there, NumPy here, and their square roots differ (see rl_rmsprop/kernels/backends.py).
     """
     found, expected = digest(there), digest(here)
     assert found.keys() == expected.keys()
@@ -102,7 +103,7 @@ def test_a_batch_on_another_device_goes_on_from_its_checkpoint(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkpoint comes back on the CPU: what is not sent over fails hours later, at the first update after a fault."""
-    monkeypatch.setattr(telemetry, "POINTS", 3)  # so that there is something to remember since the last row
+    monkeypatch.setattr(tensorboard, "POINTS", 3)  # so that there is something to remember since the last row
     here, there = on("cpu", tmp_path / "here", case), on(str(DEVICE), tmp_path / "there", case)
     train_batch(here)
     monitor = Interrupting(0, None)

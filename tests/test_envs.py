@@ -11,8 +11,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from envs import CartPoleBatch, SerialBatch, check_env_id, make, seed_sequence
-from envs.cartpole import Poles
-from envs.physics import CartPoleArrays
+from envs.cartpole import CartPoles
+from envs.dynamics.cartpole import CartPoleArrays
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -448,7 +448,7 @@ def test_a_stream_is_a_function_of_seed_and_purpose():
 def test_poles_are_gymnasiums_bit_for_bit(shifting: bool) -> None:
     """Silent failure: an equation rewritten for speed is nearly CartPole, and no published score can be compared."""
     rng = np.random.default_rng(0)
-    ours, theirs = Poles(50), CartPoleVectorEnv(50)
+    ours, theirs = CartPoles(50), CartPoleVectorEnv(50)
     theirs.reset(seed=1)
     ours.state = theirs.state.copy()
     for _ in range(300):

@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 
 from rl_rmsprop.cli import main
-from rl_rmsprop.study import matching, spec, trials
-from rl_rmsprop.study.optimizers import Arm, make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.trials import Outcome
+from rl_rmsprop.study.spec.arms import Arm, make_arm
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
+from rl_rmsprop.study.tuning import matching, trials
+from rl_rmsprop.study.tuning.trials import Outcome
 
 
-def study(**options: object) -> spec.Study:
+def study(**options: object) -> Study:
     """Two arms and a baseline, the first one the reference."""
     agent = make_agent("a2c", "CartPole-v1", {"lr": 0.5})
     arms = (make_arm("0.9"), make_arm("0.5"), make_arm("sgd", baseline=True))
     given = {"arms": arms, "match_update_rms": "0.9", "tune_seeds": (7, 8), **options}
-    return spec.Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), seeds=(0,), steps=100, **given)  # type: ignore[arg-type]
+    return Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), seeds=(0,), steps=100, **given)  # type: ignore[arg-type]
 
 
 def outcome(arm: str, number: int, seed: int, size: float) -> Outcome:
@@ -31,7 +32,7 @@ def test_lr_is_scaled_by_the_ratio_of_the_updates() -> None:
     given = study()
     assert matching.update_rms(sizes, "CartPole-v1", "0.9") == pytest.approx(math.sqrt(12.5))
     (choice,) = matching.scaled(given, given.arms, sizes)  # sgd has no runs, the reference keeps its lr
-    assert choice == spec.Choice("CartPole-v1", "0.5", "0.5", pytest.approx(0.5 * math.sqrt(12.5) / 5, rel=1e-3))
+    assert choice == ChosenSetting("CartPole-v1", "0.5", "0.5", pytest.approx(0.5 * math.sqrt(12.5) / 5, rel=1e-3))
     later = [*sizes, outcome("0.5", 1, 7, math.sqrt(12.5)), outcome("0.5", 1, 8, math.sqrt(12.5))]
     after = given.with_choices([choice])
     (again,) = matching.scaled(after, after.arms, later)  # the last round counts, and it matches
@@ -81,7 +82,7 @@ def test_after_matching_all_arms_take_updates_of_the_same_size(matched: Path) ->
 
 def test_the_matched_lr_is_what_the_runs_train_with(matched: Path) -> None:
     """Silent failure: matching prints factors that nobody uses."""
-    loaded = spec.load(matched)
+    loaded = load_study(matched)
     lr = {choice.arm: choice.lr for choice in loaded.choices}
     assert set(lr) == {arm.rule for arm in loaded.arms} - {"0.9"}
     assert lr["sgd"] > 20 * loaded.agents[0].lr

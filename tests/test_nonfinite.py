@@ -19,27 +19,29 @@ from torch.nn import Parameter
 import envs
 from agents import Training
 from agents.evaluation import episode_returns
-from agents.health import LIMIT, Health
 from agents.networks import ActorCritic
-from agents.normalization import Moments, ScaledByReturn, Standardized
+from agents.nonfinite import LIMIT, Health
+from agents.normalization import Moments, ObservationNormalizer, RewardNormalizer
 from agents.rollout import Rollout
 from rl_rmsprop.cli import main
-from rl_rmsprop.optimizer import AdaptiveRMSprop
-from rl_rmsprop.study import batch as batches
-from rl_rmsprop.study import policies
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.monitor import UNWATCHED, Monitor
-from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
-from rl_rmsprop.study.policies import evaluation_seed, make_policy
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.runwise import Runwise
-from rl_rmsprop.study.streams import read
-from rl_rmsprop.study.trials import Setting, TrialBatch
-from rl_rmsprop.study.trials import read as read_outcomes
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.optimizer.per_run import PerRun
+from rl_rmsprop.study.results.recorded_signals import read
+from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training import batch as batches
+from rl_rmsprop.study.training import policies
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.monitor import UNWATCHED, Monitor
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.policies import evaluation_seed, make_policy
+from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
+from rl_rmsprop.study.tuning.trials import read as read_outcomes
+from rl_rmsprop.telemetry.csv_table import read_table
 from tests.faults import numbers
-from tests.sick import SICK_SEED, Plan, Sick
-from tests.test_networks import generators
+from tests.nonfinite_envs import SICK_SEED, Plan, Sick
+from tests.test_mlp import generators
 from tests.test_resume import Interrupting, Killed, digest
 
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
@@ -145,7 +147,7 @@ def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
     optimizer = make_optimizer(batch.arm, policy.parameters(), 1e-2, 50, SEEDS)
     row, seen = 2, []
     bad_windows = {2, 7, 11} if agent == "a2c" else {1, 5, 7}  # the 52nd step is the 53rd call, an episode having ended before
-    updates = batch.agent.updates_per_window
+    updates = batch.agent.updates_per_iteration
 
     def rows() -> dict[str, Any]:
         tensors = {f"θ{i}": p.detach() for i, p in enumerate(policy.parameters())}
@@ -398,8 +400,8 @@ def test_a_study_with_one_failing_run_of_four_goes_on_and_says_so(tmp_path, caps
     assert "2 of 8 runs did not finish" in said.out
     for arm in ("0.99", "adam"):
         for seed in (1, 2, 4):
-            assert (out / "tests.sick:Sick-v0" / arm / f"seed_{seed:04d}" / "checkpoint" / "weights.npz").is_file()
-        assert (out / "tests.sick:Sick-v0" / arm / f"seed_{SICK_SEED:04d}" / "error.txt").is_file()
+            assert (out / "tests.nonfinite_envs:Sick-v0" / arm / f"seed_{seed:04d}" / "checkpoint" / "weights.npz").is_file()
+        assert (out / "tests.nonfinite_envs:Sick-v0" / arm / f"seed_{SICK_SEED:04d}" / "error.txt").is_file()
 
 
 # When a run has failed -----------------------------------------------------------------------------------------------------
@@ -413,12 +415,12 @@ def window(reward: float = 1.0, observation: float = 0.0) -> Rollout:
     return Rollout(observations, nothing.long(), torch.tensor([1.0, reward]).view(2, 1, 1), nothing, nothing, ~nothing)
 
 
-def asked(bad: Sequence[bool], updates_per_window: int = 1) -> Health:
+def asked(bad: Sequence[bool], updates_per_iteration: int = 1) -> Health:
     """The health of a run of which these windows had gradients that were not finite."""
     health = Health(1)
     for is_bad in bad:
         health.look(window(), np.zeros(1, np.int64))
-        for _ in range(updates_per_window):
+        for _ in range(updates_per_iteration):
             failed = bool(health.failed[0])
             assert bool(health.take(torch.tensor([NAN if is_bad else 1.0])).isnan()) == (is_bad or failed)
     return health
@@ -529,8 +531,8 @@ def test_moments_are_those_of_the_finite_vectors(seed, share, value):
 def test_what_is_not_finite_comes_out_as_it_is_and_leaves_the_others_as_they_were(value):
     """Silent failure: an infinite observation is cut to 10 and learned from."""
     noise = np.random.default_rng(1)
-    sick, healthy = Standardized(2, 3), Standardized(2, 3)
-    rewards, right = ScaledByReturn(2, 4, 0.9), ScaledByReturn(2, 4, 0.9)
+    sick, healthy = ObservationNormalizer(2, 3), ObservationNormalizer(2, 3)
+    rewards, right = RewardNormalizer(2, 4, 0.9), RewardNormalizer(2, 4, 0.9)
     valid, over = np.ones((2, 4), bool), np.zeros((2, 4), bool)
     for t in range(20):
         x, r = noise.normal(2, 3, (2, 4, 3)).astype(np.float32), noise.normal(2, 3, (2, 4)).astype(np.float32)
@@ -582,7 +584,7 @@ def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_its_finite_gradients(
     for r in range(runs):
         alone = [Parameter(p[r : r + 1].clone()) for p in start]
         expected: Any = make_optimizer(arm, alone, 0.1, 15, [r])
-        assert isinstance(expected, Runwise)
+        assert isinstance(expected, PerRun)
         for t in range(15):
             if not bad[t, r]:
                 for p, g in zip(alone, stream[t], strict=True):

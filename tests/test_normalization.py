@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from agents.distributions import Categorical
 from agents.evaluation import episode_returns
-from agents.heads import Categorical
 from agents.networks import ActorCritic
-from agents.normalization import Moments, Normalization, ScaledByReturn, Standardized, Unchanged
+from agents.normalization import Moments, Normalization, ObservationNormalizer, RewardNormalizer, Unchanged
 from agents.rollout import Actor
 from envs import SerialBatch, seed_sequence
-from tests.test_networks import generators
+from tests.test_mlp import generators
 
 torch.set_num_threads(1)
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
@@ -52,7 +52,7 @@ def drift():
 
 
 def normalizing(env: SerialBatch) -> ActorCritic:
-    normalization = Normalization(Standardized(env.runs, 2), ScaledByReturn(env.runs, env.envs_per_run, GAMMA))
+    normalization = Normalization(ObservationNormalizer(env.runs, 2), RewardNormalizer(env.runs, env.envs_per_run, GAMMA))
     return ActorCritic(2, Categorical(2), (), generators(*range(env.runs)), (), normalization)
 
 
@@ -113,10 +113,10 @@ def test_moments_are_those_of_what_counts_in_each_run(R, N, steps, seed):
 
 def test_values_beyond_ten_deviations_are_cut():
     """Silent failure: one broken sensor saturates every unit."""
-    normalizer = Standardized(1, 1)
+    normalizer = ObservationNormalizer(1, 1)
     normalizer.take(np.array([[[1.0], [-1.0]]] * 2, np.float32).reshape(1, 4, 1), np.ones((1, 4), bool))
     assert normalizer.apply(np.array([[[1e9], [-1e9]]], np.float32)).ravel().tolist() == [10, -10]
-    scaled = ScaledByReturn(1, 1, 0.0)
+    scaled = RewardNormalizer(1, 1, 0.0)
     assert scaled.take(np.array([[1e9]], np.float32), np.array([[False]]), np.array([[False]])).item() == 10
 
 

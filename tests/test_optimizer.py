@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from rl_rmsprop import AdaptiveRMSprop, rules
-from rl_rmsprop.detectors import Detector, Never, Oracle, State, Verdict
+from rl_rmsprop.detectors import Detector, DetectorOutput, Never, Oracle, State
 from rl_rmsprop.laws import Asymmetric
 from rl_rmsprop.reactions import Drop, Reset, Restart
 from rl_rmsprop.rules import Adaptive
@@ -519,8 +519,8 @@ def test_observe_takes_a_norm_for_each_run():
 class Told(Detector):
     """Alarms as soon as its signal exceeds one half."""
 
-    def update(self, state: State, x: Tensor) -> Verdict:
-        return Verdict({"seen": state["seen"] + 1}, x > 0.5, x)
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
+        return DetectorOutput({"seen": state["seen"] + 1}, x > 0.5, x)
 
 
 @dataclass(frozen=True)

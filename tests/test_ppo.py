@@ -14,20 +14,21 @@ from stable_baselines3 import PPO as TheirPPO
 from stable_baselines3.common.logger import configure
 
 from agents.a2c import A2C
-from agents.heads import Categorical, Gaussian
-from agents.learning import count, evaluate, normalized_sample
+from agents.distributions import Categorical, Gaussian
+from agents.losses import count, evaluate, normalized_sample
 from agents.networks import ActorCritic
 from agents.ppo import PPO, Minibatch, judge, minibatches
 from agents.reinforce import Reinforce
 from agents.rollout import Rollout
 from agents.training import Training, clip
 from envs import make
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.telemetry.csv_table import read_table
 from tests.test_agents import Recording, Scripted, policy_of, reset_steps_rewritten, window
-from tests.test_networks import generators, sequential
+from tests.test_mlp import generators, sequential
 
 torch.set_num_threads(1)
 modest = settings(deadline=None, derandomize=True, max_examples=15, database=None)
@@ -255,7 +256,7 @@ def test_a_window_makes_as_many_updates_as_it_says(agent, updates):
     """Silent failure: schedules of β are stretched over another number of updates than are made, and end elsewhere."""
     made = []
     agent.learn(policy_of(2), window(8, 2, 2, 0), made.append, generators(0, 1))
-    assert len(made) == agent.updates_per_window == updates
+    assert len(made) == agent.updates_per_iteration == updates
 
 
 # What counts updates -------------------------------------------------------------------------------------------------------

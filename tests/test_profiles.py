@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.profiles import NEVER, PROFILES, Abrupt, Poisson, Profile, Pulse, Ramp, Recurring, Sine, Square, Still, Walk
-from envs.shifts import Shift, parse, text
+from envs.shifts.profiles import NEVER, PROFILES, Abrupt, Poisson, Profile, Pulse, Ramp, Recurring, Sine, Square, Still, Walk
+from envs.shifts.shift import Shift, parse, text
 
 # Expected values, one clock at a time ----------------------------------------------------------------------------------------
 

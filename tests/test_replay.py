@@ -13,10 +13,12 @@ import torch
 from agents import A2C
 from rl_rmsprop.cli import main
 from rl_rmsprop.detectors import Cusum, Periodic
-from rl_rmsprop.study import detection, spec, streams
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.optimizers import Arm
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.study.results import detection, recorded_signals
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.study import load_study
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.telemetry.csv_table import read_table
 from tests.benchmarks import detection as benchmark
 
 ARMS = ("0.9", "cusum:arl=50,burn_in=5,max=0.99", "oracle")
@@ -208,7 +210,7 @@ def test_updates_without_an_episode_repeat_the_last_return() -> None:
     """Silent failure: a NaN in the return kills the detector that listens to it."""
     nan = math.nan
     x = np.array([[nan, 1.0], [2.0, nan], [nan, nan], [3.0, 4.0]])
-    assert streams.held(x).tolist() == [[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [3.0, 4.0]]
+    assert recorded_signals.held(x).tolist() == [[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [3.0, 4.0]]
 
 
 def test_a_broken_file_of_signals_is_named(studies: tuple[Path, Path], tmp_path: Path) -> None:
@@ -217,8 +219,8 @@ def test_a_broken_file_of_signals_is_named(studies: tuple[Path, Path], tmp_path:
     broken = tmp_path / "signals.npz"
     broken.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"signals\.npz is not a whole file"):
-        streams.read("CartPole-v1", "0.9", [(0, broken)])
-    assert [s.arm for s in streams.load_streams(spec.load(studies[1]))] == list(ARMS)
+        recorded_signals.read("CartPole-v1", "0.9", [(0, broken)])
+    assert [s.arm for s in recorded_signals.load_streams(load_study(studies[1]))] == list(ARMS)
 
 
 def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> No
     train_batch(study)
     branch = benchmark.load_signals(tmp_path, "CartPole-v1", "flipped")
     twin = benchmark.load_signals(tmp_path, "CartPole-v1", benchmark.TWIN)
-    whole = streams.read("CartPole-v1", "0.99", [(seed, study.run_folder(seed) / "signals.npz") for seed in study.seeds])
+    whole = recorded_signals.read("CartPole-v1", "0.99", [(seed, study.run_folder(seed) / "signals.npz") for seed in study.seeds])
     assert branch.seeds == whole.seeds
     assert np.flatnonzero(branch.shifted.all(1)).tolist() == [10]
     assert len(twin.shifted) == 20

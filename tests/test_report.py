@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_rmsprop.study import plotting
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.plotting import COLOURS, look
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.report import files, markdown, page, tables, words
+from rl_rmsprop.study.report import csv_files, findings, markdown, page, plotting, tables
 from rl_rmsprop.study.report.analysis import Analysis, analyse
 from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Code, Heading, Items, Paragraph, Picture, Table
 from rl_rmsprop.study.report.overall import overall
+from rl_rmsprop.study.report.plotting import COLOURS, look
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
-from rl_rmsprop.study.results import RETURN, ArmResults, Run
-from rl_rmsprop.study.scores import Episodes
-from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.statistics import Interval
-from rl_rmsprop.study.streams import Streams
+from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.runs import RETURN, ArmResults, Run
+from rl_rmsprop.study.results.scores import Episodes
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.statistics.intervals import Interval
 
 END = 10_000.0
 NO_SHIFTS = {"step": np.empty(0)}
@@ -54,7 +53,7 @@ def analysed(arms: list[ArmResults], **settings: object) -> Analysis:
 
 
 def said(arms: list[ArmResults], **settings: object) -> str:
-    return words.finding(analysed(arms, **settings))
+    return findings.finding(analysed(arms, **settings))
 
 
 # The finding --------------------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ def test_the_baseline_that_was_named_is_the_one_compared_with() -> None:
     arms = [arm("0.9", [1.0] * 6), arm("0.99", [2.0] * 6), arm("cusum", [4.0] * 6)]
     named = analysed(arms, baseline="0.9")
     assert named.baseline is arms[0]
-    assert "its lead over the baseline, 0.9, is +3.0" in words.finding(named)
+    assert "its lead over the baseline, 0.9, is +3.0" in findings.finding(named)
     assert analysed([*arms[:2], arm("adam", [9.0] * 6, baseline=True)]).baseline is arms[1]
     assert analysed([arm("cusum", [1.0] * 6), arm("mixture", [2.0] * 6)]).baseline.arm.rule == "cusum"  # type: ignore[union-attr]
 
@@ -130,10 +129,10 @@ def test_arms_in_which_no_episode_ended_are_not_ranked() -> None:
 def test_what_weakens_the_numbers_is_said() -> None:
     """A reader of the finding alone must not take three seeds, or the survivors of a crash, for a study."""
     arms = [arm("0.9", [1.0] * 3), ArmResults("CartPole-v1", make_arm("cusum"), (run(0, 2.0, 9.0),), (1, 2), "lost")]
-    few, failed = words.warnings([analysed(arms)], seeds=3)
+    few, failed = findings.warnings([analysed(arms)], seeds=3)
     assert "Fewer than 10 seeds (3)" in few
     assert "2 of 6 runs did not finish" in failed
-    (ceiling,) = words.warnings([analysed([arm("0.9", [1.0] * 12), arm("cusum", [2.0] * 12)])], seeds=12)
+    (ceiling,) = findings.warnings([analysed([arm("0.9", [1.0] * 12), arm("cusum", [2.0] * 12)])], seeds=12)
     assert "every run ends at 7" in ceiling
 
 
@@ -164,9 +163,9 @@ def test_without_a_threshold_there_are_no_columns_about_it() -> None:
 def test_what_is_not_known_is_an_empty_cell(tmp_path: Path) -> None:
     """`nan` in a table of results reads as a number to some programs and as text to others; a failed run keeps its row."""
     results = [arm("0.9", [float("nan"), 500.0]), ArmResults("CartPole-v1", make_arm("cusum"), (), (0, 1), "lost")]
-    files.write_files(tmp_path, [analysed(results)])
+    csv_files.write_files(tmp_path, [analysed(results)])
     rows = [line.split(",") for line in (tmp_path / "results.csv").read_text().splitlines()]
-    assert rows[0] == list(files.RUN_COLUMNS)
+    assert rows[0] == list(csv_files.RUN_COLUMNS)
     assert rows[1] == ["CartPole-v1", "0.9", "0", "finished", "10000", "0", "", "7.0", "inf", "", "", "0", "", "", ""]
     assert rows[2][6:10] == ["500.0", "7.0", "1000.0", "0.0"]
     assert rows[3] == ["CartPole-v1", "cusum", "0", "failed", *[""] * 11]

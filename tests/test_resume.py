@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import envs
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.monitor import Monitor, Note
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.monitor import Monitor, Note
 
 SMALL = {"hidden": (8,), "n_envs": 2, "n_steps": 8}
 
@@ -205,7 +206,7 @@ def test_a_batch_whose_files_or_settings_are_others_begins_anew(
         whole = BatchSpec(**{**vars(whole), "eval_episodes": 3})
         train_batch(whole)
     else:
-        monkeypatch.setattr("rl_rmsprop.study.description.versions", lambda: {"torch": "0.1"})
+        monkeypatch.setattr("rl_rmsprop.study.spec.run_config.versions", lambda: {"torch": "0.1"})
         train_batch(whole)
     monitor = Interrupting(0, None)
     train_batch(cut, monitor)

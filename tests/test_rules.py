@@ -284,7 +284,7 @@ T = 40
 ALARMS = (1, 7, 8, 25)
 
 
-def decisions(rule: Adaptive, steps: int = T, keys: torch.Tensor | None = None) -> list[rules.Decision]:
+def decisions(rule: Adaptive, steps: int = T, keys: torch.Tensor | None = None) -> list[rules.RuleOutput]:
     """What the rule says at each update to a signal of zeros."""
     state = rules.init(rule, torch.zeros((), dtype=torch.int64) if keys is None else keys)
     made = []

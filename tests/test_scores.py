@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rl_rmsprop.study import scores
-from rl_rmsprop.study.scores import Episodes
+from rl_rmsprop.study.results import scores
+from rl_rmsprop.study.results.scores import Episodes
 
 
 def episodes(earned: list[float], every: float = 10.0, length: float = 1.0) -> Episodes:

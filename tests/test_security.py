@@ -190,7 +190,7 @@ def test_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None
 
 def test_tensorboard_is_started_on_the_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A viewer on 0.0.0.0 shows results, and a server with a history of holes, to the whole network."""
-    from rl_rmsprop.study import viewer
+    from rl_rmsprop.cli.views import tensorboard
 
     started: list[list[str]] = []
 
@@ -201,7 +201,7 @@ def test_tensorboard_is_started_on_the_loopback_only(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "execv", start)
     (tmp_path / "events.out.tfevents.0").write_bytes(b"")
     with pytest.raises(SystemExit):
-        viewer.serve(tmp_path, 6006)
+        tensorboard.serve(tmp_path, 6006)
     (words,) = started
     assert [words[i + 1] for i, word in enumerate(words) if word == "--host"] == ["127.0.0.1"]
     assert not {"--bind_all", "--host=0.0.0.0"} & set(words)

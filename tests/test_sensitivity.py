@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_rmsprop.study import sensitivity, spec, trials
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
 from rl_rmsprop.study.report import draw_tuning
 from rl_rmsprop.study.report.tables import sensitivities
-from rl_rmsprop.study.sensitivity import Response
-from rl_rmsprop.study.trials import Outcome
+from rl_rmsprop.study.results import sensitivity
+from rl_rmsprop.study.results.sensitivity import Response
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.tuning import trials
+from rl_rmsprop.study.tuning.trials import Outcome
 
 ENVS = ("CartPole-v1", "Acrobot-v1")
 
@@ -57,11 +59,11 @@ def test_draws_are_compared_by_their_number_and_failed_ones_count_as_the_worst()
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> spec.Study:
+def study(tmp_path: Path) -> Study:
     """A tuned study of two environments, its tuning written by hand."""
     arms = (make_arm("0.9"), make_arm("cusum"))
     agents = tuple(make_agent("a2c", env_id, {}) for env_id in ENVS)
-    given = spec.Study(tmp_path, ENVS, "a2c", agents, arms, (0, 1), 100, tune=3, tune_seeds=(7, 8, 9, 10))
+    given = Study(tmp_path, ENVS, "a2c", agents, arms, (0, 1), 100, tune=3, tune_seeds=(7, 8, 9, 10))
     rows = [
         Outcome(env_id, arm.rule, k, (0.3, 0.1, 0.2)[k], arm.rule, seed, 10.0 * k + seed, 0.5 + k)
         for env_id in ENVS
@@ -73,7 +75,7 @@ def study(tmp_path: Path) -> spec.Study:
     return given
 
 
-def test_responses_are_the_draws_in_the_order_of_their_lr(study: spec.Study) -> None:
+def test_responses_are_the_draws_in_the_order_of_their_lr(study: Study) -> None:
     """Silent failure: a line through unsorted points is a scribble, and a mean over draws is no score."""
     found = sensitivity.responses(study)
     assert [(r.env_id, r.arm) for r in found] == [(env_id, arm) for env_id in ENVS for arm in ("0.9", "cusum")]
@@ -83,7 +85,7 @@ def test_responses_are_the_draws_in_the_order_of_their_lr(study: spec.Study) -> 
     assert found[0].update_rms.tolist() == [1.5, 2.5, 0.5]
 
 
-def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(study: spec.Study) -> None:
+def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(study: Study) -> None:
     """Silent failure: the second panel repeats the first, and a rule that only takes smaller steps looks like another one."""
     found = sensitivity.responses(study)
     left, right = sensitivity.figure(found[:2]).axes
@@ -94,7 +96,7 @@ def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(stud
     assert (left.get_xscale(), right.get_xscale()) == ("log", "log")
 
 
-def test_the_report_gets_a_figure_an_environment_and_a_table_of_phi(study: spec.Study, tmp_path: Path) -> None:
+def test_the_report_gets_a_figure_an_environment_and_a_table_of_phi(study: Study, tmp_path: Path) -> None:
     """A number that is printed and not kept is gone."""
     draw_tuning(sensitivity.responses(study), tmp_path)
     written = {path.name for path in tmp_path.iterdir()} - {"tuning.csv"}
@@ -107,7 +109,7 @@ def test_the_report_gets_a_figure_an_environment_and_a_table_of_phi(study: spec.
     assert [list(row) for row in table.rows] == [[arm, "1.00", "1.00", "0.00"] for arm in ("0.9", "cusum")]
 
 
-def test_a_study_without_tuning_has_no_responses(tmp_path: Path, study: spec.Study) -> None:
+def test_a_study_without_tuning_has_no_responses(tmp_path: Path, study: Study) -> None:
     """Every report asks, tuned or not."""
     (tmp_path / "tuning.csv").unlink()
     assert sensitivity.responses(study) == []

@@ -10,8 +10,8 @@ from rich.console import Console
 from envs.make import check_env_id, make_one
 from envs.parameters import parameters_of
 from envs.severity import LEVELS, load
-from envs.shifts import parse
-from rl_rmsprop.study import environments
+from envs.shifts.shift import parse
+from rl_rmsprop.cli.views import environments
 from tests.benchmarks import severity
 
 MEASURED = ("CartPole-v1", "LunarLander-v3")

@@ -18,10 +18,13 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from envs import ShiftWrapper, VectorShiftWrapper, make
-from envs.parameters import ANYWHERE, DYNAMICS, Parameter, parameters_of
-from envs.physics import CartPoleArrays, Each, with_physics
-from envs.shifts import check, parse, parse_all
-from envs.wrappers import BASES
+from envs.dynamics import FAMILIES, with_dynamics
+from envs.dynamics.base import PerEnvDynamics
+from envs.dynamics.cartpole import CartPoleArrays
+from envs.dynamics.parameter import Parameter
+from envs.gymnasium_wrappers import BASES
+from envs.parameters import ANYWHERE, parameters_of
+from envs.shifts.shift import check, parse, parse_all
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -83,7 +86,9 @@ def values_of(parameter: Parameter) -> list[float]:
     return [float(value) for value in values if value != parameter.default]
 
 
-ROWS = [(env_id, p.name, p.default, value) for env_id in BASES for p in DYNAMICS[name(env_id)] for value in values_of(p)]
+ROWS = [
+    (env_id, p.name, p.default, value) for env_id in BASES for p in FAMILIES[name(env_id)].parameters for value in values_of(p)
+]
 
 # Attributes set by hand -------------------------------------------------------------------------------------------------------
 
@@ -231,10 +236,10 @@ def truly(env, parameter):
 @pytest.mark.parametrize("env_id", BASES)
 def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
     """Silent failure: the list of what can shift tells another default than Gymnasium has; a set value is not in force."""
-    own = DYNAMICS[name(env_id)]
-    env = with_physics(gym.make(env_id))
+    own = FAMILIES[name(env_id)].parameters
+    env = with_dynamics(gym.make(env_id))
     env.reset(seed=0)
-    dynamics = Each([env])
+    dynamics = PerEnvDynamics([env])
     for parameter in own:
         assert dynamics.get(parameter.name).tolist() == [parameter.default]
         for value in (*parameter.tested, parameter.low, parameter.high, parameter.default):
@@ -254,7 +259,7 @@ def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
 
 def test_defaults_of_engines_are_those_of_gymnasiums_module():
     """Silent failure: a new version of Gymnasium has other engines than the list tells."""
-    defaults = {p.name: p.default for p in DYNAMICS["LunarLander"]}
+    defaults = {p.name: p.default for p in FAMILIES["LunarLander"].parameters}
     assert defaults["main_engine_power"] == lunar_lander.MAIN_ENGINE_POWER
     assert defaults["side_engine_power"] == lunar_lander.SIDE_ENGINE_POWER
 
@@ -263,7 +268,7 @@ def test_each_pole_of_a_vector_has_its_own_values():
     """Silent failure: a value for one pole is everyone's."""
     poles = CartPoleVectorEnv(3)
     arrays = CartPoleArrays(poles)
-    for parameter in DYNAMICS["CartPoleVectorEnv"]:
+    for parameter in FAMILIES["CartPoleVectorEnv"].parameters:
         np.testing.assert_array_equal(arrays.get(parameter.name), [parameter.default] * 3)
         arrays.set(parameter.name, np.array([1.0, 2.0, 3.0]))
         np.testing.assert_array_equal(arrays.get(parameter.name), [1, 2, 3])
@@ -278,9 +283,9 @@ def test_each_pole_of_a_vector_has_its_own_values():
 
 def test_two_ways_to_the_dynamics_of_one_environment_agree():
     """Silent failure: a second wrapper has a push of its own, and the two undo each other."""
-    env = with_physics(gym.make("CartPole-v1"))
-    assert with_physics(gym.wrappers.TimeLimit(env, 10)).env is env
-    one, other = Each([env]), Each([with_physics(env)])
+    env = with_dynamics(gym.make("CartPole-v1"))
+    assert with_dynamics(gym.wrappers.TimeLimit(env, 10)).env is env
+    one, other = PerEnvDynamics([env]), PerEnvDynamics([with_dynamics(env)])
     one.set("push", np.array([3.0]))
     assert other.get("push").tolist() == [3.0]
     batch = make("CartPole-v1", (0,), 2, parse_all("push:values=0/3,at=0"))
@@ -413,9 +418,9 @@ def test_a_lander_of_a_class_of_ones_own_shifts_too():
     class Own(lunar_lander.LunarLander):
         pass
 
-    env = with_physics(Own())
+    env = with_dynamics(Own())
     env.reset(seed=0)
-    dynamics = Each([env])
+    dynamics = PerEnvDynamics([env])
     dynamics.set("main_engine_power", np.array([0.0]))
     assert "MAIN_ENGINE_POWER" not in vars(sys.modules[Own.__module__])
     env.step(2)

@@ -16,8 +16,8 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 from stable_baselines3.common.env_util import make_vec_env
 
 from envs import ShiftWrapper, VectorShiftWrapper
-from envs.parameters import DYNAMICS
-from envs.wrappers import BASES
+from envs.dynamics import FAMILIES
+from envs.gymnasium_wrappers import BASES
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -133,7 +133,7 @@ def test_a_shifted_vector_environment_keeps_gymnasiums_contract(kind, shift):
 def test_a_wrapper_whose_shift_comes_after_the_end_changes_nothing(env_id):
     """Silent failure: wrapping alone moves the environment: rewards of another type, observations cast, one number drawn."""
     family = {"CartPole-v1": "CartPoleEnv", "Acrobot-v1": "AcrobotEnv", "Pendulum-v1": "PendulumEnv"}.get(env_id, "LunarLander")
-    late = " ".join(f"{p.name}:values={p.default}/{p.tested[1]},at=1e9" for p in DYNAMICS[family])
+    late = " ".join(f"{p.name}:values={p.default}/{p.tested[1]},at=1e9" for p in FAMILIES[family].parameters)
     noise = "reward_noise:values=0/1,at=1e9 obs_noise:values=0/1,at=1e9 action_noise:values=0/1,at=1e9"
     plain = play(gym.make(env_id), 150)
     shown = bare(play(wrapped(env_id, late), 150))

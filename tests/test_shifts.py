@@ -12,15 +12,16 @@ import pytest
 import torch
 
 from agents import A2C, Training
-from agents.heads import Categorical
+from agents.distributions import Categorical
 from agents.networks import ActorCritic
 from envs import Shift, check_env_id, make, seed_sequence
-from envs.batch import SerialBatch
-from envs.interface import change_actions, change_observations, change_rewards, reordering
-from envs.physics import Each
-from envs.profiles import Abrupt
+from envs.dynamics.base import PerEnvDynamics
+from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
-from envs.shifts import Shifter, parse_all
+from envs.shifts.profiles import Abrupt
+from envs.shifts.shift import parse_all
+from envs.shifts.shifter import Shifter
+from envs.transforms import change_actions, change_observations, change_rewards, reordering
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -504,7 +505,7 @@ def test_a_shifter_counts_the_steps_of_environments_out_of_sight():
     """Silent failure: with n_envs the shift comes n_envs times too late."""
     env = Line()
     shifts = (Shift("reward_scale", Abrupt((1.0, 2.0), (8,))),)
-    shifter = Shifter(shifts, Each([]), env.action_space, (0,), 1, steps_per_call=4)
+    shifter = Shifter(shifts, PerEnvDynamics([]), env.action_space, (0,), 1, steps_per_call=4)
     paid = []
     for _ in range(4):
         shifter.advance()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rl_rmsprop.study.statistics import (
+from rl_rmsprop.study.statistics.intervals import (
     Interval,
     bootstrap,
     bootstrap_time,

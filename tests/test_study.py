@@ -11,17 +11,20 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rl_rmsprop import telemetry
 from rl_rmsprop.cli import main
-from rl_rmsprop.study import runner, spec
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.description import hparams_group
-from rl_rmsprop.study.monitor import UNWATCHED
-from rl_rmsprop.study.optimizers import BASELINES, make_arm, make_optimizer
-from rl_rmsprop.study.policies import evaluation_seed
-from rl_rmsprop.study.presets import PRESETS, make_agent
-from rl_rmsprop.study.runwise import Runwise
-from rl_rmsprop.telemetry import read_table
+from rl_rmsprop.optimizer.per_run import PerRun
+from rl_rmsprop.study.execution import executor, local_pool, worker
+from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import PRESETS, make_agent
+from rl_rmsprop.study.spec.run_config import hparams_group
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.monitor import UNWATCHED
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.policies import evaluation_seed
+from rl_rmsprop.telemetry import tags, tensorboard
+from rl_rmsprop.telemetry.csv_table import read_table
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
 TINY = ["--seeds", "0-2", "--steps", "4000", "--eval-episodes", "4", "--workers", "2"]
@@ -40,7 +43,7 @@ def test_every_run_has_its_files_and_a_final_evaluation(study: Path) -> None:
     for seed in range(3):
         folder = study / "CartPole-v1" / "linear_start0.5_end0.99" / f"seed_{seed:04d}"
         metrics = read_table(folder / "metrics.csv")
-        assert tuple(metrics) == ("step", *telemetry.TAGS)
+        assert tuple(metrics) == ("step", *tags.TAGS)
         assert (np.diff(metrics["step"]) > 0).all()
         assert np.isfinite(metrics["eval/mean_reward"]).tolist() == [False] * (len(metrics["step"]) - 1) + [True]
         assert metrics["optim/beta"][0] < 0.55
@@ -66,7 +69,7 @@ def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
     folder = study / "CartPole-v1" / "0.9" / "seed_0001"
     metrics = read_table(folder / "metrics.csv")
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    for tag in telemetry.TAGS:
+    for tag in tags.TAGS:
         known = ~np.isnan(metrics[tag])
         if not known.any():
             assert tag not in events.Tags()["scalars"]
@@ -176,7 +179,7 @@ def test_aggregate_curves_lie_within_their_interval(study: Path) -> None:
     """TensorBoard's bands are made of three tags that must belong together."""
     events = EventAccumulator(str(study / "CartPole-v1" / "_agg" / "0.9")).Reload()
     low, value, high = (
-        np.array([p.value for p in events.Scalars(telemetry.aggregate_tag("rollout/ep_rew_mean", part))])
+        np.array([p.value for p in events.Scalars(tensorboard.aggregate_tag("rollout/ep_rew_mean", part))])
         for part in ("low", "iqm", "high")
     )
     assert (low <= value + 1e-6).all()
@@ -262,7 +265,7 @@ def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
     corrected = make_optimizer(make_arm("0.5", bias_correction=True), theta, lr=0.125, updates=10, seeds=(0, 1))
     assert corrected.param_groups[0]["bias_correction"] is True
     baseline = make_optimizer(make_arm("adam", baseline=True, eps=0.25), theta, lr=0.125, updates=10, seeds=(0, 1))
-    assert isinstance(baseline, Runwise)
+    assert isinstance(baseline, PerRun)
     assert isinstance(baseline.inner, torch.optim.Adam)
     assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
 
@@ -271,7 +274,7 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script that runs overnight reads the exit code, not the table."""
-    monkeypatch.setattr(runner.Pool, "run", fail_second)
+    monkeypatch.setattr(local_pool.Pool, "run", fail_second)
     line = f"compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}"
     assert main(line.split()) == 3
     said = capsys.readouterr()
@@ -284,8 +287,8 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
 def fail_second(pool, specs):  # type: ignore[no-untyped-def]
     """In place of the pool: trains the first batch here, and loses the second."""
     train_batch(specs[0])
-    yield runner.Event(0, ended=True)
-    yield runner.Event(1, ended=True, error="the lights went out")
+    yield executor.Event(0, ended=True)
+    yield executor.Event(1, ended=True, error="the lights went out")
 
 
 class Broken(gym.Env):  # type: ignore[type-arg]
@@ -312,8 +315,8 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
     bad = BatchSpec(**{**vars(good), "env_id": "Broken-v0"})
     # In this process: a registration made in a test is not known to a worker started afresh.
-    assert runner.outcome(bad, UNWATCHED) == runner.Failed("RuntimeError: the simulator fell over")
-    ends = [event for event in runner.Pool(1).run([bad, good]) if event.ended]
+    assert worker.outcome(bad, UNWATCHED) == executor.Failed("RuntimeError: the simulator fell over")
+    ends = [event for event in local_pool.Pool(1).run([bad, good]) if event.ended]
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
@@ -323,7 +326,7 @@ def test_no_more_batches_run_at_once_than_there_are_workers(tmp_path: Path) -> N
     """Forty arms started together would need the memory of forty."""
     agent = make_agent("a2c", "CartPole-v1", {})
     specs = [BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
-    order = [event.batch for event in runner.Pool(1).run(specs)]
+    order = [event.batch for event in local_pool.Pool(1).run(specs)]
     assert order == sorted(order)
     assert len(order) == 2 * (47 + 1)  # ⌈6000 / 128⌉ logging steps and an end each
 
@@ -332,7 +335,7 @@ def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> No
     """A failure while failing would leave nothing but `exit code 1`."""
     good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
     bad = BatchSpec(**{**vars(good), "env_id": "Nowhere-v0"})
-    (end,) = runner.Pool(1).run([bad])
+    (end,) = local_pool.Pool(1).run([bad])
     assert end.error is not None
     assert end.error.startswith("ValueError: environment must be a registered Gymnasium id, got 'Nowhere-v0'")
     assert "Traceback" in (bad.run_folder(0) / "error.txt").read_text()
@@ -353,7 +356,7 @@ def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> 
     agent = make_agent("a2c", "CartPole-v1", {})
     batch = BatchSpec(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)
     with pytest.raises(NotADirectoryError, match="Not a directory"):
-        list(runner.Pool(1).run([batch]))
+        list(local_pool.Pool(1).run([batch]))
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -370,7 +373,7 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     """A seed lost in the cutting would silently shrink the sample."""
     agent = make_agent("a2c", "CartPole-v1", {})
     arms = (make_arm("0.9"), make_arm("0.99"))
-    study = spec.Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), arms, tuple(range(70)), 1000)
+    study = Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), arms, tuple(range(70)), 1000)
     for workers in (1, 2, 3, 16):
         runs = [(b.arm.rule, seed) for b in study.cut_for(workers).batches() for seed in b.seeds]
         assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))

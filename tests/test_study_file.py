@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rl_rmsprop.cli import main, parse
 from rl_rmsprop.cli.options import ReportOptions, Settings
-from rl_rmsprop.study.presets import AGENTS, PRESETS, make_agent
+from rl_rmsprop.study.spec.presets import AGENTS, PRESETS, make_agent
 
 ROOT = Path(__file__).parent.parent
 WHOLE = """

@@ -7,12 +7,15 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from rl_rmsprop import files, telemetry
 from rl_rmsprop.cli import main
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.telemetry import EventFile, Table, read_table
+from rl_rmsprop.storage import atomic
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.telemetry import tags, tensorboard
+from rl_rmsprop.telemetry.csv_table import Table, read_table
+from rl_rmsprop.telemetry.tensorboard import EventFile
 
 
 def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
@@ -31,18 +34,18 @@ def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
 def test_the_checksum_is_tensorboards() -> None:
     """TensorBoard drops a whole file behind a record whose checksum it does not like."""
     for data in (b"", b"x", bytes(range(256)) * 5):
-        assert telemetry.checksum(data) == np.uint32(masked_crc32c(data)).tobytes()
+        assert tensorboard.checksum(data) == np.uint32(masked_crc32c(data)).tobytes()
 
 
 def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) -> None:
     """An event file in a slightly wrong form shows as an empty page."""
     events = EventFile(tmp_path)
-    events.add(0, telemetry.layout(aggregates=True))
+    events.add(0, tensorboard.layout(aggregates=True))
     for step in (10, 20):
-        events.add(step, telemetry.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
+        events.add(step, tensorboard.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
     values = np.array([-30.0, -1.0, -1.0, 2.0, 99.0])
     edges = np.linspace(-4, 4, 9)
-    other, summary = telemetry.histograms("hist/log10_E", np.stack([values + 1, values]), edges)
+    other, summary = tensorboard.histograms("hist/log10_E", np.stack([values + 1, values]), edges)
     events.add(20, other)
     events.add(30, summary)
     events.close()
@@ -85,7 +88,7 @@ def test_hparams_name_the_arm_as_group(tmp_path: Path) -> None:
     """Without the group the HParams tab shows every seed as a setting of its own."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    _, start, _ = telemetry.hparams({"lr": 1e-3, "arm": "0.99"}, ["eval/mean_reward"], "0.99")
+    _, start, _ = tensorboard.hparams({"lr": 1e-3, "arm": "0.99"}, ["eval/mean_reward"], "0.99")
     data = HParamsPluginData.FromString(start.value[0].metadata.plugin_data.content)
     assert data.session_start_info.group_name == "0.99"
     assert data.session_start_info.hparams["lr"].number_value == 1e-3
@@ -94,7 +97,7 @@ def test_hparams_name_the_arm_as_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("updates", [1, 7, 159, 160, 161, 10_000, 123_457])
 def test_a_tag_gets_at_most_as_many_points_as_the_viewer_keeps(updates: int) -> None:
     """The viewer silently samples beyond 1000 points, and a one-step dip of β would vanish."""
-    assert 1 <= -(-updates // telemetry.logging_steps(updates)) <= telemetry.POINTS + 1 < 1000
+    assert 1 <= -(-updates // tags.logging_steps(updates)) <= tags.POINTS + 1 < 1000
 
 
 def test_training_goes_on_when_the_event_file_cannot_be_written(
@@ -102,13 +105,13 @@ def test_training_goes_on_when_the_event_file_cannot_be_written(
 ) -> None:
     """A view that fails must not cost the numbers."""
 
-    class NoCurves(files.Disk):
+    class NoCurves(atomic.Disk):
         def write(self, file, data):  # type: ignore[no-untyped-def]
             if "tfevents" in file.name:
                 raise OSError(28, "No space left on device")
             super().write(file, data)
 
-    monkeypatch.setattr(files, "disk", NoCurves())
+    monkeypatch.setattr(atomic, "disk", NoCurves())
     batch = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.99"), (0,), 2000, 1)
     train_batch(batch)
     assert len(read_table(batch.run_folder(0) / "metrics.csv")["step"]) == 16

@@ -13,21 +13,25 @@ from hypothesis import strategies as st
 
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.cli import main
-from rl_rmsprop.study import conduct, results, spec, trials, tuning
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.monitor import Monitor
-from rl_rmsprop.study.optimizers import BASELINES, Arm, make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.trials import Outcome, Setting, TrialBatch
-from rl_rmsprop.study.tuning import KEYS, Range
+from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study.results import runs
+from rl_rmsprop.study.spec.arms import BASELINES, Arm, make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.monitor import Monitor
+from rl_rmsprop.study.tuning import draws, trials
+from rl_rmsprop.study.tuning.draws import KEYS, Range
+from rl_rmsprop.study.tuning.trials import Outcome, Setting, TrialBatch
 
 AGENT = make_agent("a2c", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "hidden": (8,)})
 
 
-def study(arms: list[Arm], folder: Path = Path("x"), **options: Any) -> spec.Study:
+def study(arms: list[Arm], folder: Path = Path("x"), **options: Any) -> Study:
     """A study of CartPole that may be tuned."""
     given: dict[str, Any] = {"tune": 24, "tune_seeds": (100, 101), **options}
-    return spec.Study(folder, ("CartPole-v1",), "a2c", (AGENT,), tuple(arms), (0, 1), 400, 1, **given)
+    return Study(folder, ("CartPole-v1",), "a2c", (AGENT,), tuple(arms), (0, 1), 400, 1, **given)
 
 
 # The search space -------------------------------------------------------------------------------------------------------------
@@ -47,9 +51,9 @@ def test_ranges_are_uniform_in_the_logarithm_they_name(u: float, space: str) -> 
 def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
     """A draw that its rule refuses is a draw fewer for this arm."""
     for u in (0.0, 0.5, 1 - 1e-12):
-        drawn = {key: span.at(np.array([u]))[0] for key, span in tuning.open_keys(name).items()}
+        drawn = {key: span.at(np.array([u]))[0] for key, span in draws.open_keys(name).items()}
         assert set(drawn) == set(KEYS[name])
-        text = tuning.extended(name, drawn)
+        text = draws.extended(name, drawn)
         assert rules.text(rules.parse(text)) == rules.text(rules.parse(text))
         assert all(float(grammar.split(text)[1][key]) == value for key, value in drawn.items())
 
@@ -65,8 +69,8 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
 )  # fmt: skip
 def test_what_is_written_in_a_rule_is_not_touched(text: str, keys: str) -> None:
     """An arm called max=0.99 that ran with 0.97 would be another arm under its name."""
-    assert list(tuning.open_keys(text)) == keys.split()
-    for setting in tuning.settings(study([make_arm(text)]), "CartPole-v1", make_arm(text)):
+    assert list(draws.open_keys(text)) == keys.split()
+    for setting in draws.settings(study([make_arm(text)]), "CartPole-v1", make_arm(text)):
         assert setting.rule.startswith(text)
         rules.parse(setting.rule)
 
@@ -74,19 +78,19 @@ def test_what_is_written_in_a_rule_is_not_touched(text: str, keys: str) -> None:
 def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:
     """Silent failure: luck with the draws passes for a better rule."""
     arms = [make_arm(text) for text in ("0.9", "cusum", "ewma:gain=0.2", "harmonic")] + [make_arm("adam", baseline=True)]
-    drawn = {arm.rule: tuning.settings(study(arms), "CartPole-v1", arm) for arm in arms}
+    drawn = {arm.rule: draws.settings(study(arms), "CartPole-v1", arm) for arm in arms}
     assert len({tuple(setting.lr for setting in found) for found in drawn.values()}) == 1
     caps = [[grammar.split(s.rule)[1]["max"] for s in drawn[rule]] for rule in ("cusum", "ewma:gain=0.2", "harmonic")]
     assert caps[0] == caps[1] == caps[2]
     assert len(drawn["0.9"]) == 24
-    assert tuning.settings(study(arms), "CartPole-v1", arms[1]) == drawn["cusum"]  # and the same in every process
+    assert draws.settings(study(arms), "CartPole-v1", arms[1]) == drawn["cusum"]  # and the same in every process
 
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from(["lr", "max", "arl"]))
 def test_draws_lie_one_in_each_part_of_the_range(draws: int, key: str) -> None:
     """With 24 independent draws one in three searches has no lr in some eighth of the range."""
-    places = tuning.places(draws, key)
+    places = draws.places(draws, key)
     assert sorted(np.floor(places * draws).astype(int)) == list(range(draws))
     if draws > 12:
         assert list(places) != sorted(places)
@@ -94,7 +98,7 @@ def test_draws_lie_one_in_each_part_of_the_range(draws: int, key: str) -> None:
 
 def test_draws_of_different_keys_have_nothing_to_do_with_each_other() -> None:
     """Silent failure: all keys share one stream, and 24 draws try a diagonal of the space."""
-    places = np.array([tuning.places(200, key) for key in ("lr", "max", "arl", "rise", "fall", "share", "rate")])
+    places = np.array([draws.places(200, key) for key in ("lr", "max", "arl", "rise", "fall", "share", "rate")])
     correlation = np.corrcoef(places) - np.eye(len(places))
     assert np.abs(correlation).max() < 4 / math.sqrt(200)
 
@@ -104,18 +108,16 @@ def test_ranges_surround_the_preset_and_baselines_have_their_own_scale() -> None
     arms = [make_arm("0.9"), *(make_arm(name, baseline=True) for name in BASELINES)]
     for arm in arms:
         scale = {"sgd": 300, "momentum": 50, "adagrad": 5}.get(arm.rule, 1)
-        span = tuning.lr_range(study(arms), "CartPole-v1", arm)
+        span = draws.lr_range(study(arms), "CartPole-v1", arm)
         assert (span.low, span.high) == pytest.approx((0.1 * AGENT.lr * scale, 30 * AGENT.lr * scale))
-        assert all(span.low * 0.99 < s.lr < span.high * 1.01 for s in tuning.settings(study(arms), "CartPole-v1", arm))
+        assert all(span.low * 0.99 < s.lr < span.high * 1.01 for s in draws.settings(study(arms), "CartPole-v1", arm))
 
 
 def test_draws_differ_between_environments_by_the_preset_alone() -> None:
     """One setting for all environments is one factor on their presets."""
     agents = (AGENT, make_agent("a2c", "Acrobot-v1", {"lr": 10 * AGENT.lr}))
-    both = spec.Study(
-        Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,)
-    )
-    one, other = (tuning.settings(both, env_id, both.arms[0]) for env_id in both.env_ids)
+    both = Study(Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,))
+    one, other = (draws.settings(both, env_id, both.arms[0]) for env_id in both.env_ids)
     assert [s.rule for s in one] == [s.rule for s in other]
     assert [10 * s.lr for s in one] == pytest.approx([s.lr for s in other], rel=1e-2)
 
@@ -149,30 +151,30 @@ def outcomes(areas: dict[int, list[float]], arm: str = "0.9") -> list[Outcome]:
 def test_the_winner_has_the_largest_interquartile_mean() -> None:
     """One lucky seed of five would choose the setting that collapses most often."""
     rows = {1: [0, 0, 0, 0, 1000.0], 2: [1, 2, 3, 4, 5.0], 3: [4, 4, 4, 4, -1000.0], 4: [math.nan, 50, 50, 50, 50]}
-    (choice,) = tuning.winners(outcomes(rows))
-    assert choice == spec.Choice("CartPole-v1", "0.9", "0.9", 0.3)
-    assert tuning.winners(outcomes({1: [math.nan] * 5})) == []
-    both = tuning.winners([*outcomes(rows), *outcomes({7: [1.0]}, "0.5")])
+    (choice,) = draws.winners(outcomes(rows))
+    assert choice == ChosenSetting("CartPole-v1", "0.9", "0.9", 0.3)
+    assert draws.winners(outcomes({1: [math.nan] * 5})) == []
+    both = draws.winners([*outcomes(rows), *outcomes({7: [1.0]}, "0.5")])
     assert [(c.arm, c.lr) for c in both] == [("0.9", 0.3), ("0.5", 0.7)]
 
 
 def test_a_winner_at_the_edge_of_the_range_is_called_so() -> None:
     """A range that ends too early makes an arm look worse than it is."""
     given = study([make_arm("0.9")])
-    span = tuning.lr_range(given, "CartPole-v1", given.arms[0])
+    span = draws.lr_range(given, "CartPole-v1", given.arms[0])
     lrs = (span.low * 1.01, math.sqrt(span.low * span.high), span.high * 0.99)
-    assert [tuning.at_the_edge(given, spec.Choice("CartPole-v1", "0.9", "0.9", lr)) for lr in lrs] == [True, False, True]
+    assert [draws.at_the_edge(given, ChosenSetting("CartPole-v1", "0.9", "0.9", lr)) for lr in lrs] == [True, False, True]
 
 
 def test_an_arm_without_any_learning_curve_trains_untuned_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent failure: every trial crashed, and the table shows the arm as tuned."""
     from rich.console import Console
 
-    monkeypatch.setattr(conduct, "run", lambda specs, workers, console: ["failed: it"])
+    monkeypatch.setattr(pipeline, "run", lambda specs, workers, console: ["failed: it"])
     failures: list[str] = []
     given = study([make_arm("0.9")], tmp_path)
-    after = conduct.tuned(given, given.arms, 1, Console(quiet=True), failures)
-    assert after.choice("CartPole-v1", given.arms[0]) == spec.Choice("CartPole-v1", "0.9", "0.9", AGENT.lr)
+    after = pipeline.tuned(given, given.arms, 1, Console(quiet=True), failures)
+    assert after.choice("CartPole-v1", given.arms[0]) == ChosenSetting("CartPole-v1", "0.9", "0.9", AGENT.lr)
     assert failures == ["failed: it", "failed: CartPole-v1 · 0.9: no draw had a learning curve; it trains untuned"]
 
 
@@ -208,7 +210,7 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
         played = BatchSpec(**{**vars(alone), "rule": setting.rule})
         train_batch(played)
         for seed in given.seeds:
-            run = results.load_run(played, seed)
+            run = runs.load_run(played, seed)
             assert run is not None
             row = found[setting.number, seed]
             assert (row.area, row.lr, row.rule) == (run.area, setting.lr, setting.rule)
@@ -247,7 +249,7 @@ def test_every_draw_is_written_down_and_the_best_one_trains(tuned: Path) -> None
     rows = trials.read(tuned / "tuning.csv")
     assert len(rows) == 3 * 3 * 2  # arms that are no controls, draws, seeds
     assert {row.seed for row in rows} == {50, 51}
-    study = spec.load(tuned)
+    study = load_study(tuned)
     by_hand = {}
     for arm in ("0.9", "cusum:burn_in=3", "sgd"):
         scores = {k: np.mean([row.area for row in rows if (row.arm, row.number) == (arm, k)]) for k in range(3)}
@@ -290,7 +292,7 @@ def test_the_report_says_how_the_arms_were_tuned(tuned: Path) -> None:
     said = " ".join(text.split())
     assert "Every arm was tuned with 3 draws on seeds 50-51: lr from 0.1 to 30 times 0.0016 (sgd × 300)" in said
     assert "All arms share every setting" not in said
-    for choice in spec.load(tuned).choices:
+    for choice in load_study(tuned).choices:
         assert f"{choice.arm} trained" in said
         assert f"with lr {choice.lr:g}" in said
     assert "mean_beta@ARM has one fixed β, the mean of its arm's" in said

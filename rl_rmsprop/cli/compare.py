@@ -66,7 +66,10 @@ class Compare:
 
     def described(self) -> Any:
         """The study that options and study file describe; ValueError for whatever cannot be run."""
-        from rl_rmsprop.study import controls, presets, spec
+        from rl_rmsprop.study.spec import controls, presets
+        from rl_rmsprop.study.spec.folders import default_folder, own_folder
+        from rl_rmsprop.study.spec.seeds import parse_seeds
+        from rl_rmsprop.study.spec.study import Study
 
         run = self.run
         if not self.env:
@@ -75,7 +78,7 @@ class Compare:
             raise ValueError("at least one arm is needed: --betas 0.9 0.99 …; rl-rmsprop rules lists them")
         if not 0 <= run.eps < float("inf"):
             raise ValueError(f"eps must be at least 0 and finite, got {run.eps}")
-        seeds = spec.parse_seeds(run.seeds)
+        seeds = parse_seeds(run.seeds)
         options = {"eps": run.eps, "bias_correction": run.bias_correction}
         arms = controls.make_arms(self.betas, self.baselines, len(seeds), bool(run.shift), self.controls, **options)
         file = study_file.read(self.study, type(self)) if self.study else study_file.StudyFile(Path())
@@ -85,16 +88,14 @@ class Compare:
         made_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
         made_by += [word for word in (run.backend, run.device) if word not in ("gymnasium", "cpu")]
         folder = (
-            spec.own_folder(run.out)
-            if run.out
-            else spec.default_folder(self.env, run.agent, arms, seeds, run.steps, run.shift, made_by)
+            own_folder(run.out) if run.out else default_folder(self.env, run.agent, arms, seeds, run.steps, run.shift, made_by)
         )
         if "," in str(folder) and any(arm.rule.startswith("yoked@") for arm in arms):
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
-        study = spec.Study(
+        study = Study(
             folder, self.env, run.agent, agents, arms, seeds, run.steps, run.eval_episodes,
             shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, run.backend, self.tune,
-            tune_seeds=spec.parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
+            tune_seeds=parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
             device=run.device,
         )  # fmt: skip
         study.check_environments()

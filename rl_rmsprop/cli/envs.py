@@ -18,7 +18,7 @@ class Envs:
     """Gymnasium id of the environment to look into."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import environments
+        from rl_rmsprop.cli.views import environments
 
         if self.env:
             environments.show_shifts(self.env, console())

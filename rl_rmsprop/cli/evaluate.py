@@ -23,9 +23,10 @@ class Evaluate:
     """Sample actions instead of taking the most likely one."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import evaluation, spec
+        from rl_rmsprop.study import evaluation
+        from rl_rmsprop.study.spec.study import load_study
 
         if self.episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {self.episodes}")
-        evaluation.evaluate_study(spec.load(self.dir), self.episodes, self.stochastic, console())
+        evaluation.evaluate_study(load_study(self.dir), self.episodes, self.stochastic, console())
         return 0

@@ -54,9 +54,9 @@ class WorkerOptions:
 
     def check(self) -> None:
         """ValueError for numbers that make no sense."""
-        from rl_rmsprop.study import runner
+        from rl_rmsprop.study.execution import local_pool
 
-        cores = runner.default_workers()
+        cores = local_pool.default_workers()
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores:
             most = f"{MOST_WORKERS * cores}, four for each of {cores} cores"
             raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")

@@ -23,11 +23,11 @@ def console() -> Any:
 
 def announce(study: Any, made: Any) -> None:
     """The table of arms, the finding, what to beware of, where the files are, how to look at them."""
-    from rl_rmsprop.study import display, viewer
+    from rl_rmsprop.cli.views import progress, tensorboard
 
     out = console()
     for analysis in made.analyses:
-        out.print(display.arms_table(analysis))
+        out.print(progress.arms_table(analysis))
     for sentence in made.findings:
         out.print(sentence, soft_wrap=True)
     for warning in made.warnings:
@@ -36,7 +36,7 @@ def announce(study: Any, made: Any) -> None:
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
     out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)
     out.print(f"    or: rl-rmsprop tensorboard {folder}", soft_wrap=True)
-    if len(study.env_ids) * len(study.arms) * (len(study.seeds) + 1) > viewer.MOST_RUNS:
+    if len(study.env_ids) * len(study.arms) * (len(study.seeds) + 1) > tensorboard.MOST_RUNS:
         out.print(
-            f"With more than {viewer.MOST_RUNS} runs TensorBoard shows none until its run filter says _agg, or a run's name."
+            f"With more than {tensorboard.MOST_RUNS} runs TensorBoard shows none until its run filter says _agg, or a run's name."
         )

@@ -30,10 +30,11 @@ class Replay:
     """Alarms per 1000 updates on the twins that every detector is tuned to."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import replay, spec
+        from rl_rmsprop.study import replay
+        from rl_rmsprop.study.spec.study import load_study
 
         if not 0 < self.rate < 1000:
             raise ValueError(f"rate must be between 0 and 1000 alarms per 1000 updates, got {self.rate}")
-        twins = spec.load(self.twins) if self.twins is not None else None
-        replay.replay(spec.load(self.dir), twins, self.detectors, self.betas, self.signal, self.rate, console())
+        twins = load_study(self.twins) if self.twins is not None else None
+        replay.replay(load_study(self.dir), twins, self.detectors, self.betas, self.signal, self.rate, console())
         return 0

@@ -23,13 +23,15 @@ class Report:
     """Write TensorBoard's event files of all runs again from their tables; without it, of those that have none."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import curves, report, spec
+        from rl_rmsprop.study import report
+        from rl_rmsprop.study.report import event_files
+        from rl_rmsprop.study.spec.study import load_study
 
-        study = spec.load(self.dir)
+        study = load_study(self.dir)
         settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
-        rebuilt = curves.read(study, self.rebuild_curves)  # first: what is not whole is refused before anything is written
+        rebuilt = event_files.read(study, self.rebuild_curves)  # first: what is not whole is refused before anything is written
         made = report.write_report(study, settings)
         for found in rebuilt:
-            curves.write(found)
+            event_files.write(found)
         announce(study, made)
         return 0

@@ -24,12 +24,13 @@ class Resume:
     workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import footprint, runner, spec
+        from rl_rmsprop.study.execution import local_pool, memory_estimate
+        from rl_rmsprop.study.spec.study import load_study
 
         self.workers.check()
-        study = spec.load(self.dir)
+        study = load_study(self.dir)
         study.check_environments()
         study.check_device()
-        footprint.check(study, self.workers.workers or runner.default_workers())
+        memory_estimate.check(study, self.workers.workers or local_pool.default_workers())
         with locked(self.dir):
             return go_on(study, self.workers)

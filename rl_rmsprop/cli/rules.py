@@ -25,7 +25,7 @@ class Rules:
     """Where the picture goes."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import rule_curves
+        from rl_rmsprop.cli.views import rules
 
-        rule_curves.show(self.rules, self.updates, self.out, console())
+        rules.show(self.rules, self.updates, self.out, console())
         return 0

@@ -18,15 +18,16 @@ SOME_FAILED, IO_FAILED, STOPPED = 3, 74, 75
 
 def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: ReportOptions) -> int:
     """Make room, run everything, write the report, say what came out."""
-    from rl_rmsprop.study import footprint, report, runner
+    from rl_rmsprop.study import report
+    from rl_rmsprop.study.execution import local_pool, memory_estimate
 
     workers.check()
     study.check_device()
-    footprint.check(study, workers.workers or runner.default_workers())
+    memory_estimate.check(study, workers.workers or local_pool.default_workers())
     reported = report.make_settings(study, **vars(compared))
     prepare_folder(study.folder, run.overwrite)
     with locked(study.folder):
-        study = study.cut_for(workers.workers or runner.default_workers())
+        study = study.cut_for(workers.workers or local_pool.default_workers())
         study.save()
         report.save_settings(reported, study.folder)
         sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
@@ -37,13 +38,16 @@ def run_study(study: Any, run: RunOptions, workers: WorkerOptions, compared: Rep
 
 def go_on(study: Any, workers: WorkerOptions) -> int:
     """Train what is not finished, write the report, say what came out; the study's folder is locked."""
-    from rl_rmsprop.study import conduct, monitor, report, runner
+    from rl_rmsprop.cli.views import progress
+    from rl_rmsprop.study import report
+    from rl_rmsprop.study.execution import interrupts, local_pool, pipeline
+    from rl_rmsprop.study.training import monitor
 
-    pool = runner.Pool(workers.workers or runner.default_workers(), workers.checkpoint_every)
+    pool = local_pool.Pool(workers.workers or local_pool.default_workers(), workers.checkpoint_every)
     again = f"rl-rmsprop resume {shlex.quote(str(study.folder))}"
     try:
-        with runner.interruptible(pool):
-            study, failures = conduct.conduct(study, pool, console())
+        with interrupts.interruptible(pool):
+            study, failures = pipeline.conduct(study, pool, progress.ProgressView(console()))
             for failure in failures:
                 print(failure, file=sys.stderr)
             try:
@@ -67,11 +71,11 @@ def locked(folder: Path) -> Iterator[None]:
 
     Its own workers share the lock: when the driver is killed, the next one waits until the last of them has noticed.
     """
-    from rl_rmsprop import files
+    from rl_rmsprop.storage import atomic
 
     with ExitStack() as stack:
         try:
-            stack.enter_context(files.Lock(folder, patience=3.0)).share()
+            stack.enter_context(atomic.Lock(folder, patience=3.0)).share()
         except BlockingIOError:
             raise ValueError(f"{folder} is in use: another process trains in it; wait until it has ended, or stop it") from None
         yield
@@ -79,15 +83,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:
     """Make room for a study; ValueError if the folder holds something that must not be lost."""
-    from rl_rmsprop import files
+    from rl_rmsprop.storage import atomic
 
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise ValueError(f"{there} is not a folder: choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{there} must be a folder that you may write to, and is not: choose another --out")
-    files.disk.make_folder(folder)
-    if all(path.name.endswith(files.PART) for path in folder.iterdir()):  # of a study that was killed before it had begun
+    atomic.disk.make_folder(folder)
+    if all(path.name.endswith(atomic.PART) for path in folder.iterdir()):  # of a study that was killed before it had begun
         return
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} holds files that are not a study's: choose another --out")
@@ -98,4 +102,4 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
         )
     with locked(folder):
         for path in folder.iterdir():
-            files.disk.remove(path)
+            atomic.disk.remove(path)

@@ -21,11 +21,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rl_rmsprop import grammar, toml
+from rl_rmsprop import grammar
 from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
+from rl_rmsprop.storage import toml_writer
 
 if TYPE_CHECKING:
-    from rl_rmsprop.study.spec import Study
+    from rl_rmsprop.study.spec.study import Study
 
 OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "workers", "overwrite"}
 """Options that say how a study is run, not what it is, and groups."""
@@ -134,7 +135,7 @@ def read_settings(path: Path, table: Any, env_ids: tuple[str, ...]) -> dict[str,
             if env_ids and name not in env_ids:
                 raise ValueError(f"{path}: settings has no environment {name!r}: {grammar.nearest(name, env_ids)}")
             own = value.items()
-            where = f"settings.{toml.key(name)}"
+            where = f"settings.{toml_writer.key(name)}"
             found[name] = {key: setting(path, where, key, v, hints) for key, v in own}
         else:
             found[""][name] = setting(path, "settings", name, value, hints)
@@ -203,7 +204,7 @@ def shown(value: Any) -> str:
     if is_whole(value) and abs(value) > LARGEST_NUMBER:
         return "a number beyond 2⁶³"
     try:
-        return toml.value(value)
+        return toml_writer.value(value)
     except (TypeError, ValueError):
         named = "a table" if isinstance(value, dict) else "a list"
         return named if isinstance(value, (dict, list)) else json.dumps(value, default=str)
@@ -212,16 +213,17 @@ def shown(value: Any) -> str:
 def check(file: StudyFile) -> None:
     """ValueError naming file and key for whatever does not stand for what its key is about."""
     import envs
-    from envs.shifts import parse_all
-    from rl_rmsprop.study import presets, spec
-    from rl_rmsprop.study.optimizers import make_arm
+    from envs.shifts.shift import parse_all
+    from rl_rmsprop.study.spec import presets
+    from rl_rmsprop.study.spec.arms import make_arm
+    from rl_rmsprop.study.spec.seeds import parse_seeds
 
     checks: dict[str, Callable[[Any], object]] = {
         "env": lambda env_id: envs.check_env_id(env_id),
         "betas": lambda text: text if "@" in text else make_arm(text),
         "baselines": lambda name: make_arm(name, baseline=True),
-        "seeds": spec.parse_seeds,
-        "tune_seeds": spec.parse_seeds,
+        "seeds": parse_seeds,
+        "tune_seeds": parse_seeds,
         "shift": parse_all,
     }
     for name, examine in checks.items():
@@ -231,7 +233,7 @@ def check(file: StudyFile) -> None:
                 examine(value)
     agent = file.options.get("agent", RunOptions.agent)
     for env_id in dict.fromkeys([*file.settings, *file.options.get("env", ())]):
-        own = f".{toml.key(env_id)}" if file.settings.get(env_id) and env_id else ""
+        own = f".{toml_writer.key(env_id)}" if file.settings.get(env_id) and env_id else ""
         with place(f"{file.path}: settings{own}"):
             presets.make_agent(agent, env_id, file.settings_in(env_id))
 
@@ -250,7 +252,7 @@ def place(where: str) -> Iterator[None]:
 
 def written(study: Study, report: ReportOptions) -> str:
     """A study and how it is reported as the text of a study file: every choice, every default, all settings of the agent."""
-    from rl_rmsprop.study.spec import written_seeds
+    from rl_rmsprop.study.spec.seeds import written_seeds
 
     tuning: dict[str, Any] = {"tune": study.tune} if study.tune else {}
     tuning |= {"match_update_rms": study.match_update_rms} if study.match_update_rms else {}
@@ -277,4 +279,4 @@ def written(study: Study, report: ReportOptions) -> str:
         "out": study.folder.as_posix(),
         "settings": {env_id: asdict(agent) for env_id, agent in zip(study.env_ids, study.agents, strict=True)},
     }
-    return f"# rl-rmsprop compare THIS_FILE\n{toml.write(table)}"
+    return f"# rl-rmsprop compare THIS_FILE\n{toml_writer.write(table)}"

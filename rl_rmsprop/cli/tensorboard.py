@@ -19,6 +19,6 @@ class Tensorboard:
     """Port on 127.0.0.1; the next free one is taken if it is in use."""
 
     def __call__(self) -> int:
-        from rl_rmsprop.study import viewer
+        from rl_rmsprop.cli.views import tensorboard
 
-        return viewer.serve(self.dir, self.port)
+        return tensorboard.serve(self.dir, self.port)

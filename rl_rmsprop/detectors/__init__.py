@@ -21,15 +21,34 @@ between false alarms on a stationary stream. *Controls* ignore the gradients. *O
 """
 
 from rl_rmsprop import grammar
-from rl_rmsprop.detectors.base import Detector, State, Verdict
+from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
 from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, Random, Yoked
 from rl_rmsprop.detectors.offline import Adwin, Kswin, River, RiverPageHinkley
 from rl_rmsprop.detectors.sequential import Cusum, Ewma, PageHinkley, SequentialTest, ShiryaevRoberts, TrackingSignal
 
 __all__ = [
-    "DETECTORS", "OFFLINE", "Adwin", "Control", "Cusum", "Detector", "Ewma", "Kswin", "Never", "Oracle", "PageHinkley",
-    "Periodic", "Random", "River", "RiverPageHinkley", "SequentialTest", "ShiryaevRoberts", "State", "TrackingSignal",
-    "Verdict", "Yoked", "parse",
+    "DETECTORS",
+    "OFFLINE",
+    "Adwin",
+    "Control",
+    "Cusum",
+    "Detector",
+    "DetectorOutput",
+    "Ewma",
+    "Kswin",
+    "Never",
+    "Oracle",
+    "PageHinkley",
+    "Periodic",
+    "Random",
+    "River",
+    "RiverPageHinkley",
+    "SequentialTest",
+    "ShiryaevRoberts",
+    "State",
+    "TrackingSignal",
+    "Yoked",
+    "parse",
 ]  # fmt: skip
 
 DETECTORS: dict[str, type[Detector]] = {

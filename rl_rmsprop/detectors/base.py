@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from rl_rmsprop.arrays import State
+from rl_rmsprop.kernels.backends import State
 
 
-class Verdict(NamedTuple):
+class DetectorOutput(NamedTuple):
     """What a detector says after one observation."""
 
     state: State
@@ -38,7 +38,7 @@ class Detector:
         """The state before the first observation. `keys` [R] (int64) names the runs; some controls draw from them."""
         return {"seen": torch.zeros(keys.shape, dtype=torch.float64, device=keys.device)}
 
-    def update(self, state: State, x: Tensor) -> Verdict:
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
         """Take one observation x [R] (float64)."""
         raise TypeError(f"{type(self).__name__} must define update(state, x)")
 

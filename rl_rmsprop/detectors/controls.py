@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.base import Detector, State, Verdict
+from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
 from rl_rmsprop.schedules import check_positive
 
 
@@ -19,9 +19,9 @@ class Control(Detector):
 
     listens = False
 
-    def update(self, state: State, x: Tensor) -> Verdict:
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
         seen = state["seen"] + 1.0
-        return Verdict({**state, "seen": seen}, self.fires(state, seen), torch.zeros_like(seen))
+        return DetectorOutput({**state, "seen": seen}, self.fires(state, seen), torch.zeros_like(seen))
 
     def fires(self, state: State, n: Tensor) -> Tensor:
         """Whether the n-th update (from 1) alarms, [R] bool."""
@@ -71,7 +71,7 @@ class Oracle(Control):
     def own_signal(self) -> str | None:
         return "shift" if self.at is None else None
 
-    def update(self, state: State, x: Tensor) -> Verdict:
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
         answer = super().update(state, x)
         return answer if self.at is not None else answer._replace(alarm=x > 0.0)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.base import Detector, State, Verdict
+from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
 
 
 class River(Detector):
@@ -40,13 +40,13 @@ class River(Detector):
         streams = [make(**self.settings(key)) for key in keys.flatten().tolist()]
         return {**super().init(keys), "streams": streams}  # type: ignore[dict-item]  # why these detectors are offline only
 
-    def update(self, state: State, x: Tensor) -> Verdict:
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
         raised = []
         for stream, value in zip(state["streams"], x.flatten().tolist(), strict=True):
             stream.update(value)
             raised.append(stream.drift_detected)
         alarm = torch.tensor(raised, device=x.device).reshape(x.shape)
-        return Verdict({**state, "seen": state["seen"] + 1.0}, alarm, alarm.double())
+        return DetectorOutput({**state, "seen": state["seen"] + 1.0}, alarm, alarm.double())
 
     @property
     def threshold(self) -> float:

@@ -21,10 +21,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rl_rmsprop.arrays import Array, by_fastest, clip, column, maximum, minimum, rows, where
-from rl_rmsprop.detectors.base import Detector, State, Verdict
+from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
 from rl_rmsprop.detectors.standardizer import TINY, Standardizer
 from rl_rmsprop.detectors.thresholds import TRACKED, cusum_threshold, ewma_threshold, tracking_threshold
+from rl_rmsprop.kernels.backends import Array, clip, column, dispatch, maximum, minimum, rows, where
 from rl_rmsprop.schedules import check_positive
 
 
@@ -71,8 +71,8 @@ class SequentialTest(Detector):
             state["level"] = column(Standardizer.start, none) + none
         return state
 
-    def update(self, state: State, x: Tensor) -> Verdict:
-        return Verdict(*by_fastest(self._learned if self.standardize else self._known, state, x))
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
+        return DetectorOutput(*dispatch(self._learned if self.standardize else self._known, state, x))
 
     def _known(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
         """One update of a stream that is N(0, 1) noise until it shifts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rl_rmsprop.arrays import Array, clip, rows, sqrt, where
+from rl_rmsprop.kernels.backends import Array, clip, rows, sqrt, where
 
 CLIP = 3.0
 """Residuals are cut at this many standard deviations."""

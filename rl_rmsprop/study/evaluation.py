@@ -12,13 +12,14 @@ from rich.table import Table
 
 import envs
 from agents.networks import ActorCritic
-from envs.shifts import CLOCKS
-from rl_rmsprop.files import write_csv
-from rl_rmsprop.study.batch import CLOCKS_FILE, BatchSpec
-from rl_rmsprop.study.policies import evaluate_batch, load_weights, make_policy
-from rl_rmsprop.study.reading import fitting, read_json
-from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.statistics import bootstrap, number
+from envs.shifts.shift import CLOCKS
+from rl_rmsprop.storage.atomic import write_csv
+from rl_rmsprop.storage.json_tables import fitting, read_json
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.run_files import SHIFT_CLOCKS, WEIGHTS
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.statistics.intervals import bootstrap, number
+from rl_rmsprop.study.training.policies import evaluate_batch, load_weights, make_policy
 
 
 def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
@@ -26,7 +27,7 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
     torch.set_num_threads(1)  # as in training: the networks are small
     rows: list[tuple[str, str, int, float, float]] = []
     for spec in study.batches():
-        finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / "checkpoint" / "weights.npz").is_file())
+        finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / WEIGHTS).is_file())
         if finished:
             returns = evaluate_saved(spec, finished, episodes, stochastic)
             rows += [
@@ -53,11 +54,11 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
     env = envs.make(some.env_id, seeds, 1)
     policy = make_policy(some, env)
     env.close()
-    checkpoints = [some.run_folder(s) / "checkpoint" for s in seeds]
-    for folder in checkpoints:
-        check_weights(folder / "weights.npz", policy)
-    load_weights([folder / "weights.npz" for folder in checkpoints], policy)
-    shown = [read_clocks(folder / CLOCKS_FILE) for folder in checkpoints] if some.shifts else []
+    folders = [some.run_folder(s) for s in seeds]
+    for folder in folders:
+        check_weights(folder / WEIGHTS, policy)
+    load_weights([folder / WEIGHTS for folder in folders], policy)
+    shown = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.shifts else []
     clocks = {name: np.array([clock[name] for clock in shown]) for name in (CLOCKS if shown else ())}
     return evaluate_batch(some, policy, episodes, clocks, stochastic)
 

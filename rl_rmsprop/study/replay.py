@@ -25,11 +25,12 @@ from torch import Tensor
 
 from rl_rmsprop import detectors, forecast, rules
 from rl_rmsprop.detectors import Detector
-from rl_rmsprop.files import env_folder, write_csv
-from rl_rmsprop.study import detection, figures, plotting
-from rl_rmsprop.study.optimizers import Arm
-from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.streams import Streams, load_streams
+from rl_rmsprop.storage.atomic import env_folder, write_csv
+from rl_rmsprop.study.report import curve_figures, plotting
+from rl_rmsprop.study.results import detection
+from rl_rmsprop.study.results.recorded_signals import Streams, load_streams
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.study import Study
 
 DETECTORS = ("cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal")
 RULES = ("0.9", "0.99", "0.999", "harmonic:max=0.999", "cusum:arl=50000,max=0.99", "asymmetric:rise=0.9,fall=0.999", "mixture")
@@ -96,7 +97,9 @@ def replay(
     for s in streams:
         first = found[[(row.env_id, row.arm) for row in found].index((s.env_id, s.arm))]
         path = folder / f"{env_folder(s.env_id)}_replay_{Arm(s.arm).name}.png"
-        plotting.save(figures.signal_curves(s, signal, first.detector, alarms(first.used or asked[0].detector, s, signal)), path)
+        plotting.save(
+            curve_figures.signal_curves(s, signal, first.detector, alarms(first.used or asked[0].detector, s, signal)), path
+        )
     console.print(f"tables and figures: {folder}/replay_*.csv, *_replay_*.png", soft_wrap=True)
 
 

@@ -35,16 +35,18 @@ from envs.make import make_one
 from envs.parameters import parameters_of
 from envs.severity import load
 from envs.shifted import ShiftedBatch
-from envs.shifts import parse_all
+from envs.shifts.shift import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
 from rl_rmsprop.detectors.offline import Adwin
-from rl_rmsprop.study import detection, replay
-from rl_rmsprop.study.batch import BatchSpec
-from rl_rmsprop.study.optimizers import Arm, make_optimizer
-from rl_rmsprop.study.policies import generators, make_policy
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.signal_log import SignalLog
-from rl_rmsprop.study.streams import Streams
+from rl_rmsprop.study import replay
+from rl_rmsprop.study.results import detection
+from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.signal_log import SignalLog
 
 SEEDS = tuple(range(20))
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 600_000}

@@ -28,14 +28,15 @@ from rich.table import Table
 
 import envs
 from agents.evaluation import episode_returns
+from envs.dynamics.parameter import Parameter
 from envs.make import make_one
-from envs.parameters import Parameter, parameters_of
+from envs.parameters import parameters_of
 from envs.severity import LEVELS, Severity
-from envs.shifts import check_places
+from envs.shifts.shift import check_places
 from rl_rmsprop.cli import main as command
-from rl_rmsprop.study.batch import BatchSpec
-from rl_rmsprop.study.policies import evaluate_batch, generators, load_weights, make_policy
-from rl_rmsprop.study.spec import load
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.study import load_study
+from rl_rmsprop.study.training.policies import evaluate_batch, generators, load_weights, make_policy
 
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 1_000_000}
 SEEDS = "0-9"
@@ -53,7 +54,7 @@ def trained(env_id: str, folder: Path) -> BatchSpec:
         flags = ["--env", env_id, "--seeds", SEEDS, "--steps", str(STEPS[env_id]), "--out", str(out), "--overwrite"]
         if command(["train", *flags]) != 0:
             raise SystemExit(f"training in {env_id} failed")
-    (spec,) = load(out).batches()
+    (spec,) = load_study(out).batches()
     return spec
 
 

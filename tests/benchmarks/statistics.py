@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
-from rl_rmsprop.study.inference import compare
-from rl_rmsprop.study.statistics import bootstrap, trimmed_mean
+from rl_rmsprop.study.statistics.comparison import compare
+from rl_rmsprop.study.statistics.intervals import bootstrap, trimmed_mean
 
 ARMS, SEEDS, POINTS, RESAMPLES = 10, 30, 500, 10_000
 

@@ -28,13 +28,15 @@ import torch
 
 import envs
 from agents import A2C, PPO, Training
-from rl_rmsprop.study.batch import BatchSpec, train_batch
-from rl_rmsprop.study.description import hparams
-from rl_rmsprop.study.optimizers import Arm, make_optimizer
-from rl_rmsprop.study.policies import generators, make_policy
-from rl_rmsprop.study.presets import Agent
-from rl_rmsprop.study.recorder import Recorder
-from rl_rmsprop.study.runner import process_context
+from rl_rmsprop.study.execution.local_pool import process_context
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import Agent
+from rl_rmsprop.study.spec.run_config import hparams
+from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.recorder import Recorder
 from tests.benchmarks.timing import Row, in_turn, spread
 
 A2C_8X16 = A2C(n_envs=8, n_steps=16)

@@ -8,11 +8,12 @@ import time
 import numpy as np
 
 import envs
-from rl_rmsprop.study import checkpoint
-from rl_rmsprop.study.batch import Batch, BatchSpec, origin
-from rl_rmsprop.study.optimizers import make_arm
-from rl_rmsprop.study.presets import make_agent
-from rl_rmsprop.study.runner import CHECKPOINT_EVERY
+from rl_rmsprop.storage import checkpoint
+from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.training.batch import Batch, origin
 from tests.faults.table import Row
 
 

@@ -35,21 +35,26 @@ import numpy as np
 import torch
 
 import envs
-from envs.profiles import PROFILES
-from envs.shifts import CLOCKS, parse_all
-from rl_rmsprop import rules, toml
+from envs.shifts.profiles import PROFILES
+from envs.shifts.shift import CLOCKS, parse_all
+from rl_rmsprop import rules
 from rl_rmsprop.cli import VERBS, main, parse
 from rl_rmsprop.cli.options import Settings
 from rl_rmsprop.cli.parsing import options
+from rl_rmsprop.cli.views.rules import EXAMPLES
 from rl_rmsprop.detectors import DETECTORS
 from rl_rmsprop.laws import LAWS
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
-from rl_rmsprop.study import conduct, plotting, report, rule_curves, trials, tuning
-from rl_rmsprop.study.monitor import UNWATCHED
-from rl_rmsprop.study.optimizers import BASELINES, make_optimizer
-from rl_rmsprop.study.rule_curves import EXAMPLES
-from rl_rmsprop.study.spec import Study
+from rl_rmsprop.storage import toml_writer
+from rl_rmsprop.study import report
+from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study.report import plotting
+from rl_rmsprop.study.spec.arms import BASELINES
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.training.monitor import UNWATCHED
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.tuning import draws, trials
 from tests.faults.table import Row
 
 LONGEST = 5
@@ -291,7 +296,7 @@ def spoiled_file(rng: random.Random, content: dict[str, Any]) -> bytes:
             [1, "a"],
         ]
         content[key if rng.random() < 0.8 else spoiled_text(rng, key)] = rng.choice(wrong)
-    text = toml.write(content)
+    text = toml_writer.write(content)
     if rng.random() < 0.5:
         text = spoiled_text(rng, text, rng.choice([1, 1, 2, 4]))
     if rng.random() < 0.03:
@@ -415,9 +420,9 @@ def scratch() -> Iterator[None]:
         Path("note").write_text("mine")
         Path("empty").mkdir()
         keep_finished()
-        stack.enter_context(mock.patch.object(conduct, "conduct", accept))
-        stack.enter_context(mock.patch.object(rule_curves, "draw"))
-        stack.enter_context(mock.patch.object(rule_curves, "beta_curve", few_updates(rule_curves.beta_curve)))
+        stack.enter_context(mock.patch.object(pipeline, "conduct", accept))
+        stack.enter_context(mock.patch.object(rules, "draw"))
+        stack.enter_context(mock.patch.object(rules, "beta_curve", few_updates(rules.beta_curve)))
         stack.enter_context(mock.patch("os.execv", side_effect=SystemExit(0)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always")  # a warning is a line on the terminal, and seen once only
@@ -433,7 +438,7 @@ def keep_finished() -> None:
     """A study's folder, which --overwrite may have replaced."""
     if not Path("finished/study.json").is_file():
         Path("finished").mkdir(exist_ok=True)
-        silent, untrained = contextlib.redirect_stdout(io.StringIO()), mock.patch.object(conduct, "conduct", accept)
+        silent, untrained = contextlib.redirect_stdout(io.StringIO()), mock.patch.object(pipeline, "conduct", accept)
         with contextlib.suppress(Accepted), silent, untrained:
             main(["compare", "--env", "CartPole-v1", "--betas", "0.9", "0.99", "--out", "finished"])
 
@@ -504,7 +509,7 @@ def finished_study(folder: Path) -> None:
     for batch in study.batches():
         batch.run(UNWATCHED)
     drawn = [trials.Outcome("CartPole-v1", arm.rule, k, 0.1, arm.rule, 70, 20.0, 0.01) for arm in study.arms for k in range(2)]
-    trials.write(folder / tuning.FILE, drawn)
+    trials.write(folder / draws.FILE, drawn)
     for events in folder.rglob("events.*"):
         events.unlink()
 

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from agents.normalization import Moments, ScaledByReturn
-from rl_rmsprop.optimizer import AdaptiveRMSprop
-from rl_rmsprop.study.optimizers import BASELINES
-from rl_rmsprop.study.runwise import Runwise
+from agents.normalization import Moments, RewardNormalizer
+from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.optimizer.per_run import PerRun
+from rl_rmsprop.study.spec.arms import BASELINES
 from tests import references
 from tests.faults.table import Row
 
@@ -268,7 +268,7 @@ def leaves_no_trace(seed: int) -> bool:
     if name is None:
         optimizer = AdaptiveRMSprop([p], alpha=case.rule, nonfinite="skip", runs=runs, **case.options)
     else:
-        optimizer = Runwise(BASELINES[name]([p], lr=0.01))
+        optimizer = PerRun(BASELINES[name]([p], lr=0.01))
     for _ in range(int(rng.integers(1, 6))):
         p.grad = torch.randn(shape, generator=noise).to(p.dtype)
         optimizer.step()
@@ -302,7 +302,7 @@ def statistics_unpoisoned(seed: int) -> bool:
     """Whether running statistics after numbers that are not finite are those of the rest, to the last bit."""
     rng = np.random.default_rng([seed, 2])
     moments, clean = Moments(2, 3), Moments(2, 3)
-    rewards, paid = ScaledByReturn(2, 4, 0.9), ScaledByReturn(2, 4, 0.9)
+    rewards, paid = RewardNormalizer(2, 4, 0.9), RewardNormalizer(2, 4, 0.9)
     over = np.zeros((2, 4), bool)
     for _ in range(4):
         x, r = rng.normal(1, 3, (2, 4, 3)).astype(np.float32), rng.normal(1, 3, (2, 4)).astype(np.float32)

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rl_rmsprop import files
-from rl_rmsprop.files import Damaged, Disk
-from rl_rmsprop.study import checkpoint
+from rl_rmsprop.storage import atomic, checkpoint
+from rl_rmsprop.storage.atomic import Damaged, Disk
 from tests.faults.kills import digest, finished
 from tests.faults.table import Row
 
@@ -73,11 +72,11 @@ def newest(folder: Path) -> dict | None:
 
 def with_disk(disk: Disk, act: Callable[[], None]) -> None:
     """Do something on this disk."""
-    usual, files.disk = files.disk, disk
+    usual, atomic.disk = atomic.disk, disk
     try:
         act()
     finally:
-        files.disk = usual
+        atomic.disk = usual
 
 
 def operations(home: Path) -> int:
@@ -134,7 +133,7 @@ def no_space_at_every_operation() -> Row:
                 try:
                     with_disk(disk, partial(checkpoint.save, home, 3, tree(3)))
                     told = same(newest(home), tree(3))  # removing an old generation may fail without harm
-                except files.Unwritable as error:
+                except atomic.Unwritable as error:
                     told = error.errno == errno.ENOSPC and str(home) in str(error.filename)
                 total += 1
                 kept += told and any(same(newest(home), tree(number)) for number in (2, 3))

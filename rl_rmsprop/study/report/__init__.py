@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rl_rmsprop.files import env_folder
-from rl_rmsprop.study import figures, plotting, sensitivity
-from rl_rmsprop.study.report import markdown, page, score_figures
+from rl_rmsprop.storage.atomic import env_folder
+from rl_rmsprop.study.report import curve_figures, markdown, page, plotting, score_figures
 from rl_rmsprop.study.report.aggregates import write_aggregates
 from rl_rmsprop.study.report.analysis import Analysis, analyse
 from rl_rmsprop.study.report.content import content, title
-from rl_rmsprop.study.report.files import write_files
+from rl_rmsprop.study.report.csv_files import write_files
+from rl_rmsprop.study.report.findings import finding, warnings
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
-from rl_rmsprop.study.report.words import finding, warnings
-from rl_rmsprop.study.results import load_results
-from rl_rmsprop.study.spec import Study
-from rl_rmsprop.study.streams import Streams, load_streams
+from rl_rmsprop.study.results import sensitivity
+from rl_rmsprop.study.results.recorded_signals import Streams, load_streams
+from rl_rmsprop.study.results.runs import load_results
+from rl_rmsprop.study.spec.study import Study
 
 __all__ = ["NothingFinished", "Report", "ReportSettings", "make_settings", "save_settings", "write_report"]
 
@@ -70,8 +70,8 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
 def draw_figures(found: Analysis, folder: Path) -> None:
     """Every figure of one environment, as PNG for Markdown and SVG for the page."""
     drawn = {
-        "returns": figures.learning_curves(found.shown, found.threshold),
-        "optimizer": figures.optimizer_curves(found.shown),
+        "returns": curve_figures.learning_curves(found.shown, found.threshold),
+        "optimizer": curve_figures.optimizer_curves(found.shown),
         "scores": score_figures.scores(found),
         "profiles": score_figures.profiles(found),
     }

@@ -10,19 +10,19 @@ from itertools import groupby
 
 import numpy as np
 
-from rl_rmsprop.study import statistics
-from rl_rmsprop.study.inference import Comparison, compare, holm
-from rl_rmsprop.study.metrics import METRICS, Metric
 from rl_rmsprop.study.report.settings import ReportSettings
-from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.statistics import Interval
+from rl_rmsprop.study.results.metrics import METRICS, Metric
+from rl_rmsprop.study.results.runs import ArmResults
+from rl_rmsprop.study.statistics import intervals
+from rl_rmsprop.study.statistics.comparison import Comparison, compare, holm
+from rl_rmsprop.study.statistics.intervals import Interval
 
 FEW_SEEDS = 10
 """Seeds below which a report warns."""
 
 
 @dataclass(frozen=True)
-class Against:
+class VersusBaseline:
     """An arm against the baseline."""
 
     result: ArmResults
@@ -78,14 +78,14 @@ class Analysis:
         return fixed[0] if fixed else next((r for r in self.arms if r in self.ranked), None)
 
     @cached_property
-    def against(self) -> list[Against]:
+    def against(self) -> list[VersusBaseline]:
         """Every other arm against the baseline, p-values with Holm's correction over them."""
         if self.baseline is None:
             return []
         others = [result for result in self.shown if result is not self.baseline]
         compared = [self.paired(result, self.baseline) for result in others]
         corrected = holm([c.p for c in compared])
-        return [Against(*parts) for parts in zip(others, compared, corrected, strict=True)]
+        return [VersusBaseline(*parts) for parts in zip(others, compared, corrected, strict=True)]
 
     def paired(self, a: ArmResults, b: ArmResults) -> Comparison:
         """Two arms on the seeds that both have finished, by the metric."""
@@ -98,16 +98,16 @@ class Analysis:
         """Median steps to the threshold, infinite if half of the runs never got there, and how many did."""
         times = np.array([run.steps_to(self.threshold) for run in result.runs])
         watched = np.array([run.end for run in result.runs])
-        return statistics.bootstrap_time(times, watched, np.random.default_rng(0)), int(np.isfinite(times).sum())
+        return intervals.bootstrap_time(times, watched, np.random.default_rng(0)), int(np.isfinite(times).sum())
 
     def gap(self, result: ArmResults) -> Interval:
         """Optimality gap (Agarwal et al. 2021): by how much final scores miss the threshold, 0 for those above it, on average."""
-        return result.average([max(0.0, self.threshold - run.score) for run in result.runs], statistics.none)
+        return result.average([max(0.0, self.threshold - run.score) for run in result.runs], intervals.none)
 
     def collapses(self, result: ArmResults) -> Interval:
         """Share of runs that collapsed, of those with enough episodes to say."""
         known = [run.collapsed for run in result.runs if not math.isnan(run.collapsed)]
-        return statistics.share(int(sum(known)), len(known))
+        return intervals.share(int(sum(known)), len(known))
 
 
 def analyse(results: Sequence[ArmResults], settings: ReportSettings) -> list[Analysis]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop.study import statistics
 from rl_rmsprop.study.report.analysis import Analysis
-from rl_rmsprop.study.results import ArmResults, Run
-from rl_rmsprop.study.scores import Response
-from rl_rmsprop.study.statistics import Interval
+from rl_rmsprop.study.results.runs import ArmResults, Run
+from rl_rmsprop.study.results.scores import Response
+from rl_rmsprop.study.statistics import intervals
+from rl_rmsprop.study.statistics.intervals import Interval
 
 MOST_ROWS = 6
 """Changes up to which each has rows of its own."""
@@ -62,7 +62,7 @@ def change_of(result: ArmResults, k: int | None, step: float) -> Change:
         "all changes" if k is None or not runs else values_at(runs[0], k),
         result,
         result.average(means(taken, "drop")),
-        statistics.bootstrap_time(times, watched, np.random.default_rng(0)),
+        intervals.bootstrap_time(times, watched, np.random.default_rng(0)),
         float(watched.max(initial=0.0)),
         int(np.isfinite(times).sum()),
         int((watched >= 0).sum()),

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rl_rmsprop.files import env_folder
-from rl_rmsprop.study.disclosure import settings_of_the_arms
+from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.report import tables
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Block, Code, Heading, Items, Paragraph, Picture
+from rl_rmsprop.study.report.findings import finding, warnings
+from rl_rmsprop.study.report.methods import settings_of_the_arms
 from rl_rmsprop.study.report.overall import overall
-from rl_rmsprop.study.report.words import finding, warnings
-from rl_rmsprop.study.results import MOST_CHANGES, provenance
-from rl_rmsprop.study.scores import PLATEAU, WINDOW
-from rl_rmsprop.study.sensitivity import Response
-from rl_rmsprop.study.spec import Study, written_seeds
-from rl_rmsprop.study.streams import Streams
+from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.runs import MOST_CHANGES, provenance
+from rl_rmsprop.study.results.scores import PLATEAU, WINDOW
+from rl_rmsprop.study.results.sensitivity import Response
+from rl_rmsprop.study.spec.seeds import written_seeds
+from rl_rmsprop.study.spec.study import Study
 
 
 def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams], tuned: Sequence[Response]) -> list[Block]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_rmsprop.study import statistics
 from rl_rmsprop.study.report.analysis import Analysis
-from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.statistics import Interval
+from rl_rmsprop.study.results.runs import ArmResults
+from rl_rmsprop.study.statistics import intervals
+from rl_rmsprop.study.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def over_environments(result: ArmResults, groups: Sequence[Sequence[float]]) -> 
     x = np.concatenate([np.array(group) for group in groups])
     sizes = [len(group) for group in groups]
 
-    def interval(values: np.ndarray, trim: statistics.Trim) -> Interval:
-        return statistics.bootstrap(values, np.random.default_rng(0), trim=trim, strata=sizes)
+    def interval(values: np.ndarray, trim: intervals.Trim) -> Interval:
+        return intervals.bootstrap(values, np.random.default_rng(0), trim=trim, strata=sizes)
 
     gaps = np.maximum(0.0, 1.0 - x)
     return Overall(
         result,
-        interval(x, statistics.quarter),
-        interval(x, statistics.half),
-        interval(x, statistics.none),
-        interval(gaps, statistics.none),
+        interval(x, intervals.quarter),
+        interval(x, intervals.half),
+        interval(x, intervals.none),
+        interval(gaps, intervals.none),
     )

@@ -7,8 +7,8 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl_rmsprop.study.plotting import look
 from rl_rmsprop.study.report.document import Block, Code, Heading, Items, Paragraph, Picture, Table
+from rl_rmsprop.study.report.plotting import look
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8881; --blue: #0072b2; --orange: #c55a00; }

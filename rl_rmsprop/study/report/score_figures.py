@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rl_rmsprop.study import statistics
-from rl_rmsprop.study.plotting import legend_below, look, new_figure
 from rl_rmsprop.study.report.analysis import Analysis
-from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.statistics import Interval, bootstrap
+from rl_rmsprop.study.report.plotting import legend_below, look, new_figure
+from rl_rmsprop.study.results.runs import ArmResults
+from rl_rmsprop.study.statistics import intervals
+from rl_rmsprop.study.statistics.intervals import Interval, bootstrap
 
 PROFILE_POINTS = 200
 
@@ -91,4 +91,4 @@ def profiles(found: Analysis) -> Figure:
 def profile(x: NDArray[np.float64], levels: NDArray[np.float64], better: int) -> Interval:
     """Share of scores x [n] at least as good as each level [K], with its pointwise bootstrap interval."""
     reached = better * x[:, None] >= better * levels  # [n, K]
-    return bootstrap(reached.astype(np.float64), np.random.default_rng(0), 2000, statistics.none)
+    return bootstrap(reached.astype(np.float64), np.random.default_rng(0), 2000, intervals.none)

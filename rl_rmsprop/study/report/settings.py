@@ -13,10 +13,10 @@ from pathlib import Path
 import gymnasium as gym
 
 from rl_rmsprop import grammar, rules
-from rl_rmsprop.files import write_json
-from rl_rmsprop.study.metrics import metric_named
-from rl_rmsprop.study.reading import made, read_json
-from rl_rmsprop.study.spec import Study
+from rl_rmsprop.storage.atomic import write_json
+from rl_rmsprop.storage.json_tables import made, read_json
+from rl_rmsprop.study.results.metrics import metric_named
+from rl_rmsprop.study.spec.study import Study
 
 FILE = "report.json"
 

@@ -8,16 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from rl_rmsprop.study import detection, sensitivity, statistics
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Table
+from rl_rmsprop.study.report.findings import probability
 from rl_rmsprop.study.report.overall import Overall
-from rl_rmsprop.study.report.words import probability
-from rl_rmsprop.study.results import ArmResults
-from rl_rmsprop.study.sensitivity import Response
-from rl_rmsprop.study.statistics import Interval, number
-from rl_rmsprop.study.streams import Streams
+from rl_rmsprop.study.results import detection, sensitivity
+from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.runs import ArmResults
+from rl_rmsprop.study.results.sensitivity import Response
+from rl_rmsprop.study.statistics import intervals
+from rl_rmsprop.study.statistics.intervals import Interval, number
 
 DASH = "–"
 
@@ -79,7 +80,7 @@ def averages(found: Analysis) -> Table:
     rows = []
     for result in found.shown:
         areas, finals = [run.area for run in result.runs], [run.score for run in result.runs]
-        values = [result.average(x, trim) for x in (areas, finals) for trim in (statistics.half, statistics.none)]
+        values = [result.average(x, trim) for x in (areas, finals) for trim in (intervals.half, intervals.none)]
         rows.append([result.arm.rule, *map(number, values), *([number(found.gap(result))] if solved else [])])
     return Table([*header, *(["optimality gap"] if solved else [])], rows, marks=[r.place for r in found.shown])
 

@@ -1,0 +1,82 @@
+"""Settings that all agents share, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
+MOST_STEPS = 10_000_000
+WIDEST = 16_384
+WIDEST_LOG_STD = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every agent needs to know; each agent adds its own."""
+
+    n_envs: int = 8
+    """Environments per run (N)."""
+    n_steps: int = 16
+    """Steps of each environment per update (T)."""
+    gamma: float = 0.99
+    """Discount per environment step, in [0, 1]."""
+    lr: float = 7e-4
+    """Step size of the optimizer, > 0."""
+    lr_schedule: str = "constant"
+    """`constant`, or `linear`: falls to 0 over the training."""
+    vf_coef: float = 0.5
+    """Weight of the value loss, ≥ 0."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus, ≥ 0."""
+    max_grad_norm: float = 0.5
+    """Each run's gradient is scaled down to this norm if it is longer, > 0; inf never clips."""
+    reward_scale: float = 1.0
+    """Rewards are multiplied by this for learning, > 0; reported returns are not. Brings values near 1, where a critic of
+    small initial weights can reach them and its gradient does not drown the policy's when both are clipped together."""
+    observation_scale: tuple[float, ...] = ()
+    """Observations are divided by these typical sizes, one a sensor, each > 0, before the networks see them; empty: by 1.
+    Small differences that matter (a lander's speed close to the ground) are then seen by units with weights of usual size."""
+    normalize_observations: bool = False
+    """Shift and scale observations by the run's running mean and standard deviation (see agents/normalization.py)."""
+    normalize_rewards: bool = False
+    """Divide rewards, for learning, by the running standard deviation of the run's discounted return; before reward_scale."""
+    normalize_advantage: bool = False
+    """Scale advantages to mean 0, standard deviation 1 within each run's batch of an update."""
+    log_std_init: float = 0.0
+    """With continuous actions, the initial ln σ of each of them."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers, of the actor and of the critic."""
+
+    @property
+    def updates_per_iteration(self) -> int:
+        """Optimizer updates that a window of `n_steps` steps is good for."""
+        return 1
+
+    def __post_init__(self) -> None:
+        for name in ("n_envs", "n_steps"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        window = self.n_envs * self.n_steps
+        require(window <= MOST_STEPS, "n_envs · n_steps", f"at most {MOST_STEPS}, the steps of one update", window)
+        for name in ("gamma", "gae_lambda"):
+            if hasattr(self, name):
+                require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+        for name in ("lr", "max_grad_norm", "reward_scale"):
+            require(getattr(self, name) > 0, name, "greater than 0", getattr(self, name))
+        for name in ("lr", "reward_scale"):
+            require(getattr(self, name) < float("inf"), name, "finite", getattr(self, name))
+        for name in ("vf_coef", "ent_coef"):
+            require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
+        require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
+        sizes = self.observation_scale
+        require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
+        once = not (sizes and self.normalize_observations)
+        require(once, "observation_scale", "empty with normalize_observations, which finds the scale itself", sizes)
+        rule = f"from −{WIDEST_LOG_STD} to {WIDEST_LOG_STD}"
+        require(abs(self.log_std_init) <= WIDEST_LOG_STD, "log_std_init", rule, self.log_std_init)
+        require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
+
+
+def require(condition: bool, name: str, rule: str, value: object) -> None:
+    """Raise ValueError naming the setting, its rule and the value, unless the condition holds (NaN holds nowhere)."""
+    if not condition:
+        raise ValueError(f"{name} must be {rule}, got {value}")

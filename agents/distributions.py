@@ -1,0 +1,119 @@
+"""What a policy network's outputs mean: a distribution over actions, discrete or continuous.
+
+    Categorical    y = logits [A]            a = argmax(y + g),  g standard Gumbel            π(a|s) = softmax(y)_a
+    Gaussian       y = (μ, ln σ) [2·A]       a = μ + σ z,        z standard normal            π(a|s) = Π_i N(a_i; μ_i, σ_i²)
+
+An action is chosen of the outputs that depend on the state (logits, μ), to which noise is added (g, σ z) or, for the most likely
+action, none. A head holds no weights. ln σ does not depend on the state: it is part of the network's constants (see `MLP`), and
+with them of the flat θ that the optimizer sees. Noise is drawn run by run, beforehand. Acting is in numpy, judging in torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Generators = Sequence[np.random.Generator]
+
+
+class ActionEvaluation(NamedTuple):
+    """What a policy says of actions; each field [R, B]."""
+
+    log_prob: Tensor  # ln π(a|s); of a density with continuous actions
+    entropy: Tensor  # of π(·|s), in nats; differential with continuous actions
+
+
+class Head(Protocol):
+    """One kind of actions."""
+
+    outputs: int
+    """Outputs of the network that depend on the state."""
+    constants: tuple[float, ...]
+    """Initial values of the outputs behind them that do not."""
+
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        """What is to be added to the outputs, [T, R, N, A], drawn run by run; `constants` are the network's, [R, 1, C]."""
+        ...
+
+    def choose(self, y: NDArray[np.float32]) -> NDArray:
+        """Actions of outputs y [R, N, A], with or without noise."""
+        ...
+
+    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+        """How likely `actions` [R, B, …] are, and how undecided the policy is."""
+        ...
+
+    def sent(self, actions: NDArray) -> NDArray:
+        """What an environment gets for `actions`."""
+        ...
+
+
+class Categorical:
+    """One of A actions, numbered from 0."""
+
+    constants: tuple[float, ...] = ()
+
+    def __init__(self, actions: int) -> None:
+        self.outputs = actions
+
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        return gumbel_noise(generators, (steps, envs, self.outputs))
+
+    def choose(self, y: NDArray[np.float32]) -> NDArray[np.int64]:
+        return y.argmax(-1)
+
+    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+        log_pi = torch.log_softmax(y, -1)  # [R, B, A]
+        return ActionEvaluation(log_pi.gather(-1, actions.unsqueeze(-1)).squeeze(-1), -(log_pi.exp() * log_pi).sum(-1))
+
+    def sent(self, actions: NDArray) -> NDArray:
+        return actions
+
+
+class Gaussian:
+    """A real numbers, independent given the state, in a box from `low` to `high`.
+
+    The environment gets the sample clipped to the box; ln π is that of the sample as it was drawn, as in
+    Stable-Baselines3: otherwise all samples beyond an edge would count as one and the same action.
+    """
+
+    def __init__(self, low: NDArray, high: NDArray, log_std: float = 0.0) -> None:
+        """`low` and `high` [A], which may be infinite; `log_std` is the initial ln σ of every action."""
+        self._low, self._high = low, high
+        self.outputs = len(low)
+        self.constants = (log_std,) * len(low)
+
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        assert constants is not None
+        shape = (steps, envs, self.outputs)
+        z = np.stack([g.standard_normal(shape, np.float32) for g in generators], axis=1)  # [T, R, N, A]
+        return z * constants.cpu().exp().numpy()
+
+    def choose(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
+        return y
+
+    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+        mean, log_std = y.chunk(2, -1)
+        z = (actions - mean) / log_std.exp()
+        log_prob = (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return ActionEvaluation(log_prob, (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1))
+
+    def sent(self, actions: NDArray) -> NDArray:
+        # A simulator may not survive what is no number; the update on it is skipped, see agents/nonfinite.py.
+        return np.clip(np.where(np.isnan(actions), 0.0, actions), self._low, self._high)
+
+
+def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Standard Gumbel noise −ln(−ln u) for `shape` = (T, N, A), drawn run by run: [T, R, N, A]."""
+    u = np.stack([g.random(shape, np.float32) for g in generators], axis=1)
+    # u = 0 would give −∞ and 0 · ∞ later; the smallest step of a 24-bit uniform variate is 2⁻²⁴.
+    np.maximum(u, 2.0**-25, out=u)
+    for _ in range(2):
+        np.negative(np.log(u, out=u), out=u)
+    return u

@@ -1,0 +1,322 @@
+"""R multilayer perceptrons at once, forwards and back, as fast as matrix products allow.
+
+    h₁ = tanh(x W₁ + b₁),  h₂ = tanh(h₁ W₂ + b₂),  y = h₂ W₃ + b₃          x: [R, B, O],  W: [R, I, H],  b: [R, 1, H]
+
+They are computed as sigmoids σ, because torch's sigmoid takes a third of its tanh's time: with s = σ(2z) is tanh z = 2s − 1, and
+
+    s₁ = σ(x F₁ + c₁),     s₂ = σ(s₁ F₂ + c₂),     y = s₂ F₃ + c₃
+    F₁ = 2W₁, c₁ = 2b₁;    F₂ = 4W₂, c₂ = 2(b₂ − Σᵢ W₂);    F₃ = 2W₃, c₃ = b₃ − Σᵢ W₃                     (`MLP.fold`)
+
+is the same function (to a few units in the last place; tests hold it to float64). Acting (`ActingNetwork`) and learning (`MLPFunction`) share
+it, and memory that is reused and calls that are prepared (`Buffers`). A network is one node of autograd, its gradient written out
+with respect to F and c and folded back to W and b.
+
+All of a network lies on one device. Initial weights are drawn on the CPU whatever the device; acting is in numpy (`ActingNetwork`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# Intel's MKL rounds a product by how its operands lie in memory, so that a run would depend on its place in the batch, unless
+# this is set before the process's first product. It costs no time, and networks whose widths are multiples of 4 no bit.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+NARROW = 16
+"""Outputs below which a product is computed transposed: MKL takes up to six times as long otherwise."""
+ROOMS = 4
+"""Numbers of rows for which a network keeps memory."""
+
+Call = Callable[[], object]
+"""Something to be computed, prepared to the last view: for small tensors that takes as long as computing it."""
+
+
+class Layer(NamedTuple):
+    """One affine map of every run."""
+
+    weight: Tensor  # [R, I, H]
+    bias: Tensor  # [R, 1, H]
+
+
+class MLP:
+    """R multilayer perceptrons with tanh units, their weights in one flat parameter `theta` [R, P]."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        gains: Sequence[float],
+        generators: Sequence[np.random.Generator],
+        constants: Sequence[float] = (),
+        input_gain: Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run.
+
+        `constants` are initial values of further outputs behind the last layer's, trained as well, the same for every x.
+        Inputs are multiplied by `input_gain` [O] first, if there is one. Everything is kept on `device`.
+        """
+        self.runs, self.widths, self.shapes = len(generators), tuple(widths), list(pairwise(widths))
+        size = sum((i + 1) * h for i, h in self.shapes) + len(constants)
+        weights = aligned(self.runs, size, device)
+        self.theta = nn.Parameter(weights)  # [R, P]
+        self.theta.grad = aligned(self.runs, size, device)
+        self.layers = views(weights, self.shapes)
+        self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)) if constants else None  # [R, 1, C]
+        for r, generator in enumerate(generators):
+            for layer, gain in zip(self.layers, gains, strict=True):
+                layer.weight[r] = gain * orthogonal(layer.weight.shape[1:], generator)
+        self.scale = scale_of(self.shapes, size, input_gain).to(device)  # [P]
+        self.folded, self._fold = folding(weights, self.scale, self.shapes)
+        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
+        self._rooms: dict[int, Buffers] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A + C]
+        """The outputs of every run, rounded alike whatever batch the run is in."""
+        y: Tensor = MLPFunction.apply(x, self.theta, self)
+        return y
+
+    def filled(self, rows: int) -> int:
+        """`rows` filled up, so that each run's part of every tensor is a multiple of 16 numbers and rounds by itself.
+
+        Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned`.
+        """
+        return -(-rows // self._multiple) * self._multiple
+
+    def fold(self) -> None:
+        """Take over the weights of now into F and c, with which every pass computes."""
+        carry_out(self._fold)
+
+    def room(self, rows: int) -> Buffers:
+        """Where to pass so many rows; what was in there is lost."""
+        if rows not in self._rooms:
+            while len(self._rooms) >= ROOMS:
+                del self._rooms[next(iter(self._rooms))]
+            self._rooms[rows] = Buffers(self, rows)
+        return self._rooms[rows]
+
+
+def aligned(runs: int, size: int, device: torch.device | str) -> Tensor:
+    """Zeros [R, P] in which every run begins at a multiple of 64 bytes.
+
+    How a product rounds may depend on where in memory its factors begin (Intel MKL on processors with AVX2): a run must
+    find its weights at the same alignment whichever place in a batch it has.
+    """
+    return torch.zeros(runs, -(-size // 16) * 16, device=device)[:, :size]
+
+
+def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
+    """The layers with these (inputs, outputs) as views of a flat tensor [R, P]."""
+    runs, start, layers = len(flat), 0, []
+    for i, h in shapes:
+        middle, stop = start + i * h, start + (i + 1) * h
+        layers.append(Layer(flat[:, start:middle].view(runs, i, h), flat[:, middle:stop].view(runs, 1, h)))
+        start = stop
+    return layers
+
+
+def tail(flat: Tensor, size: int) -> Tensor:
+    """The last `size` numbers of every run as a view of a flat tensor [R, P]: [R, 1, size]."""
+    return flat[:, -size:].view(len(flat), 1, size)
+
+
+def carry_out(calls: Sequence[Call]) -> None:
+    """One after the other."""
+    for call in calls:
+        call()
+
+
+# From tanh to σ -----------------------------------------------------------------------------------------------------------
+
+
+def scale_of(shapes: Sequence[tuple[int, int]], size: int, input_gain: Tensor | None) -> Tensor:
+    """What F is over W, and c over b but for Σᵢ W, in the order of θ [P]."""
+    scale = torch.ones(size)
+    for i, (weight, bias) in enumerate(views(scale.unsqueeze(0), shapes)):
+        outwards = 2.0 if i < len(shapes) - 1 else 1.0  # a hidden layer's σ is of 2z
+        weight *= outwards * (2.0 if i else 1.0)  # the input of any but the first is 2s − 1
+        bias *= outwards
+        if i == 0 and input_gain is not None:
+            weight *= input_gain.unsqueeze(1)
+    return scale
+
+
+def folding(weights: Tensor, scale: Tensor, shapes: Sequence[tuple[int, int]]) -> tuple[list[Layer], list[Call]]:
+    """Memory for F and c of weights [R, P], and what fills it."""
+    flat = aligned(len(weights), weights.shape[1], weights.device)
+    layers = views(flat, shapes)
+    calls: list[Call] = [partial(torch.mul, weights, scale, out=flat)]
+    for weight, bias in layers[1:]:
+        total = torch.empty_like(bias, memory_format=torch.contiguous_format)
+        calls += [partial(torch.sum, weight, 1, keepdim=True, out=total), partial(bias.sub_, total, alpha=0.5)]
+    last = Layer(columnwise(len(weights), *shapes[-1], weights.device), layers[-1].bias)
+    return [*layers[:-1], last], [*calls, partial(last.weight.copy_, layers[-1].weight)]
+
+
+def columnwise(runs: int, rows: int, columns: int, device: torch.device) -> Tensor:
+    """Zeros [R, rows, columns], in memory one column after the other if there are few."""
+    if columns < NARROW:
+        return torch.zeros(runs, columns, rows, device=device).transpose(1, 2)
+    return torch.zeros(runs, rows, columns, device=device)
+
+
+# Passes -------------------------------------------------------------------------------------------------------------------
+
+
+class Buffers:
+    """Memory for passes of so many rows through a network, forwards and back: fresh memory is a page fault for every 4 KiB.
+
+    Forwards:   s ← σ(x F + c)
+    Back:       ∂F = xᵀδ,  ∂c = Σ_b δ  of every layer with inputs x;  δ ← (δFᵀ) s(1 − s)  of the layer before
+    """
+
+    def __init__(self, network: MLP, rows: int) -> None:
+        runs, filled, device = network.runs, network.filled(rows), network.theta.device
+        self.passes = 0
+        self._network = network
+        self._x = torch.zeros(runs, filled, network.widths[0], device=device)
+        self._y = columnwise(runs, filled, network.widths[-1], device)
+        self.x, self.y = self._x[:, :rows], self._y[:, :rows]  # [R, rows, O] and [R, rows, A]: what goes in and comes out
+        hidden = [torch.empty(runs, filled, width, device=device) for width in network.widths[1:-1]]
+        works: list[Tensor | None] = [None, *(torch.empty_like(s) for s in hidden)]
+        self._inputs, self._works = [self._x, *hidden], works
+        self.forwards: list[Call] = []
+        for x, layer, out, work in zip(self._inputs, network.folded, [*hidden, self._y], works, strict=True):
+            self.forwards += affine(x, layer, out, work)
+            if out is not self._y:
+                self.forwards.append(out.sigmoid_)
+        self._back: list[Call] = []
+
+    def forward(self) -> None:
+        """From `x` to `y`."""
+        self.passes += 1
+        carry_out(self.forwards)
+
+    def gradient(self, delta: Tensor) -> Tensor:
+        """Of what has the gradient δ [R, B, A + C] with respect to the outputs: its gradient with respect to θ, [R, P]."""
+        if not self._back:
+            self._prepare()
+        outputs = self.y.shape[2]
+        self._delta.copy_(delta[..., :outputs])
+        carry_out(self._back)
+        if self._network.constants is not None:
+            torch.sum(delta[..., outputs:], 1, keepdim=True, out=tail(self._found, delta.shape[2] - outputs))
+        return self._found * self._network.scale
+
+    def _prepare(self) -> None:
+        """What a pass back needs."""
+        network = self._network
+        runs, size = network.theta.shape
+        self._found = aligned(runs, size, network.theta.device)  # with respect to F and c; then to W and b over `scale`
+        delta: Tensor = torch.zeros_like(self._y)
+        self._delta = delta[:, : self.x.shape[1]]
+        gradients = views(self._found, network.shapes)
+        for i in range(len(gradients) - 1, -1, -1):
+            x, work, (weight, bias) = self._inputs[i], self._works[i], gradients[i]
+            self._back += [partial(torch.sum, delta, 1, keepdim=True, out=bias), *of_weight(x, delta, weight, work)]
+            if work is not None:
+                self._back += [
+                    partial(weight.sub_, bias, alpha=0.5),
+                    of_input(delta, network.folded[i].weight, work),
+                    partial(torch.ops.aten.sigmoid_backward.grad_input, work, x, grad_input=work),
+                ]
+                delta = work
+
+
+def affine(x: Tensor, layer: Layer, out: Tensor, work: Tensor | None) -> list[Call]:
+    """The map x W + b of every run, [R, B, I] → [R, B, H], written to `out`; `work` is memory of x's shape."""
+    (weight, bias), (inputs, outputs) = layer, layer.weight.shape[1:]
+    if inputs == 1:  # as a product, its gradient would round by where in memory the result happens to lie
+        return [partial(torch.addcmul, bias, x, weight, out=out)]
+    if outputs == 1:  # as a product, a single run would be another routine than a batch; and slower
+        work = torch.empty_like(x) if work is None else work
+        return [
+            partial(torch.mul, x, weight.transpose(1, 2), out=work),
+            partial(torch.sum, work, -1, keepdim=True, out=out),
+            partial(out.add_, bias),
+        ]
+    if outputs < NARROW:
+        x, weight, bias, out = (t.transpose(1, 2) for t in (x, weight, bias, out))
+        x, weight = weight, x
+    return [partial(torch.baddbmm, bias, x, weight, out=out)]
+
+
+def of_weight(x: Tensor, delta: Tensor, out: Tensor, work: Tensor | None) -> list[Call]:
+    """The gradient xᵀδ [R, I, H] of a weight, from inputs x [R, B, I] and the gradient δ [R, B, H] of its outputs."""
+    inputs, outputs = x.shape[2], delta.shape[2]
+    if 1 in (inputs, outputs):  # for the reasons in `affine`
+        product = work if work is not None and outputs == 1 else x.new_empty(torch.broadcast_shapes(x.shape, delta.shape))
+        return [partial(torch.mul, x, delta, out=product), partial(torch.sum, product, 1, out=out.view(len(x), -1))]
+    if outputs < NARROW:
+        product = x.new_empty(len(x), outputs, inputs)
+        return [partial(torch.bmm, delta.transpose(1, 2), x, out=product), partial(out.copy_, product.transpose(1, 2))]
+    product = x.new_empty(len(x), inputs, outputs)  # contiguous, or torch would go through the runs one by one
+    return [partial(torch.bmm, x.transpose(1, 2), delta, out=product), partial(out.copy_, product)]
+
+
+def of_input(delta: Tensor, weight: Tensor, out: Tensor) -> Call:
+    """The gradient δWᵀ [R, B, I] of a layer's inputs, written to `out`."""
+    return partial(torch.mul if weight.shape[2] == 1 else torch.bmm, delta, weight.transpose(1, 2), out=out)
+
+
+class MLPFunction(torch.autograd.Function):
+    """Outputs [R, B, A + C] of x [R, B, O] as one node of autograd, with a gradient with respect to θ."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, theta: Tensor, network: MLP) -> Tensor:
+        network.fold()
+        room = network.room(x.shape[1])
+        room.x.copy_(x)
+        room.forward()
+        ctx.save_for_backward(x, theta)
+        ctx.room, ctx.passes = room, room.passes
+        if network.constants is None:
+            return room.y.clone(memory_format=torch.contiguous_format)
+        return torch.cat([room.y, network.constants.expand(-1, x.shape[1], -1)], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, _ = ctx.saved_tensors  # torch refuses if θ has changed since; F and c are of its last pass
+        if ctx.passes != ctx.room.passes:  # something else has been in the room
+            ctx.room.x.copy_(x)
+            ctx.room.forward()
+        return None, ctx.room.gradient(gradients[0]), None
+
+
+class ActingNetwork:
+    """A network arranged for acting: as many rows at every step, the same weights for a window, no gradients."""
+
+    def __init__(self, network: MLP, rows: int) -> None:
+        """For observations [R, rows, O]."""
+        room = Buffers(network, rows)
+        x, y = room.x.cpu(), room.y.cpu()  # the room's own memory, if it is on the CPU
+        into = [] if x is room.x else [partial(room.x.copy_, x)]
+        out = [] if y is room.y else [partial(y.copy_, room.y)]
+        self._calls: list[Call] = [*into, *room.forwards, *out]
+        self._x, self._y = x.numpy(), y.numpy()
+        self.learn = network.fold
+        """Take over the network's weights of now, for all steps until the next time."""
+        self.learn()
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs [R, rows, A] of x [R, rows, O], but for those that do not depend on x; the next call writes over them."""
+        self._x[:] = x
+        carry_out(self._calls)
+        return self._y
+
+
+def orthogonal(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
+    """A matrix with orthonormal rows or columns, uniform over such matrices (Saxe et al. 2014), as torch's `orthogonal_`."""
+    rows, columns = shape
+    q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diag(r))
+    return torch.from_numpy(q if rows >= columns else q.T).float()

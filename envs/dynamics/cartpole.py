@@ -1,0 +1,102 @@
+"""What can change in CartPole's equations of motion: products of masses and lengths follow, a constant push is added."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.dynamics.base import DynamicsWrapper
+from envs.dynamics.parameter import Parameter
+from rl_rmsprop.storage.snapshot import to_plain
+
+PARAMETERS = (
+    Parameter("gravity", "acceleration of gravity, m/s²", 9.8, -100, 1000, (1, 50)),
+    Parameter("force_mag", "force of a push, N; its sign swaps the two actions", 10, -1000, 1000, (-20, 30)),
+    Parameter("length", "half the length of the pole, m", 0.5, 0.01, 100, (0.1, 3)),
+    Parameter("masspole", "mass of the pole, kg", 0.1, 0.001, 1000, (0.02, 3)),
+    Parameter("masscart", "mass of the cart, kg", 1, 0.001, 1000, (0.2, 20)),
+    Parameter("tau", "time between two states, s", 0.02, 0.0001, 1, (0.005, 0.08)),
+    Parameter("push", "constant force on the cart, N, to the right", 0, -1000, 1000, (-9, 9)),
+)
+
+
+class CartPoleDynamics(DynamicsWrapper):
+    """CartPole: products of masses and lengths follow; a constant push is added to the force of either action."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self._set = {"push": 0.0}
+
+    def get(self, name: str) -> float:
+        return self._set[name] if name in self._set else float(getattr(self.env.unwrapped, name))
+
+    def set(self, name: str, value: float) -> None:
+        set_cartpole(self.env.unwrapped, self._set, name, value)
+
+    def step(self, action: Any) -> Any:
+        if self._set["push"]:
+            self.env.unwrapped.force_mag = pushed(self._set, np.asarray(action))  # type: ignore[attr-defined]
+        return self.env.step(action)
+
+
+ATTRIBUTES = ("gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau")
+"""Attributes of Gymnasium's CartPole that its equations use."""
+
+
+class CartPoleState(Protocol):
+    """Carts and poles whose equations take numbers as well as arrays [K]: Gymnasium's CartPoleVectorEnv, or `envs.cartpole`'s."""
+
+    num_envs: int
+    force_mag: Any
+
+
+class CartPoleArrays:
+    """`Dynamics` of all poles of one `CartPoleState`."""
+
+    def __init__(self, poles: CartPoleState) -> None:
+        self._poles = poles
+        self._set: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
+        self._pushes = False
+
+    def get(self, name: str) -> NDArray[np.float64]:
+        value = self._set[name] if name in self._set else getattr(self._poles, name)
+        return np.broadcast_to(np.asarray(value, float), self._poles.num_envs)
+
+    def set(self, name: str, values: NDArray[np.float64]) -> None:
+        set_cartpole(self._poles, self._set, name, values.astype(float))
+        self._pushes = bool(self._set["push"].any())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that can be set, as it is."""
+        return {"own": to_plain(self._set), "poles": {name: to_plain(getattr(self._poles, name)) for name in ATTRIBUTES}}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Put it back."""
+        self._set, self._pushes = to_plain(saved["own"]), bool(saved["own"]["push"].any())
+        for name, value in saved["poles"].items():
+            setattr(self._poles, name, to_plain(value))
+
+    def before_step(self, actions: NDArray[np.int64]) -> None:
+        """To be called with the actions of every step: the push needs them."""
+        if self._pushes:
+            self._poles.force_mag = pushed(self._set, actions)
+
+
+def set_cartpole(env: Any, own: dict[str, Any], name: str, value: Any) -> None:
+    """Set a number or an array of CartPole; `own` keeps push and force_mag, which meet only when the action is known."""
+    if name in ("push", "force_mag"):
+        own.setdefault("force_mag", env.force_mag)
+        own[name] = value
+        env.force_mag = own["force_mag"]
+        return
+    setattr(env, name, value)
+    env.total_mass = env.masspole + env.masscart
+    env.polemass_length = env.masspole * env.length
+
+
+def pushed(own: dict[str, Any], actions: NDArray) -> Any:
+    """The force_mag that makes the force of action 1 F + push, and that of action 0 −F + push."""
+    return own["force_mag"] + np.where(actions == 1, 1.0, -1.0) * own["push"]

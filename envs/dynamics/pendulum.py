@@ -1,0 +1,23 @@
+"""What can change in Pendulum: gravity, mass, length and the largest torque."""
+
+from __future__ import annotations
+
+from envs.dynamics.base import DynamicsWrapper
+from envs.dynamics.parameter import Parameter
+
+PARAMETERS = (
+    Parameter("g", "acceleration of gravity, m/s²", 10, -100, 1000, (1, 30)),
+    Parameter("m", "mass of the pendulum, kg", 1, 0.01, 1000, (0.3, 3)),
+    Parameter("l", "length of the pendulum, m", 1, 0.01, 100, (0.3, 3)),
+    Parameter("max_torque", "largest torque, Nm; the action space stays", 2, 0, 1000, (0.2, 2)),
+)
+
+
+class PendulumDynamics(DynamicsWrapper):
+    """Pendulum: plain attributes, read at every step. The action space stays as it was when the environment was made."""
+
+    def get(self, name: str) -> float:
+        return float(getattr(self.env.unwrapped, name))
+
+    def set(self, name: str, value: float) -> None:
+        setattr(self.env.unwrapped, name, value)

@@ -1,0 +1,101 @@
+"""Environments of EnvPool, which are written in C++: LunarLander-v3 steps twice as fast as Gymnasium's (make bench).
+
+    pip install 'rl-rmsprop[envpool]'
+    rl-rmsprop train --env LunarLander-v3 --backend envpool
+
+They are the same games, but not the same episodes: EnvPool draws terrain, first push and the engines' scatter from a generator
+of its own, so that no seed gives an episode of Gymnasium's (tests/test_envpool.py holds how their returns agree in distribution).
+Nothing of an environment can be saved or set. So dynamics cannot shift (rewards, observations and actions can), and runs that
+are cut off begin anew. Final evaluations are in Gymnasium's environments.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.core import Step, check_spaces
+from envs.dynamics import is_dynamics
+from envs.dynamics.base import Dynamics
+from envs.episode_replay import NotReplayable
+from envs.seeding import seed_sequence
+from envs.shifts.shift import Shift
+
+INSTALL = "pip install 'rl-rmsprop[envpool]', or --backend gymnasium"
+
+
+class EnvPoolBatch:
+    """`EnvBatch` of any flat environment of EnvPool, stepped in this thread, with a seed for each environment."""
+
+    def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int) -> None:
+        self.runs, self.envs_per_run = len(seeds), envs_per_run
+        each = [int(seed_sequence(s, "env", n).generate_state(1)[0]) >> 1 for s in seeds for n in range(envs_per_run)]  # int32
+        with warnings.catch_warnings():  # of bounds that lose digits as float32
+            warnings.simplefilter("ignore")
+            self._pool = pool().make(env_id, env_type="gymnasium", num_envs=len(each), num_threads=1, seed=0, env_seed=each)
+        one = gym.make(env_id, disable_env_checker=True)
+        self.observation_space, self.action_space = check_spaces(one)  # EnvPool's own bounds are not to be relied on
+        one.close()
+        self.max_episode_steps: int | None = self._pool.spec.config.max_episode_steps
+        self._shape = (len(each), *self.action_space.shape) if isinstance(self.action_space, gym.spaces.Box) else (len(each),)
+
+    def reset(self) -> NDArray[np.float32]:
+        observations, _ = self._pool.reset()
+        return self._per_run(observations)
+
+    def step(self, actions: NDArray) -> Step:
+        observations, rewards, terminated, truncated, info = self._pool.step(actions.reshape(self._shape))
+        valid = info["elapsed_step"] > 0  # an environment whose episode is over is reset by its next step
+        return Step(*map(self._per_run, (observations, rewards, terminated, truncated, valid)))
+
+    def _per_run(self, array: NDArray) -> NDArray:  # [R·N, …] → [R, N, …], in memory that EnvPool does not write to again
+        return array.reshape(self.runs, self.envs_per_run, *array.shape[1:]).copy()
+
+    def dynamics(self) -> Dynamics:
+        return Fixed()
+
+    def snapshot(self) -> dict[str, Any]:
+        raise NotReplayable("EnvPool's environments cannot be saved: their runs begin anew")
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        raise NotReplayable("EnvPool's environments cannot be saved: their runs begin anew")
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class Fixed:
+    """`Dynamics` of environments that have none to set."""
+
+    def get(self, name: str) -> NDArray[np.float64]:
+        raise AttributeError(f"EnvPool's environments do not tell their {name}")
+
+    def set(self, name: str, values: NDArray[np.float64]) -> None:
+        raise AttributeError(f"EnvPool's environments cannot change {name}")
+
+
+def pool() -> Any:
+    """EnvPool itself; ValueError with a remedy if it is not installed."""
+    try:
+        import envpool
+    except ImportError as error:
+        raise ValueError(f"backend envpool needs a package that is not installed ({error}): {INSTALL}") from error
+    return envpool
+
+
+def check_envpool(env_id: str, shifts: Sequence[Shift]) -> None:
+    """ValueError unless EnvPool has the environment and can shift it so."""
+    known = pool().list_all_envs()
+    if env_id not in known:
+        raise ValueError(f"backend envpool must have the environment, and has no {env_id}: leave --backend out")
+    for shift in shifts:
+        if is_dynamics(shift.parameter):
+            raise ValueError(
+                f"shifts must be of rewards, observations or actions with backend envpool, got {shift.parameter}: "
+                "leave --backend out to change the dynamics"
+            )

@@ -1,0 +1,128 @@
+"""Profiles that draw random numbers: every run has a path of its own, from a generator used for nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.shifts.profiles.base import Clock, Profile, Trace, Values, check_length, number_of
+from rl_rmsprop.storage.snapshot import Snapshottable
+
+
+@dataclass(frozen=True)
+class Poisson(Profile):
+    """The values in turn, each for an exponentially distributed time with mean `every` (rounded up): a Poisson process."""
+
+    values: tuple[float, ...]
+    """At least two, taken in turn, over and over."""
+    every: float
+    """Mean time between changes, > 0."""
+
+    random = True
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2:
+            raise ValueError(f"poisson needs at least 2 values, got {len(self.values)}: write values=9.8/25")
+        check_length("every", self.every)
+
+    def reached(self) -> tuple[float, ...]:
+        return self.values
+
+    def start(self, generators: Sequence[np.random.Generator]) -> Trace:
+        return Events(self, generators)
+
+
+class Events(Trace, Snapshottable):
+    """Times of the changes of each run, drawn as far as they are needed."""
+
+    STATE_ATTRIBUTES = ("_generators", "_count", "_next")
+
+    def __init__(self, profile: Poisson, generators: Sequence[np.random.Generator]) -> None:
+        self._profile, self._generators = profile, generators
+        self._count = np.zeros(len(generators), np.int64)  # [R]  changes so far
+        self._next = np.array([self._gap(g) for g in generators])  # [R]
+
+    def _gap(self, generator: np.random.Generator) -> int:
+        return math.ceil(generator.exponential(self._profile.every)) or 1
+
+    def look(self, t: Clock) -> tuple[Values, Clock]:
+        for r in np.flatnonzero(t >= self._next).tolist():
+            while t[r] >= self._next[r]:
+                self._count[r] += 1
+                self._next[r] += self._gap(self._generators[r])
+        values = np.array(self._profile.values)[self._count % len(self._profile.values)]
+        return values, number_of(values, self._profile.values)
+
+    def until(self, t: Clock) -> Clock:
+        return self._next.copy()
+
+
+@dataclass(frozen=True)
+class Walk(Profile):
+    """A Gaussian random walk between two walls that reflect it: every `every`, plus N(0, sd²)."""
+
+    first: float
+    """Where it begins, between low and high."""
+    low: float
+    """The lower wall."""
+    high: float
+    """The upper wall, above low."""
+    sd: float
+    """Standard deviation of a step, > 0."""
+    every: int = 1000
+    """Time between steps, > 0."""
+
+    continuous = True
+    random = True
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.first <= self.high or self.low == self.high:
+            raise ValueError(
+                f"walk needs low ≤ first ≤ high and low < high, got low {self.low:g}, first {self.first:g}, high {self.high:g}"
+            )
+        if not 0 < self.sd < math.inf:
+            raise ValueError(f"sd must be greater than 0, in units of the parameter, got {self.sd}")
+        check_length("every", self.every)
+
+    def reached(self) -> tuple[float, ...]:
+        return self.low, self.high
+
+    @property
+    def regimes(self) -> int:
+        return 1
+
+    def start(self, generators: Sequence[np.random.Generator]) -> Trace:
+        return Wanderer(self, generators)
+
+
+class Wanderer(Trace, Snapshottable):
+    """Where each run's walk is, stepped as far as it is needed."""
+
+    STATE_ATTRIBUTES = ("_generators", "_steps", "_value")
+
+    def __init__(self, profile: Walk, generators: Sequence[np.random.Generator]) -> None:
+        self._profile, self._generators = profile, generators
+        self._steps = np.zeros(len(generators), np.int64)  # [R]
+        self._value = np.full(len(generators), profile.first)  # [R]
+
+    def look(self, t: Clock) -> tuple[Values, Clock]:
+        walk = self._profile
+        due = t // walk.every
+        for r in np.flatnonzero(due > self._steps).tolist():
+            for _ in range(due[r] - self._steps[r]):
+                self._value[r] = reflect(self._value[r] + self._generators[r].normal(0.0, walk.sd), walk.low, walk.high)
+        self._steps = np.maximum(self._steps, due)
+        return self._value.copy(), np.zeros_like(t)
+
+    def until(self, t: Clock) -> Clock:
+        return (t // self._profile.every + 1) * self._profile.every
+
+
+def reflect(x: float, low: float, high: float) -> float:
+    """X folded back into [low, high] by mirrors at both ends."""
+    span = high - low
+    y = (x - low) % (2 * span)
+    return low + (y if y <= span else 2 * span - y)

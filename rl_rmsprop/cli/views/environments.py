@@ -1,0 +1,109 @@
+"""What `rl-rmsprop envs` prints."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+import gymnasium as gym
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from envs.make import make_one
+from envs.parameters import parameters_of
+from envs.severity import LEVELS, load
+from envs.shifts.profiles import PROFILES
+from rl_rmsprop import grammar
+from rl_rmsprop.study.spec.presets import PRESETS
+
+
+def show(console: Console) -> None:
+    """Environments with tuned settings first, then every registered one that the agents can use."""
+    tuned = sorted({env_id for _, env_id in PRESETS})
+    table = Table("environment", "observation", "actions", "longest episode", "solved at", "tuned for", title_justify="left")
+    for env_id in [*tuned, *(e for e in usable() if e not in tuned)]:
+        spec = gym.spec(env_id)
+        env = gym.make(env_id, disable_env_checker=True)
+        observation, action = envs.check_spaces(env)
+        env.close()
+        agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
+        limit, solved = spec.max_episode_steps, spec.reward_threshold
+        cells = (env_id, str(observation.shape[0]), kind_of(action), str(limit or "–"), str(solved or "–"), agents or "–")
+        table.add_row(*cells)
+    console.print(table)
+    console.print(
+        "Any other registered id with a flat Box observation and Discrete or flat Box actions works too.", soft_wrap=True
+    )
+    console.print("What can shift in one: rl-rmsprop envs CartPole-v1", soft_wrap=True)
+
+
+def kind_of(action: gym.spaces.Discrete | gym.spaces.Box) -> str:
+    """How many actions there are to choose from, or how many real numbers an action is."""
+    return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{action.shape[0]} continuous"
+
+
+def show_shifts(env_id: str, console: Console) -> None:
+    """What can shift in one environment, and how it is written."""
+    env = make_one(env_id)
+    parameters = parameters_of(env)
+    env.close()
+    table = Table(
+        "parameter", "what it is", "usually", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
+    )
+    for parameter in parameters.values():
+        numbers = [f"{x:g}" for x in (parameter.default, *parameter.tested)]
+        table.add_row(parameter.name, parameter.meaning, *numbers)
+    console.print(table)
+    show_severity(env_id, console)
+    profiles = Table("profile", "keys", "what it does", title="How it shifts over time", title_justify="left")
+    for name, kind in PROFILES.items():
+        keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.written(f.default)}" for f in fields(kind))
+        profiles.add_row(name, keys, (kind.__doc__ or "").split(". ")[0].rstrip("."))
+    console.print(profiles)
+    console.print(SYNTAX, soft_wrap=True)
+
+
+def show_severity(env_id: str, console: Console) -> None:
+    """The values that hurt, where they were measured."""
+    rows = load(env_id)
+    if not rows:
+        return
+    levels = [f"{name}, {loss:.0%}" for name, loss in LEVELS.items()]
+    table = Table("parameter", "from the usual", *levels, title="What hurts a trained policy, and how much", title_justify="left")
+    for parameter, direction in dict.fromkeys((row.parameter, row.direction) for row in rows):
+        found = {row.level: row for row in rows if (row.parameter, row.direction) == (parameter, direction)}
+        cells = [f"{found[level].value:g} ({found[level].loss:.0%})" if level in found else "–" for level in LEVELS]
+        table.add_row(parameter, direction, *cells)
+    console.print(table)
+    console.print(SEVERITY, soft_wrap=True)
+
+
+SEVERITY = (
+    "In brackets the share of its lead over random actions that the policy loses when it does not go on learning; –: no value "
+    "in the tested range comes near. Parameters that are not listed hurt less than that; rewards change what counts and not the "
+    "policy. Measured by python -m tests.benchmarks.severity."
+)
+SYNTAX = (
+    "Written PARAMETER:profile=…,KEY=…; abrupt where no profile is named. clock=steps|episodes|updates is what `at`, `every` and "
+    "`period` count, of the whole run; apply=now|reset says whether a change waits for the next episode. "
+    "Example: --shift gravity:values=9.8/25,at=100000"
+)
+
+
+def usable() -> list[str]:
+    """Newest versions of Gymnasium's own control and Box2D environments whose spaces the agents can use."""
+    newest: dict[str, Any] = {}
+    for spec in gym.registry.values():
+        if str(spec.entry_point).startswith(("gymnasium.envs.classic_control", "gymnasium.envs.box2d")):
+            newest[spec.name] = max(spec, newest.get(spec.name, spec), key=lambda s: s.version or 0)
+    return [spec.id for spec in newest.values() if fits(spec.id)]
+
+
+def fits(env_id: str) -> bool:
+    """Whether the agents can use this environment here."""
+    try:
+        envs.check_env_id(env_id)
+    except ValueError:
+        return False
+    return True

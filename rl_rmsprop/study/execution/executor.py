@@ -1,0 +1,112 @@
+"""Where batches are trained: what an executor is given, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.training.monitor import Monitor, Progress
+
+
+class Task(Protocol):
+    """A picklable description of a batch that can be trained: a BatchSpec, or trials."""
+
+    @property
+    def arm(self) -> Arm:
+        """What is trained."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What it is, for whoever reads of its failure."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """What fails with it, each by its name: its runs."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of all its runs together."""
+        ...
+
+    @property
+    def error_file(self) -> Path:
+        """Where the reason of a failure goes."""
+        ...
+
+    @property
+    def study_folder(self) -> Path:
+        """The folder of the study that it belongs to."""
+        ...
+
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        """Do all of it, telling `monitor` at every logging step; raises `Stopped` soon after it says so.
+
+        Returns a line for each run that has failed while the others went on.
+        """
+        ...
+
+
+class Event(NamedTuple):
+    """News of one batch."""
+
+    batch: int  # its number
+    progress: Progress | None = None
+    note: str | None = None
+    ended: bool = False
+    error: str | None = None  # why it failed, if it did
+    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed while the others went on
+
+
+class Ended(NamedTuple):
+    """A worker's last word: it has done its work."""
+
+    failures: tuple[str, ...]  # a line for each run that has failed by itself
+
+
+class WorkerLost(NamedTuple):
+    """A worker's last word, or that of whoever found it dead: it may go better the next time."""
+
+    reason: str
+
+
+class DiskFailed(NamedTuple):
+    """A worker's last word: nothing more can be written."""
+
+    number: int
+    reason: str
+    file: str
+
+
+class Failed(NamedTuple):
+    """A worker's last word: this will not work the next time either."""
+
+    reason: str
+
+
+class Executor(Protocol):
+    """Somewhere to train batches: processes of this machine (see local_pool.py), or a cluster."""
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """Do all the tasks; yields an event for every logging step, every note and every end.
+
+        Raises `Stopped` after `stop` has been called, and OSError when a worker could not write.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Let all workers save and stop; `run` raises `Stopped` when they have, or when their time is over."""
+        ...
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker is running."""
+        ...

@@ -1,0 +1,170 @@
+"""Runs batches in worker processes, one process and one torch thread a batch, and says how they are doing.
+
+A process per batch: whatever happens in one (an exception, a crash of a simulator) cannot touch another. Where the system
+can fork, processes start from a server that has imported torch already.
+
+    a worker ends by        the batch has                         and then
+    its own end             finished                              –
+    an exception, sys.exit  failed: the same would happen again   the others go on
+    a signal, no memory     been lost                             is started again, from its checkpoint, RETRIES times
+    a disk that is full …   –                                     all stop, and OSError tells why
+    the driver's end        –                                     it ends itself: no work goes on that nobody waits for
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Event, Failed, Task, WorkerLost
+from rl_rmsprop.study.execution.worker import work
+from rl_rmsprop.study.training.monitor import Note, Progress, Stopped
+
+RETRIES = 2
+GRACE = 4.0
+"""Seconds that workers have to save and stop."""
+CHECKPOINT_EVERY = 60.0
+"""Seconds between checkpoints."""
+
+
+class Pool:
+    """Worker processes, and how to stop them."""
+
+    def __init__(self, workers: int, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+        """At most `workers` at a time; each saves a checkpoint every so many seconds."""
+        self._workers, self._every = workers, checkpoint_every
+        self._running: dict[Connection, tuple[int, BaseProcess]] = {}
+        self._deadline = float("inf")  # when the workers have to be gone
+
+    def run(self, specs: Sequence[Task]) -> Iterator[Event]:
+        """Do all the work; yields an event for every logging step, every note and every end.
+
+        Raises `Stopped` after `stop` has been called, and OSError when a worker could not write.
+        """
+        waiting = list(enumerate(specs))[::-1]
+        losses = [0] * len(specs)
+        try:
+            while waiting or self._running:
+                if self._stopping and not self._running:
+                    raise Stopped
+                while waiting and len(self._running) < self._workers and not self._stopping:
+                    index, spec = waiting.pop()
+                    self._start(index, spec)
+                if self._stopping:  # a signal may have come while one was started
+                    self.stop()
+                for pipe in self._ready():
+                    index, process = self._running[pipe]
+                    said = hear(pipe, process)
+                    if not isinstance(said, (Progress, Note)):
+                        process.join()
+                        pipe.close()
+                        del self._running[pipe]
+                    if isinstance(said, DiskFailed):
+                        raise OSError(*said)
+                    if isinstance(said, WorkerLost) and not self._stopping and losses[index] < RETRIES:
+                        losses[index] += 1
+                        waiting.append((index, specs[index]))
+                        yield Event(index, note=f"{specs[index].label}: {said.reason}; started again")
+                    elif not (isinstance(said, WorkerLost) and self._stopping):
+                        yield event_of(index, said)
+            if self._stopping:
+                raise Stopped
+        finally:
+            self.kill()
+
+    def stop(self) -> None:
+        """Let all workers save and stop; `run` raises `Stopped` when they have, or when their time is over."""
+        self._deadline = min(self._deadline, time.monotonic() + GRACE)
+        for _, process in list(self._running.values()):
+            process.terminate()
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for _, process in list(self._running.values()):
+            process.kill()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._deadline < float("inf")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker is running."""
+        return not self._running
+
+    def _start(self, index: int, spec: Task) -> None:
+        context = process_context()
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=work, args=(spec, theirs, self._every), daemon=True)
+        with interrupts_ignored():
+            process.start()
+        theirs.close()
+        self._running[ours] = (index, process)
+
+    def _ready(self) -> list[Connection]:
+        """Pipes of workers that have something to say, or have ended; all others are killed when their time is over."""
+        left = None if not self._stopping else max(0.0, self._deadline - time.monotonic())
+        ready = wait(list(self._running), left if left is not None else 1.0)  # now and then: a signal may have come in between
+        if left == 0.0 and not ready:
+            self.kill()
+        return [pipe for pipe in ready if isinstance(pipe, Connection)]
+
+
+def event_of(index: int, said: Any) -> Event:
+    """A worker's word as news of its batch."""
+    if isinstance(said, Progress):
+        return Event(index, progress=said)
+    if isinstance(said, Note):
+        return Event(index, note=said.text)
+    if isinstance(said, Ended):
+        return Event(index, ended=True, failures=said.failures)
+    return Event(index, ended=True, error=said.reason)
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all of them: the one that started them ends them."""
+    if threading.current_thread() is not threading.main_thread():  # others may not touch signals, and get no Ctrl-C
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def hear(pipe: Connection, process: BaseProcess) -> Any:
+    """A worker's next word; of one that died without a last one, why it did."""
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        process.join()
+        code = process.exitcode or 0
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            hint = ": the system may be out of memory, and fewer --workers need less" if name == "SIGKILL" else ""
+            return WorkerLost(f"its process was ended by {name}{hint}")
+        return Failed(f"its process ended by itself, with exit code {code}")
+
+
+def process_context() -> Any:
+    """Processes forked from a clean server with torch imported; where that is not possible, fresh ones."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rl_rmsprop.study.tuning.draws.trials", "torch._dynamo"])
+    return context
+
+
+def default_workers() -> int:
+    """One worker per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,91 @@
+"""The report's tables of numbers: results.csv, a row a run; arms.csv, a row an arm; shifts.csv, a row a run and change.
+
+Cells are empty where there is nothing to say; a time that never came is `inf`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rl_rmsprop.storage.atomic import write_csv
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.results.metrics import METRICS
+from rl_rmsprop.study.results.runs import Run
+
+Cell = str | int | float
+
+RUN_COLUMNS = (
+    "env", "arm", "seed", "status", "steps", "episodes", "area", "final", "steps_to_threshold", "collapsed", "alarms", "changes",
+    "drop", "recovery", "regret",
+)  # fmt: skip
+ARM_COLUMNS = (
+    "env", "arm", "runs", "failed", "area_iqm", "area_low", "area_high", "final_iqm", "final_low", "final_high", "alarms_per_run",
+    "metric", "baseline", "pairs", "difference", "difference_low", "difference_high", "p_better", "p_better_low", "p_better_high",
+    "p", "p_holm",
+)  # fmt: skip
+SHIFT_COLUMNS = ("env", "arm", "seed", "change", "step", "watched", "before", "drop", "recovery", "regret")
+
+
+def write_files(folder: Path, found: Sequence[Analysis]) -> None:
+    """Write the tables into the report's folder."""
+    write(folder / "results.csv", RUN_COLUMNS, [row for a in found for row in run_rows(a)])
+    write(folder / "arms.csv", ARM_COLUMNS, arm_rows(found))
+    shifts = shift_rows(found)
+    if shifts:
+        write(folder / "shifts.csv", SHIFT_COLUMNS, shifts)
+
+
+def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """A table as a file."""
+    write_csv(path, header, [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows])
+
+
+def run_rows(found: Analysis) -> list[list[Cell]]:
+    """All runs of an environment, an arm after the other, in the order of their seeds; of failed ones nothing but the name."""
+    rows: list[list[Cell]] = []
+    for result in found.arms:
+        of_arm: list[list[Cell]] = [run_row(found, result.arm.rule, run) for run in result.runs]
+        missing = [""] * (len(RUN_COLUMNS) - 4)
+        of_arm += [[found.env_id, result.arm.rule, seed, "failed", *missing] for seed in result.failed]
+        rows += sorted(of_arm, key=lambda row: int(row[2]))
+    return rows
+
+
+def run_row(found: Analysis, rule: str, run: Run) -> list[Cell]:
+    """All scores of one run."""
+    solved = run.steps_to(found.threshold) if not math.isnan(found.threshold) else math.nan
+    responses = [METRICS[name].of(run, found.threshold) for name in ("drop", "recovery", "regret")]
+    return [
+        found.env_id, rule, run.seed, "finished", int(run.end), len(run.episodes.step), run.area, run.score, solved,
+        run.collapsed, run.alarms, len(run.changes), *responses,
+    ]  # fmt: skip
+
+
+def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
+    """All arms with their intervals and their comparison with the baseline."""
+    rows: list[list[Cell]] = []
+    for analysis in found:
+        for result in analysis.arms:
+            intervals = [float(x) for interval in (result.area, result.score) for x in interval]
+            row: list[Cell] = [analysis.env_id, result.arm.rule, len(result.runs), len(result.failed), *intervals]
+            row += [result.alarms if result.runs else math.nan, analysis.metric.name]
+            row += [analysis.baseline.arm.rule if analysis.baseline else ""]
+            against = next((a for a in analysis.against if a.result is result), None)
+            if against is not None:
+                pairs, difference, improvement, p = against.comparison
+                row += [pairs, *map(float, difference), *map(float, improvement), p, against.p_holm]
+            rows.append(row + [""] * (len(ARM_COLUMNS) - len(row)))
+    return rows
+
+
+def shift_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
+    """How every run took every change."""
+    return [
+        [analysis.env_id, result.arm.rule, run.seed, k, *response]
+        for analysis in found
+        for result in analysis.arms
+        for run in result.runs
+        for k, response in enumerate(run.responses, 1)
+    ]

@@ -1,0 +1,68 @@
+"""What a reader of the report has to know of how the arms came by their settings: sentences, from the study alone."""
+
+from __future__ import annotations
+
+from rl_rmsprop.study.spec.seeds import written_seeds
+from rl_rmsprop.study.spec.study import Study
+from rl_rmsprop.study.tuning import draws, matching
+
+CONTROLS = {
+    "oracle": "is alarmed at the true changes of the environment",
+    "yoked": "is alarmed when its arm was, in the run with the next seed",
+    "random": "is alarmed at random updates, as often as its arm was on average",
+    "mean_beta": "has one fixed β, the mean of its arm's",
+}
+"""Kind of control → what it does instead of listening to its own gradients."""
+
+
+def settings_of_the_arms(study: Study) -> list[str]:
+    """How lr and open keys were chosen, what was chosen, and what each kind of control is."""
+    return [*how_chosen(study), *chosen(study), *controls(study)]
+
+
+def how_chosen(study: Study) -> list[str]:
+    """Whether arms were tuned or matched, and with which budget."""
+    lrs = ", ".join(f"{agent.lr:g}" for agent in study.agents)
+    seeds = written_seeds(study.tune_seeds)
+    if study.tune:
+        low, high, _ = draws.LR
+        scaled = ", ".join(f"{name} × {factor:g}" for name, factor in draws.LR_SCALE.items() if name in texts(study))
+        return [
+            f"Every arm was tuned with {study.tune} draws on seeds {seeds}: lr from {low:g} to {high:g} times {lrs}"
+            + (f" ({scaled})" if scaled else "")
+            + ", and the keys that its text leaves open. The draw with the largest interquartile mean of the area was trained on "
+            "fresh seeds, which alone are in the tables; tuning.csv has every draw, study.json the ranges."
+        ]
+    if study.match_update_rms:
+        return [
+            f"Every arm's lr was scaled, in {matching.ROUNDS} rounds of pilot runs on seeds {seeds}, so that the root mean "
+            f"square of its updates is that of {study.match_update_rms} at lr {lrs}: what is left is not a matter of step size. "
+            f"{matching.FILE} has the sizes."
+        ]
+    return [
+        f"All arms share every setting of the agent, lr = {lrs} included: an arm that prefers another lr is not seen at its best "
+        "(--tune 24 gives each its own)."
+    ]
+
+
+def texts(study: Study) -> list[str]:
+    """The arms as written."""
+    return [arm.rule for arm in study.arms]
+
+
+def chosen(study: Study) -> list[str]:
+    """What each arm trained with in each environment, where that is not what its text and the preset say."""
+    found = []
+    for choice in study.choices:
+        edge = study.tune and "@" not in choice.arm and draws.at_the_edge(study, choice)
+        warning = ", at the edge of the range: a better lr may lie beyond" if edge else ""
+        rule = "" if choice.rule == choice.arm or choice.rule.startswith("yoked:") else f" as {choice.rule}"
+        found.append(f"{choice.env_id}: {choice.arm} trained{rule} with lr {choice.lr:g}{warning}.")
+    return found
+
+
+def controls(study: Study) -> list[str]:
+    """What each kind of control in the study is."""
+    kinds = dict.fromkeys(arm.rule.partition("@")[0] for arm in study.arms if arm.of)
+    said = [f"{kind}@ARM {CONTROLS[kind]}" for kind in kinds]
+    return [f"Controls train with the lr and the keys of their arm: {'; '.join(said)}."] if said else []

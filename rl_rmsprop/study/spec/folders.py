@@ -1,0 +1,53 @@
+"""The folder of a study: the name that a user gave, or one made from the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from envs.shifts.shift import parse_all
+from rl_rmsprop.storage.atomic import env_folder
+from rl_rmsprop.study.spec.arms import Arm
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every disk in use."""
+
+
+def own_folder(out: Path) -> Path:
+    """The folder that a user named; ValueError for a name that no folder should have. A ~ is the user's home.
+
+    >>> own_folder(Path("runs/a b"))
+    PosixPath('runs/a b')
+    """
+    try:
+        folder = out.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"out must be a folder, got {str(out)!r}: {error}") from None
+    if not str(folder).isprintable():
+        raise ValueError(f"out must be a name without control characters, got {str(out)!r}")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        raise ValueError(f"names of folders must have at most {LONGEST_NAME} bytes, got {str(out)!r}: choose another --out")
+    return folder
+
+
+def default_folder(
+    env_ids: Sequence[str],
+    agent: str,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    steps: int,
+    shifts: Sequence[str] = (),
+    made_by: Sequence[str] = (),
+) -> Path:
+    """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
+
+    Before the numbers stands what shifts, and how the arms got their settings (`made_by`).
+    """
+    what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
+    shifting = [shift.parameter for shift in parse_all(shifts)]
+    environments = env_folder("-".join(env_ids).lower())
+    name = "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])
+    if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        raise ValueError(f"a folder named after all settings would be longer than {LONGEST_NAME} bytes: choose one with --out")
+    return Path("runs") / name

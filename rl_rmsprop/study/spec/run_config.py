@@ -1,0 +1,65 @@
+"""What made a run, in words: for config.json, checkpoints, and TensorBoard's HParams tab."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import asdict
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+
+
+def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
+    """What made a run: enough to make it again."""
+    return {
+        "env": spec.env_id,
+        "backend": spec.backend,
+        "agent": spec.agent_name,
+        "settings": asdict(spec.agent),
+        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical, "trained_with": spec.played.rule},
+        "seed": seed,
+        "steps": spec.steps,
+        "updates": spec.updates,
+        "shifts": list(spec.shifts),
+        "eval_episodes": spec.eval_episodes,
+        "device": spec.device,
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@lru_cache
+def commit() -> str | None:
+    """The git commit of this package's source, with `+` if files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def hparams(spec: BatchSpec) -> dict[str, str | float]:
+    """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
+    settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
+    shift = " ".join(spec.shifts) or "none"
+    return {"arm": spec.arm.rule, "env": spec.env_id, "shift": shift, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
+
+
+def hparams_group(spec: BatchSpec) -> str:
+    """What the HParams tab averages over: the seeds of one arm in one environment of one study."""
+    return f"{Path(spec.folder).name}/{spec.env_id}/{spec.arm.name}"

@@ -1,0 +1,215 @@
+"""A study: arms × environments × seeds, as data.
+
+What the runs of an arm train with in one environment is the arm's own rule and the lr of the agent's settings, unless the study
+has a `ChosenSetting` for them: made by tuning, by matching, or, for a control, by the results of the arm that it is a control of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+import envs
+from agents.networks import check_scale
+from envs.shifts.shift import parse_all
+from rl_rmsprop.storage.atomic import env_folder, write_json
+from rl_rmsprop.storage.json_tables import fitting, made, read_json
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.folders import LONGEST_NAME
+from rl_rmsprop.study.spec.presets import AGENTS, Agent
+from rl_rmsprop.study.spec.seeds import LARGEST_SEED, MOST_SEEDS, written_seeds
+
+DEVICES = ("cpu", "cuda")
+LARGEST_BATCH = 64
+MOST_DRAWS = 10_000
+MOST_EPISODES = 1_000_000
+
+
+@dataclass(frozen=True)
+class ChosenSetting:
+    """What the runs of one arm train with in one environment."""
+
+    env_id: str
+    arm: str
+    """The arm's text."""
+    rule: str
+    """Text of the β rule, or name of the baseline."""
+    lr: float
+    """Step size."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `train` and `compare` run."""
+
+    folder: Path
+    env_ids: tuple[str, ...]
+    agent_name: str
+    agents: tuple[Agent, ...]
+    """Settings, one per environment."""
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    """Environment steps per run."""
+    eval_episodes: int = 100
+    command: str = ""
+    """The command line that made it."""
+    shifts: tuple[str, ...] = ()
+    """What changes in the environments, and when, as text (see envs/shifts/shift.py)."""
+    record_signals: bool = False
+    """Keep the signals of every update of every run, for `replay`."""
+    backend: str = "gymnasium"
+    """Whose environments are trained in: Gymnasium's, or EnvPool's."""
+    tune: int = 0
+    """Random draws of lr and open keys that every arm is tuned with (see tuning.py); 0 to tune nothing."""
+    tune_seeds: tuple[int, ...] = ()
+    """Seeds of the runs that tuning and matching look at, none of them among `seeds`."""
+    match_update_rms: str = ""
+    """Text of the arm whose root mean square update the others are brought to by their lr (see matching.py)."""
+    device: str = "cpu"
+    """Where networks are trained, one of DEVICES; environments are on the CPU."""
+    batch_size: int = LARGEST_BATCH
+    """Runs of an arm that are trained together, at most; changes how fast they are and nothing else."""
+    choices: tuple[ChosenSetting, ...] = ()
+    """What tuning, matching and finished arms have settled so far."""
+
+    def __post_init__(self) -> None:
+        for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", [a.canonical for a in self.arms])):
+            if not values:
+                raise ValueError(f"a study needs at least one of its {what}, got none")
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise ValueError(f"each of the {what} may be given once, got {twice[0]} twice")
+        if len(self.seeds) > MOST_SEEDS:
+            raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got {len(self.seeds)}")
+        self._check_names()
+        self._check_tuning()
+        for name, most in (("steps", 10**12), ("eval_episodes", MOST_EPISODES)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name)}")
+        if self.device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
+        if not 1 <= self.batch_size <= LARGEST_BATCH:
+            raise ValueError(f"batch_size must be from 1 to {LARGEST_BATCH} runs, got {self.batch_size}")
+        wrong = [seed for seed in (*self.seeds, *self.tune_seeds) if not 0 <= seed <= LARGEST_SEED]
+        if wrong:
+            raise ValueError(f"seeds must be whole numbers from 0 to {LARGEST_SEED}, got {wrong[0]}")
+        if len(self.agents) != len(self.env_ids):
+            raise ValueError(f"settings must be one for each environment, got {len(self.agents)} for {len(self.env_ids)}")
+        parse_all(self.shifts)
+
+    def check_environments(self) -> None:
+        """ValueError unless every environment can be made here, fits the agents, and can shift so.
+
+        Apart from the rest, since to make an environment can mean to import the module that its id names: `report` must not.
+        """
+        for env_id, agent in zip(self.env_ids, self.agents, strict=True):
+            envs.check_env_id(env_id, parse_all(self.shifts), self.backend)
+            if agent.observation_scale:
+                env = envs.make(env_id, (0,), 1)
+                env.close()
+                check_scale(agent.observation_scale, env.observation_space.shape[0])
+
+    def check_device(self) -> None:
+        """ValueError unless this machine has the device; apart from the rest, since to report or evaluate a study takes none."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            remedy = "torch sees no GPU; leave --device out to train on the CPU"
+            raise ValueError(f"device must be one that this machine has, got {self.device}: {remedy}")
+
+    def _check_names(self) -> None:
+        """ValueError for folders of arms or environments that no disk could tell apart, or hold."""
+        for what, names in (("arms", [arm.name for arm in self.arms]), ("environments", list(map(env_folder, self.env_ids)))):
+            if len({name.lower() for name in names}) < len(names):
+                raise ValueError(f"two {what} have the same folder name: write one of them in another way")
+            for name in names:
+                if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+                    raise ValueError(f"names of {what} must have at most {LONGEST_NAME} bytes, being folders, got {name!r}")
+
+    def _check_tuning(self) -> None:
+        """ValueError for settings of tuning and matching that contradict each other."""
+        if not 0 <= self.tune <= MOST_DRAWS:
+            raise ValueError(f"tune must be from 0 to {MOST_DRAWS} draws an arm, got {self.tune}")
+        if self.tune and self.match_update_rms:
+            raise ValueError("tune chooses every arm's lr, and match_update_rms another: give one of them")
+        if not (self.tune or self.match_update_rms):
+            return
+        if self.match_update_rms and self.match_update_rms not in [arm.rule for arm in self.arms if not arm.of]:
+            raise ValueError(f"match_update_rms must be one of the arms, got {self.match_update_rms!r}")
+        if len(set(self.tune_seeds)) < max(len(self.tune_seeds), 1):
+            raise ValueError(f"tune_seeds must be at least one seed, each given once, got {written_seeds(self.tune_seeds)!r}")
+        both = set(self.seeds) & set(self.tune_seeds)
+        if both:
+            raise ValueError(
+                f"tune_seeds must be others than seeds, got {min(both)} in both: a choice must be tested on fresh seeds"
+            )
+
+    def choice(self, env_id: str, arm: Arm) -> ChosenSetting:
+        """What the arm trains with in this environment; of a control, its own text until its arm has trained."""
+        settled = {(choice.env_id, choice.arm): choice for choice in self.choices}
+        return settled.get((env_id, arm.rule), ChosenSetting(env_id, arm.rule, arm.rule, self.agent_in(env_id).lr))
+
+    def is_settled(self, env_id: str, arm: Arm) -> bool:
+        """Whether it is known what the arm trains with in this environment: of a control, once its arm has trained."""
+        return not arm.of or self.choice(env_id, arm).rule != arm.rule
+
+    def agent_in(self, env_id: str) -> Agent:
+        """The agent's settings in this environment."""
+        return self.agents[self.env_ids.index(env_id)]
+
+    def with_choices(self, choices: Iterable[ChosenSetting]) -> Study:
+        """The same study with these choices settled, in place of earlier ones for the same arm and environment."""
+        settled = {(choice.env_id, choice.arm): choice for choice in (*self.choices, *choices)}
+        return replace(self, choices=tuple(settled.values()))
+
+    def cut_for(self, workers: int) -> Study:
+        """The same study with an arm's seeds together, or cut up further if that keeps more workers busy."""
+        arms = len(self.env_ids) * len(self.arms)
+        pieces = max(-(-len(self.seeds) // LARGEST_BATCH), min(-(-workers // arms), len(self.seeds)))
+        return replace(self, batch_size=-(-len(self.seeds) // pieces))
+
+    def batches(self, some: Sequence[Arm] | None = None) -> list[BatchSpec]:
+        """The study, or some of its arms, cut into batches."""
+        chosen = self.arms if some is None else some
+        chunks = [self.seeds[i : i + self.batch_size] for i in range(0, len(self.seeds), self.batch_size)]
+        return [
+            self.batch(env_id, arm, chunk, aggregated=len(self.seeds) > 1)
+            for env_id in self.env_ids
+            for arm in chosen
+            for chunk in chunks
+        ]
+
+    def batch(self, env_id: str, arm: Arm, seeds: tuple[int, ...], aggregated: bool = False) -> BatchSpec:
+        """The runs of one arm in one environment with these seeds."""
+        choice = self.choice(env_id, arm)
+        return BatchSpec(
+            str(self.folder), env_id, self.agent_name, replace(self.agent_in(env_id), lr=choice.lr), arm, seeds, self.steps,
+            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule, self.backend, self.device,
+        )  # fmt: skip
+
+    def save(self, **more: object) -> None:
+        """Write study.json, from which `report` and `evaluate` know what to look for, and what else a reader should know."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {**asdict(self), "agents": [asdict(a) for a in self.agents], **more}
+        write_json(self.folder / "study.json", {k: v for k, v in content.items() if k != "folder"})
+
+
+def load_study(folder: Path) -> Study:
+    """The study that a folder holds; ValueError if it holds none."""
+    path = folder / "study.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no study: there is no study.json in it; rl-rmsprop train or compare makes one")
+    try:
+        content = read_json(path)
+        content.pop("search_space", None)  # follows from the rest
+        name = content.get("agent_name")
+        if not isinstance(name, str) or name not in AGENTS:
+            raise ValueError(f"agent_name must be one of {', '.join(AGENTS)}, got {name!r}")
+        agents = tuple(made(AGENTS[name], table, "agents") for table in fitting(content.pop("agents", None), list, "agents"))
+        return made(Study, content, "study.json", folder=folder, agents=agents)
+    except ValueError as error:
+        raise ValueError(f"{path} does not describe a study of this version: {error}") from error

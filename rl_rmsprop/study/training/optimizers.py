@@ -1,0 +1,27 @@
+"""From an arm to its optimizer, for R runs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import rules
+from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.optimizer.per_run import PerRun
+from rl_rmsprop.study.spec.arms import BASELINES, WITHOUT_EPS, Arm
+
+
+def make_optimizer(
+    arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int]
+) -> torch.optim.Optimizer:
+    """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates.
+
+    It leaves alone every run whose gradient is not finite.
+    """
+    if arm.is_baseline:
+        eps = {} if arm.rule in WITHOUT_EPS else {"eps": arm.eps}
+        return PerRun(BASELINES[arm.rule](parameters, lr=lr, **eps))
+    rule = rules.resolve(rules.parse(arm.rule), updates)
+    return AdaptiveRMSprop(parameters, lr, rule, arm.eps, bias_correction=arm.bias_correction, nonfinite="skip", runs=seeds)

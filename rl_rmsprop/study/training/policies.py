@@ -1,0 +1,89 @@
+"""The policies of a batch's runs: made, evaluated, written to files and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import envs
+from agents.distributions import Categorical, Gaussian, Head
+from agents.evaluation import episode_returns
+from agents.networks import ActorCritic
+from agents.normalization import Normalization, ObservationNormalizer, RewardNormalizer, Unchanged
+from envs.shifts.shift import parse_all
+from rl_rmsprop.storage import atomic
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+
+EVALUATION_ENVS = 10
+
+
+def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
+    """Freshly initialised networks of all runs, and statistics of nothing yet."""
+    agent, size = spec.agent, env.observation_space.shape[0]
+    normalization = Normalization(
+        ObservationNormalizer(env.runs, size) if agent.normalize_observations else Unchanged(),
+        RewardNormalizer(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
+    )
+    head = head_of(env.action_space, agent.log_std_init)
+    noise = generators(spec.seeds, "init")
+    return ActorCritic(size, head, agent.hidden, noise, agent.observation_scale, normalization, spec.device)
+
+
+def head_of(space: gym.Space, log_std: float) -> Head:
+    """The kind of policy that acts in an action space, a continuous one with this ln σ at first."""
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n))
+    assert isinstance(space, gym.spaces.Box)
+    return Gaussian(space.low, space.high, log_std)
+
+
+def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
+    """A random stream of this purpose for each run."""
+    return [np.random.default_rng(envs.seed_sequence(seed, purpose)) for seed in seeds]
+
+
+def evaluation_seed(seed: int) -> int:
+    """The seed of the environments in which the run with `seed` is evaluated."""
+    return int(envs.seed_sequence(seed, "evaluation environments").generate_state(1)[0])
+
+
+def evaluate_batch(
+    spec: BatchSpec, policy: ActorCritic, episodes: int, clocks: dict[str, NDArray[np.int64]], stochastic: bool = False
+) -> NDArray[np.float64]:
+    """Returns [R, episodes] in fresh environments whose seeds differ from those of training.
+
+    If the environment shifts, it stands still where `clocks`, counts [R] of every clock, say: at the training's end.
+    """
+    seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
+    env = envs.make(spec.env_id, seeds, count, parse_all(spec.shifts), held_at=clocks, shift_seeds=spec.seeds)
+    noise = generators(spec.seeds, "evaluation") if stochastic else None
+    try:
+        return episode_returns(env, policy, episodes, noise)
+    finally:
+        env.close()
+
+
+def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
+    """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
+    arrays: dict[str, Any] = {name: theta.detach()[run].cpu().numpy() for name, theta in policy.named_parameters()}
+    arrays |= {name: array[run] for name, array in policy.normalization.arrays().items()}
+    atomic.write_bytes(path, atomic.written(lambda file: np.savez(file, **arrays)))
+
+
+def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:
+    """Put saved weights and running statistics back, one file a run."""
+    statistics = policy.normalization.arrays()
+    for r, path in enumerate(paths):
+        with np.load(path, allow_pickle=False) as arrays:
+            for name, theta in policy.named_parameters():
+                if arrays[name].shape != theta.shape[1:]:
+                    raise ValueError(f"{path}: {name} has {arrays[name].shape[0]} weights, the network {theta.shape[1]}")
+                theta.data[r] = torch.from_numpy(arrays[name])
+            for name, array in statistics.items():
+                array[r] = arrays[name]

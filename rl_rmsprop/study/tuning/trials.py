@@ -1,0 +1,229 @@
+"""Trials: one arm in one environment with several settings, each over the same seeds, for tuning and matching.
+
+    settings K × seeds S → K·S runs of one batch → area under the learning curve and size of the updates of every run
+
+All runs share environments and networks' arithmetic; each setting has an optimizer of its own for the rows of its S runs, so
+that any optimizer can be tried, and a trial is bit for bit what `train` makes of the same setting and seed. A trial leaves no
+run folder behind: a study would drown in them.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import envs
+from agents.training import Training, Update
+from envs.shifts.shift import parse_all
+from rl_rmsprop.storage.atomic import write_csv
+from rl_rmsprop.study.results import scores
+from rl_rmsprop.study.results.scores import Episodes
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.training.monitor import Monitor, Progress, Stopped
+from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.recorder import WINDOW
+from rl_rmsprop.telemetry import tags
+
+
+class Setting(NamedTuple):
+    """What is tried."""
+
+    number: int
+    """Its place among all settings tried for this arm."""
+    lr: float
+    rule: str
+    """Text of the β rule, or name of the baseline."""
+
+
+class Outcome(NamedTuple):
+    """What one run with one setting came to: a row of tuning.csv or matching.csv."""
+
+    env: str
+    arm: str
+    number: int
+    lr: float
+    rule: str
+    seed: int
+    area: float
+    """Mean training return over the training's steps, as in the report; NaN if no episode ended or the run failed."""
+    update_rms: float
+    """Root mean square of all changes of all weights over the training; NaN if the run failed."""
+
+
+@dataclass(frozen=True)
+class TrialBatch:
+    """Some settings of one arm in one environment, trained together."""
+
+    spec: BatchSpec
+    """The arm and its environment, with the trials' seeds."""
+    settings: tuple[Setting, ...]
+    file: str
+    """Where the outcomes go, a row a run."""
+
+    @property
+    def label(self) -> str:
+        """What it is, for whoever reads of its failure."""
+        return f"{self.spec.env_id} · {self.spec.arm.rule} · trials {self.settings[0].number}–{self.settings[-1].number}"
+
+    @property
+    def parts(self) -> list[str]:
+        """What fails with it: trials are told of together."""
+        return [self.label]
+
+    @property
+    def arm(self) -> Arm:
+        """The arm that is tried."""
+        return self.spec.arm
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of all its runs together."""
+        return self.spec.total_steps * len(self.settings)
+
+    @property
+    def error_file(self) -> Path:
+        """Where the reason of a failure goes."""
+        return Path(self.file).with_suffix(".error.txt")
+
+    @property
+    def study_folder(self) -> Path:
+        """The folder of the study that it belongs to."""
+        return self.spec.study_folder
+
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew.
+
+        A run that fails is an outcome as well: a step size may be too large.
+        """
+        spec, count = self.spec, len(self.settings)
+        wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
+        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts), backend=spec.backend)
+        policy = make_policy(wide, env)
+        rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
+        optimizer = OptimizerGroup(
+            [
+                make_optimizer(replace(spec.played, rule=setting.rule), part, setting.lr, spec.updates, spec.seeds)
+                for setting, part in zip(self.settings, rows, strict=True)
+            ]
+        )
+        earnings = LearningCurves(env.runs, spec.windows)
+        training = Training(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"))
+        for update in training:
+            if earnings.take(update):
+                monitor.report(earnings.progress())
+            if monitor.stopping:
+                raise Stopped
+        env.close()
+        known = np.where(training.health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
+        measured = zip(*known.tolist(), strict=True)
+        found = [
+            Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))
+            for setting in self.settings
+            for seed in spec.seeds
+        ]
+        write(Path(self.file), found)
+        return ()
+
+
+class OptimizerGroup(torch.optim.Optimizer):
+    """Several optimizers as one, each with the rows of its own runs; measures how far they move."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        """`parts` in the order of their rows."""
+        super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
+        self._parts = parts
+        self.param_groups = [group for part in parts for group in part.param_groups]  # who sets lr there sets it for the part
+        self._thetas = [[p for group in part.param_groups for p in group["params"]] for part in parts]
+        runs, device = sum(len(thetas[0]) for thetas in self._thetas), self._thetas[0][0].device
+        self._squares = torch.zeros(runs, dtype=torch.float64, device=device)  # [R]
+        self._count = 0  # changes of one run's weights so far
+
+    def observe(self, **told: Tensor) -> None:
+        """What only the training loop knows, [R] each, to those parts that can hear it."""
+        start = 0
+        for part, thetas in zip(self._parts, self._thetas, strict=True):
+            stop = start + len(thetas[0])
+            if hasattr(part, "observe"):
+                part.observe(**{name: value[start:stop] for name, value in told.items()})
+            start = stop
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One update of every part."""
+        squares = []
+        for part, thetas in zip(self._parts, self._thetas, strict=True):
+            before = [theta.clone() for theta in thetas]
+            part.step()
+            squares.append(sum((theta - old).square().sum(1).double() for theta, old in zip(thetas, before, strict=True)))
+        self._squares += torch.cat(squares)
+        self._count += sum(theta.shape[1] for theta in self._thetas[0])
+
+    def update_rms(self) -> Tensor:
+        """Root mean square over all entries and updates so far of each run's changes, [R] float64."""
+        return (self._squares / max(self._count, 1)).sqrt()
+
+
+def rows_of(thetas: Sequence[nn.Parameter], part: int, runs: int) -> list[nn.Parameter]:
+    """The rows of the part-th `runs` runs of θ [R, P] as parameters [runs, P] that share memory with it, gradients too."""
+    rows = []
+    for theta in thetas:
+        some = nn.Parameter(theta.detach()[part * runs : (part + 1) * runs])
+        assert theta.grad is not None  # networks have theirs from the start
+        some.grad = theta.grad[part * runs : (part + 1) * runs]
+        rows.append(some)
+    return rows
+
+
+class LearningCurves:
+    """The episodes of R runs, as a study keeps them, and how far the runs are at the steps at which a study would log."""
+
+    def __init__(self, runs: int, windows: int) -> None:
+        self._windows = windows
+        self._ended: list[list[tuple[int, float, int]]] = [[] for _ in range(runs)]  # step, return, length of each episode
+        self._steps = np.zeros(runs, np.int64)
+
+    def take(self, update: Update) -> bool:
+        """One record; returns whether this was a logging step."""
+        for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
+            self._ended[run].append(tuple(episode))
+        self._steps = update.steps
+        return tags.is_logged(update.window, self._windows)
+
+    def areas(self) -> list[float]:
+        """The area under each run's learning curve."""
+        tables = [np.array(ended, dtype=float).reshape(-1, 3).T for ended in self._ended]
+        return [scores.area(Episodes(*table), float(end)) for table, end in zip(tables, self._steps, strict=True)]
+
+    def progress(self) -> Progress:
+        """How far the batch is."""
+        recent = [earned for ended in self._ended for _, earned, _ in ended[-WINDOW:]]
+        return Progress(int(self._steps.sum()), sum(recent) / len(recent) if recent else math.nan, math.nan, 0.0)
+
+
+# Files -------------------------------------------------------------------------------------------------------------------
+
+
+def write(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """A CSV of outcomes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path, Outcome._fields, outcomes)
+
+
+def read(path: Path) -> list[Outcome]:
+    """Outcomes written by `write`; ValueError for a file that holds something else."""
+    types = (str, str, int, float, str, int, float, float)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [Outcome(*(kind(x) for kind, x in zip(types, line, strict=True))) for line in list(csv.reader(file))[1:]]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} must hold the outcomes of trials, got something else ({error})") from error
