@@ -1,7 +1,7 @@
 """The text form of settings: `name:key=value,key=value`, used by the command line, study files and reports alike.
 
-A text stands for one frozen dataclass. `parse` builds it from a table of known names, `text` writes it back with the fields
-that differ from their defaults, so `parse(text(x)) == x`. Values are numbers, words, or lists with `/` between the entries.
+A text stands for one frozen dataclass. `build` makes it from the pairs that `split` reads, `non_defaults` and `text` write it
+back, so that it is read back as the same. Values are numbers, words, or lists with `/` between the entries.
 
     cusum:arl=50000,max=0.99      linear:start=0.5,end=0.99      piecewise:values=0.9/0.99,at=1000
 """
@@ -9,12 +9,47 @@ that differ from their defaults, so `parse(text(x)) == x`. Values are numbers, w
 from __future__ import annotations
 
 import difflib
+import numbers
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+# Settings -------------------------------------------------------------------------------------------------------------
+
+
+class Settings:
+    """Base of frozen dataclasses with a text form: fields hold plain Python values, and are validated when one is made."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        self.validate()
+
+    def validate(self) -> None:
+        """ValueError for a field out of its range."""
+
+
+def plain(value: Any) -> Any:
+    """A real scalar of NumPy, torch or another library as a Python number, lists and tuples as tuples; all else unchanged.
+
+    >>> import numpy as np
+    >>> plain(np.float64(0.5)), plain(np.array(3)), plain([np.int64(1), 2]), plain("beta")
+    (0.5, 3, (1, 2), 'beta')
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(plain(entry) for entry in value)
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # NumPy's scalars and 0-d arrays, torch's 0-d tensors
+        return value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, (int, float)):  # a Fraction, say
+        return float(value)
+    return value
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -38,8 +73,23 @@ def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f": did you mean {prefix}{near[0]}?" if near else ""
 
 
+# From text ------------------------------------------------------------------------------------------------------------
+
+
+def number(text: str) -> float | None:
+    """The number that a text is, None if it is none.
+
+    >>> number(" 0.99"), number("1e3"), number("cusum")
+    (0.99, 1000.0, None)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def split(spec: str) -> tuple[str, dict[str, str]]:
-    """Name and keys of one text; ValueError if it is not of the form `name:key=value,…` or gives a key twice.
+    """Name and pairs of a text; ValueError if it is not of the form `name:key=value,…` or has a key twice.
 
     >>> split("cusum:arl=1000,max=0.99")
     ('cusum', {'arl': '1000', 'max': '0.99'})
@@ -57,7 +107,7 @@ def split(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def build(kind: type[T], pairs: Mapping[str, str], spec: str) -> T:
-    """The dataclass `kind` with the fields that `pairs` gives in text."""
+    """The dataclass `kind` with the fields in `pairs`; `spec` is the whole text, for messages."""
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # T is always a dataclass
     hints = typing.get_type_hints(kind)
     for key in pairs:
@@ -66,26 +116,37 @@ def build(kind: type[T], pairs: Mapping[str, str], spec: str) -> T:
     missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in pairs]
     if missing:
         raise ValueError(f"{spec!r} needs {' and '.join(f'{m}=…' for m in missing)}")
-    return kind(**{key: value_of(pairs[key], hints[key], key, spec) for key in pairs})
+    return kind(**{key: parse_value(pairs[key], hints[key], key, spec) for key in pairs})
 
 
-def value_of(written: str, hint: Any, key: str, spec: str) -> Any:
-    """The value that `written` stands for in a field of type `hint` (int, float, bool, str, a tuple, or one of them or None)."""
+def parse_value(text: str, hint: Any, key: str, spec: str) -> Any:
+    """The value of a field of type `hint` (int, float, bool, str, a tuple of one of them, or one of them or None)."""
     options = [a for a in typing.get_args(hint) if a is not type(None)]
     if typing.get_origin(hint) is tuple:
-        entries = [] if written == "none" else written.split("/")
-        return tuple(value_of(entry, options[0], key, spec) for entry in entries)
+        entries = [] if text == "none" else text.split("/")
+        return tuple(parse_value(entry, options[0], key, spec) for entry in entries)
     if type(None) in typing.get_args(hint):
-        return None if written == "none" else value_of(written, options[0], key, spec)
+        return None if text == "none" else parse_value(text, options[0], key, spec)
     try:
         if hint is bool:
-            return {"true": True, "false": False}[written.lower()]
-        if hint is int:
-            return int(float(written)) if float(written).is_integer() else int(written)
-        return hint(written)
+            return {"true": True, "false": False}[text.lower()]
+        return whole_number(text) if hint is int else hint(text)
     except (ValueError, KeyError, OverflowError):
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}[hint]
-        raise ValueError(f"{key} must be {wanted}, got {written!r} in {spec!r}") from None
+        raise ValueError(f"{key} must be {wanted}, got {text!r} in {spec!r}") from None
+
+
+def whole_number(text: str) -> int:
+    """The whole number that a text is, also where it is written as 1e5; ValueError if it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        if not float(text).is_integer():
+            raise
+        return int(float(text))
+
+
+# To text --------------------------------------------------------------------------------------------------------------
 
 
 def text(name: str, pairs: Mapping[str, str]) -> str:
@@ -93,20 +154,20 @@ def text(name: str, pairs: Mapping[str, str]) -> str:
     return f"{name}:{','.join(f'{key}={value}' for key, value in pairs.items())}" if pairs else name
 
 
-def changed(part: object) -> dict[str, str]:
-    """The fields of a dataclass that differ from their defaults, with their values as text."""
-    values = {f: getattr(part, f.name) for f in fields(part)}  # type: ignore[arg-type]  # parts are always dataclasses
-    return {f.name: written(value) for f, value in values.items() if f.default is MISSING or value != f.default}
+def non_defaults(settings: object) -> dict[str, str]:
+    """The fields of a dataclass that differ from their defaults, as pairs."""
+    values = {f: getattr(settings, f.name) for f in fields(settings)}  # type: ignore[arg-type]  # settings are dataclasses
+    return {f.name: value_text(value) for f, value in values.items() if f.default is MISSING or value != f.default}
 
 
-def written(value: object) -> str:
-    """A value as text: shortest exact form of numbers, `/` between entries.
+def value_text(value: object) -> str:
+    """A value as text: numbers in their shortest exact form, `/` between entries.
 
-    >>> written(0.99), written(50000.0), written((1, 2)), written(True)
+    >>> value_text(0.99), value_text(50000.0), value_text((1, 2)), value_text(True)
     ('0.99', '50000', '1/2', 'true')
     """
     if isinstance(value, tuple):
-        return "/".join(written(v) for v in value) or "none"
+        return "/".join(value_text(v) for v in value) or "none"
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -228,17 +228,17 @@ def lookup(table: dict[str, type[Any]], name: str, what: str) -> type[Any]:
 def text(rule: Rule | Schedule) -> str:
     """The shortest text that `parse` turns into the same rule."""
     if isinstance(rule, Constant):
-        return grammar.written(rule.beta)
+        return grammar.value_text(rule.beta)
     if isinstance(rule, Join):
         return "+".join(text(part) for part in rule.parts)
     if isinstance(rule, Schedule):
-        return grammar.text(name_of(SCHEDULES, rule), grammar.changed(rule))
+        return grammar.text(name_of(SCHEDULES, rule), grammar.non_defaults(rule))
     if isinstance(rule, Law):
-        return grammar.text(name_of(LAWS, rule), grammar.changed(rule))
+        return grammar.text(name_of(LAWS, rule), grammar.non_defaults(rule))
     if rule == Adaptive(Never(), rule.schedule) and not isinstance(rule.schedule, Constant):
         return text(rule.schedule)
     parts = (rule.detector, rule.reaction, rule.schedule)
-    written = [grammar.changed(part) for part in parts]
+    written = [grammar.non_defaults(part) for part in parts]
     places = flat_keys([type(part) for part in parts])
     pairs = {key: written[part][field] for key, (part, field) in places.items() if field in written[part]}
     choices = (

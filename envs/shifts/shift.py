@@ -72,7 +72,7 @@ def text(shift: Shift) -> str:
     """The shortest text that `parse` turns into the same shift."""
     kind = next(name for name, profile in PROFILES.items() if type(shift.profile) is profile)
     pairs = {} if kind == "abrupt" else {"profile": kind}
-    pairs |= grammar.changed(shift.profile)
+    pairs |= grammar.non_defaults(shift.profile)
     for field in fields(shift)[2:]:
         if field.default is not MISSING and getattr(shift, field.name) != field.default:
             pairs[field.name] = getattr(shift, field.name)

@@ -58,7 +58,7 @@ def show_shifts(env_id: str, console: Console) -> None:
     show_severity(env_id, console)
     profiles = Table("profile", "keys", "what it does", title="How it shifts over time", title_justify="left")
     for name, kind in PROFILES.items():
-        keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.written(f.default)}" for f in fields(kind))
+        keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.value_text(f.default)}" for f in fields(kind))
         profiles.add_row(name, keys, (kind.__doc__ or "").split(". ")[0].rstrip("."))
     console.print(profiles)
     console.print(SYNTAX, soft_wrap=True)

@@ -27,7 +27,7 @@ def rule_of(control: Arm, played: str, folders: Sequence[Path]) -> str:
         raise ValueError(f"{control.rule} needs a finished run of {control.of}, and there is none")
     kind = control.rule.partition("@")[0]
     if kind == "mean_beta":
-        return grammar.written(mean_beta(folders))
+        return grammar.value_text(mean_beta(folders))
     return rules.text(alarmed_by(detector_of(kind, folders), rules.parse(played)))
 
 

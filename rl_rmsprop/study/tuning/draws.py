@@ -84,7 +84,7 @@ def accepts(text: str, key: str, span: Range) -> bool:
 
 def extended(text: str, pairs: dict[str, float]) -> str:
     """The rule's text with more keys behind those that it has."""
-    more = ",".join(f"{key}={grammar.written(value)}" for key, value in pairs.items())
+    more = ",".join(f"{key}={grammar.value_text(value)}" for key, value in pairs.items())
     return f"{text}{',' if ':' in text else ':'}{more}" if more else text
 
 
