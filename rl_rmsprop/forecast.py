@@ -89,17 +89,17 @@ def replay(
     signal = check_signal(x, rule, (T, R))
     names = torch.arange(R) if keys is None else torch.tensor(keys)
     alpha = rule.beta if isinstance(rule, Constant) else 0.0
-    group: dict[str, Any] = {**GROUP, "alpha": alpha, "eps": eps, "rule_state": second_moment.start(rule, names)}
+    group: dict[str, Any] = {**GROUP, "alpha": alpha, "eps": eps, "rule_state": second_moment.initial_group_state(rule, names)}
     g2 = g2.double().sqrt().square()  # squares of numbers, as the optimizer has them
     E = torch.zeros(R, K, dtype=torch.float64)
-    kept = second_moment.received(rule, E, 0.0, names, group)
+    kept = second_moment.initial_parameter_state(rule, E, 0.0, names, group)
     forecasts, beta, alarms = torch.empty_like(g2), torch.empty_like(signal), torch.zeros(T + 1, R)
     for t, square in enumerate(g2):
         slot = memory_of(square, E, kept)
         forecasts[t] = equations.mean_square(slot, group)
         if isinstance(rule, Adaptive) and rule.listens_to == "surprise":
             signal[t] = signals.surprise([square], [forecasts[t]], eps, runs=True)
-        second_moment.remember(rule, group, [slot], [square], signal[t], per_run=True)
+        second_moment.update(rule, group, [slot], [square], signal[t], per_run=True)
         beta[t] = group["alpha"]
         alarms[t + 1] = group["rule_state"].get("alarms", alarms[t])
     E_hat = torch.maximum(forecasts, floor(g2))
@@ -124,8 +124,8 @@ def best_fixed(g2: Tensor, betas: Sequence[float] = BETAS, *, burn_in: int = 100
         if t >= burn_in:
             E_hat = torch.maximum(equations.mean_square(slot, GROUP).view(-1, R, K), least)
             scores += qlike(E_hat, square) / (T - burn_in)
-        equations.receive([kept["weight"]], betas_of_rows)
-        equations.remember(slot, betas_of_rows, squares)
+        equations.update_weights([kept["weight"]], betas_of_rows)
+        equations.update_mean_square(slot, betas_of_rows, squares)
     best = scores.min(0)
     return BestFixed(grid[best.indices], best.values, scores)
 

@@ -5,7 +5,7 @@
 
 A law needs no signal, detector or clock. It is a frozen dataclass; what it keeps is a dict of tensors per parameter (beside E
 and w, made by `memory`) and one per parameter group (made by `start`). `remember` is its half of the update, in place of
-`update.remember`.
+`equations.update_mean_square`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
-from rl_rmsprop.kernels.equations import Slot, column
+from rl_rmsprop.kernels.equations import Slot, broadcast_runs
 from rl_rmsprop.schedules import check_beta, check_positive
 
 CAP = 20.0
@@ -81,8 +81,8 @@ class Asymmetric(Law):
     ) -> tuple[State, Tensor]:
         betas = [self.beta(g2, equations.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
         for slot, g2, beta in zip(slots, squares, betas, strict=True):
-            equations.receive([slot.kept["weight"]], beta)
-            equations.remember(slot, beta, g2)
+            equations.update_weights([slot.state["weight"]], beta)
+            equations.update_mean_square(slot, beta, g2)
         total = signals.total(betas, per_run)
         return state, total.double() / (sum(beta.numel() for beta in betas) / total.numel())
 
@@ -150,15 +150,15 @@ class Mixture(Law):
     ) -> tuple[State, Tensor]:
         axis, floor = int(per_run), group["eps"] ** 2 + signals.TINY
         observed = [g2.unsqueeze(axis) for g2 in squares]
-        W = self.weighed(state["mixture"], losses([slot.kept["bank"] for slot in slots], observed, axis, floor))
+        W = self.weighed(state["mixture"], losses([slot.state["bank"] for slot in slots], observed, axis, floor))
         betas = decays(self.betas, W.device)
         for slot, g2 in zip(slots, observed, strict=True):
-            v, w = slot.kept["bank"], slot.kept["bank_weight"]
+            v, w = slot.state["bank"], slot.state["bank_weight"]
             w.add_((1 - w) * (1 - betas))
             gain = (1 - betas) / w  # at the first update v becomes g² itself
-            v.mul_(column((1 - gain).to(v.dtype), v)).add_(g2 * column(gain.to(v.dtype), v))
-            mean_w = slot.kept["weight"].copy_((W * w.log()).sum(-1).exp())
-            slot.E.copy_(geometric(v, W, axis, floor).mul_(column(mean_w, slot.E)))
+            v.mul_(broadcast_runs((1 - gain).to(v.dtype), v)).add_(g2 * broadcast_runs(gain.to(v.dtype), v))
+            mean_w = slot.state["weight"].copy_((W * w.log()).sum(-1).exp())
+            slot.E.copy_(geometric(v, W, axis, floor).mul_(broadcast_runs(mean_w, slot.E)))
         return {"mixture": W}, (W * betas).sum(-1)
 
     def weighed(self, W: Tensor, losses: Tensor) -> Tensor:
@@ -195,7 +195,9 @@ def geometric(v: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
     """Π_k (v_k + floor)^{W_k} − floor, over the bank's axis; never quite 0, so that g = 0 takes no step where ε = 0 too."""
     logs = (v + floor).log_().unbind(axis)
     # Not a sum over an axis: its order would depend on the number of runs.
-    mean = reduce(torch.add, [log * column(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)])
+    mean = reduce(
+        torch.add, [log * broadcast_runs(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)]
+    )
     return mean.exp_().sub_(floor).clamp_(min=signals.TINY)
 
 

@@ -74,13 +74,13 @@ def test_adam_without_momentum_is_the_update(dtype, beta, w, bias_correction):
             {"square_avg": w * p.detach().square(), "weight": torch.tensor(w, dtype=torch.float64), "step": torch.tensor(3.0)}
             for p in params
         ]
-        equations.receive([state["weight"] for state in states], beta)
+        equations.update_weights([state["weight"] for state in states], beta)
         with torch.no_grad():
             if together_:
                 fused.adam(params, states, group, beta)
             for p, state in zip(params, states, strict=True) if not together_ else ():
-                equations.remember(slot := equations.slot(p, state, group), beta)
-                equations.move(slot, group, lr_per_run=False)
+                equations.update_mean_square(slot := equations.slot(p, state, group), beta)
+                equations.apply_step(slot, group, lr_per_run=False)
         results.append([*(p.detach() for p in params), *(state["square_avg"] for state in states)])
     tolerance = 2e-6 if dtype is torch.float32 else 1e-10
     torch.testing.assert_close(results[1], results[0], rtol=tolerance, atol=tolerance)
@@ -92,7 +92,7 @@ def test_a_weight_of_one_stays_one(beta):
     w = torch.ones(1000, dtype=torch.float64)
     betas = beta + (1 - beta) * torch.rand(1000, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.999
     for value in (beta, betas):
-        equations.receive([w], value)
+        equations.update_weights([w], value)
         assert torch.equal(w, torch.ones_like(w))
 
 

@@ -7,7 +7,7 @@
 β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
 error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
 
-An update has two halves: `remember` moves E (a law of its own may take its place), `move` the parameter; `receive` moves w.
+An update has two halves: `update_mean_square` moves E (a law of its own may take its place), `apply_step` the parameter; `update_weights` moves w.
 They are the definition. rl_rmsprop/kernels/fused.py does the same for all parameters of a group at once.
 """
 
@@ -31,7 +31,7 @@ class Slot(NamedTuple):
     step: Tensor  # []  updates made
     buffer: Tensor | None  # momentum
     mean: Tensor | None  # running mean of g, for centered
-    kept: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
+    state: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
 
 
 def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
@@ -40,8 +40,8 @@ def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
     buffer = state["momentum_buffer"] if group["momentum"] > 0 else None
     mean = state["grad_avg"] if group["centered"] else None
     return Slot(
-        real(p), real(g), real(state["square_avg"]), state.get("weight"), state["step"],
-        None if buffer is None else real(buffer), None if mean is None else real(mean), state,
+        as_real(p), as_real(g), as_real(state["square_avg"]), state.get("weight"), state["step"],
+        None if buffer is None else as_real(buffer), None if mean is None else as_real(mean), state,
     )  # fmt: skip
 
 
@@ -50,9 +50,9 @@ def slots(params: Sequence[Tensor], states: Sequence[dict[str, Tensor]], group: 
     return [slot(p, state, group) for p, state in zip(params, states, strict=True)]
 
 
-def kept(states: Sequence[dict[str, Tensor]], name: str) -> list[Tensor]:
+def state_tensors(states: Sequence[dict[str, Tensor]], name: str) -> list[Tensor]:
     """What is kept of each parameter under a name, real, where it is kept."""
-    return [real(state[name]) for state in states if name in state]
+    return [as_real(state[name]) for state in states if name in state]
 
 
 def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
@@ -61,19 +61,19 @@ def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
     return g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
 
 
-def received(beta: float, updates: Tensor) -> Tensor:
+def weight_after(beta: float, updates: Tensor) -> Tensor:
     """The weight 1 − βᵗ that E has received in t updates with the same β, [] float64."""
     return 1 - beta ** updates.double()
 
 
 def weight(state: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
     """The w of a parameter's E, kept or not."""
-    return state["weight"] if "weight" in state else received(group["alpha"], state["step"]).to(state["square_avg"].device)
+    return state["weight"] if "weight" in state else weight_after(group["alpha"], state["step"]).to(state["square_avg"].device)
 
 
 def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
     """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
-    w = received(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
+    w = weight_after(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
     return expected(slot.E, slot.g, w, group)
 
 
@@ -81,10 +81,10 @@ def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor
     """As `mean_square`, from the tensors themselves; `out` is memory for it."""
     if group["initial_accumulator_value"]:
         return E
-    mean = torch.div(E, column(w, E).to(E.dtype), out=out)
+    mean = torch.div(E, broadcast_runs(w, E).to(E.dtype), out=out)
     if w.is_cpu and w.all():  # elsewhere the question would make the device wait
         return mean
-    return torch.where(column(w, E) > 0, mean, g.square())
+    return torch.where(broadcast_runs(w, E) > 0, mean, g.square())
 
 
 def ratio(E: Tensor, g: Tensor, w: Tensor, floor: float, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
@@ -96,10 +96,10 @@ def ratio(E: Tensor, g: Tensor, w: Tensor, floor: float, group: dict[str, Any], 
 def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) -> None:
     """Let E (and the mean of g) and w forget everything in the runs of an alarm ([] or [R])."""
     for average in (*averages, *weights):
-        average.mul_(column(~alarm, average))
+        average.mul_(broadcast_runs(~alarm, average))
 
 
-def receive(weights: list[Tensor], beta: float | Tensor) -> None:
+def update_weights(weights: list[Tensor], beta: float | Tensor) -> None:
     """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
     if all([w.is_cpu and w.dim() == 0 and w.item() == 1 for w in weights]):  # elsewhere to ask takes longer
         return
@@ -112,19 +112,19 @@ def receive(weights: list[Tensor], beta: float | Tensor) -> None:
         torch._foreach_add_(weights, forget, alpha=1.0)
 
 
-def remember(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
+def update_mean_square(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
     """E takes g², in place; `g2` is that, if it is known already."""
     if isinstance(beta, float):
         slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
         forget: float | Tensor = 1 - beta
     else:
-        forget = column(1 - beta, slot.E).to(slot.E.dtype)
+        forget = broadcast_runs(1 - beta, slot.E).to(slot.E.dtype)
         slot.E.lerp_(slot.g.square() if g2 is None else g2, forget)
     if slot.mean is not None:
         slot.mean.lerp_(slot.g, forget)
 
 
-def move(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
+def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
     """The parameter takes its step, in place; E has taken g². `out` is memory for what divides g."""
     root = denominator(slot, group, out)
     lr = group["lr"]
@@ -133,7 +133,7 @@ def move(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None
     if slot.buffer is not None:
         slot.buffer.mul_(group["momentum"]).addcdiv_(slot.g, root)
     if isinstance(lr, Tensor):
-        slot.p.sub_((slot.g / root if slot.buffer is None else slot.buffer) * column(lr, root))
+        slot.p.sub_((slot.g / root if slot.buffer is None else slot.buffer) * broadcast_runs(lr, root))
     elif slot.buffer is not None:
         slot.p.add_(slot.buffer, alpha=-lr)
     else:
@@ -145,9 +145,9 @@ def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Te
     E = slot.E
     if slot.mean is not None:
         beta = group["alpha"]
-        least = E * (column(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
+        least = E * (broadcast_runs(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
         E = torch.maximum(E.addcmul(slot.mean, slot.mean, value=-1), least)
-    return torch.div(E, column(slot.w, E).to(E.dtype), out=out) if group["bias_correction"] and slot.w is not None else E
+    return torch.div(E, broadcast_runs(slot.w, E).to(E.dtype), out=out) if group["bias_correction"] and slot.w is not None else E
 
 
 def denominator(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
@@ -185,12 +185,12 @@ def mend_centered(before: Snapshot, after: Slot, group: dict[str, Any]) -> None:
     after.p.copy_(torch.where(bad, before.p - group["lr"] * change, after.p))
 
 
-def real(x: Tensor) -> Tensor:
+def as_real(x: Tensor) -> Tensor:
     """A complex tensor as real numbers with a last axis of 2; a real one as it is."""
     return torch.view_as_real(x) if x.is_complex() else x
 
 
-def column(x: Tensor, like: Tensor) -> Tensor:
+def broadcast_runs(x: Tensor, like: Tensor) -> Tensor:
     """Numbers for the first axes of `like`, such as one per run [R], with as many axes; scalars and full shapes as they are."""
     return x.view(*x.shape, *[1] * (like.dim() - x.dim())) if 0 < x.dim() < like.dim() else x
 
@@ -208,5 +208,5 @@ def surely_finite(tensors: Sequence[Tensor]) -> bool:
 
 def all_finite(tensors: Sequence[Tensor], runs: int | None) -> Tensor:
     """Whether all entries and their squares are finite: [] bool, or [R]."""
-    flags = [torch.isfinite(real(t).square()) for t in tensors]
+    flags = [torch.isfinite(as_real(t).square()) for t in tensors]
     return torch.stack([f.reshape(runs, -1).all(1) if runs else f.all() for f in flags]).all(0)

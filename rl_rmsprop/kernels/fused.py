@@ -43,7 +43,7 @@ def fits(params: list[Tensor], group: dict[str, Any]) -> bool:
 
 
 def rmsprop(params: list[Tensor], states: list[State], group: dict[str, Any], beta: float) -> None:
-    """The update with E as it is and ε outside the root, in torch's order of rounding: `update.remember` and `update.move`.
+    """The update with E as it is and ε outside the root, in torch's order of rounding: `equations.update_mean_square` and `equations.apply_step`.
 
     E ← βE + (1 − β)g²        θ ← θ − lr · g / (√E + ε)
     """
@@ -75,7 +75,7 @@ def is_adam(params: list[Tensor], states: list[State], group: dict[str, Any]) ->
 
 
 def adam(params: list[Tensor], states: list[State], group: dict[str, Any], beta: float) -> None:
-    """`update.remember` and `update.move` by torch's fused Adam: with β₁ = 0 Adam is RMSProp. Equal but for the last bits.
+    """`equations.update_mean_square` and `equations.apply_step` by torch's fused Adam: with β₁ = 0 Adam is RMSProp. Equal but for the last bits.
 
         lr · g / (√(E/w) + ε) = lr√w · g / (√E + ε√w)
 

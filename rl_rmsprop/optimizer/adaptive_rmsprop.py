@@ -7,7 +7,7 @@ While β changes, E/(1 − βᵗ) is not the mean of g²; E/w is, whatever β di
 update is torch's, bit for bit. Everything else is defined by rl_rmsprop/kernels/equations.py, where β is a number, one per run [R], or one
 per parameter; where β is one number, rl_rmsprop/kernels/fused.py makes the update of all parameters at once.
 
-The way of one update: gradients → listening.signal → memory.decide (β, w) → update.remember (E) → update.move (θ).
+The way of one update: gradients → listening.signal → memory.decide (β, w) → equations.update_mean_square (E) → equations.apply_step (θ).
 
 All of it stays on the parameters' device; there nothing synchronises except `stats()` and `nonfinite="raise"` (on the CPU there
 is nothing to wait for). On a CPU `nonfinite="skip"` copies nothing while all gradients are finite.
@@ -29,7 +29,7 @@ from torch.optim.rmsprop import RMSprop, rmsprop
 
 from rl_rmsprop import rules
 from rl_rmsprop.kernels import equations, fused
-from rl_rmsprop.kernels.equations import real
+from rl_rmsprop.kernels.equations import as_real
 from rl_rmsprop.kernels.fused import State
 from rl_rmsprop.laws import Law
 from rl_rmsprop.optimizer import measure, second_moment, stats
@@ -173,7 +173,9 @@ class AdaptiveRMSprop(RMSprop):
         self.rules.append(rule)
         if not isinstance(rule, Constant):
             group["rule"] = rules.text_or_none(rule)
-            group["rule_state"] = second_moment.start(rule, self._keys(group["params"][0] if group["params"] else torch.empty(0)))
+            group["rule_state"] = second_moment.initial_group_state(
+                rule, self._keys(group["params"][0] if group["params"] else torch.empty(0))
+            )
 
     def _keys(self, p: Tensor) -> Tensor:
         """The integers that name the runs, [] or [R], beside `p`."""
@@ -276,12 +278,12 @@ class AdaptiveRMSprop(RMSprop):
         if isinstance(rule, Law):
             slots = equations.slots(params, states, group)
             squares = [slot.g.square() for slot in slots]
-            second_moment.remember(rule, group, slots, squares, squares[0], self.runs is not None)
+            second_moment.update(rule, group, slots, squares, squares[0], self.runs is not None)
             for slot in slots:
-                equations.move(slot, group, lr_per_run)
+                equations.apply_step(slot, group, lr_per_run)
             return
         x = self._heard(index, rule, group, params, states) if isinstance(rule, Adaptive) else torch.empty(0)
-        averages = [*equations.kept(states, "square_avg"), *equations.kept(states, "grad_avg")]
+        averages = [*equations.state_tensors(states, "square_avg"), *equations.state_tensors(states, "grad_avg")]
         weights = [state["weight"] for state in states if "weight" in state]
         beta = second_moment.decide(rule, group, averages, weights, x)
         fits = fused.fits(params, group)
@@ -292,8 +294,8 @@ class AdaptiveRMSprop(RMSprop):
         else:
             for slot in equations.slots(params, states, group):
                 out = self.workspace("root", slot.E)
-                equations.remember(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
-                equations.move(slot, group, lr_per_run, out)
+                equations.update_mean_square(slot, beta, torch.square(slot.g, out=out) if isinstance(beta, Tensor) else None)
+                equations.apply_step(slot, group, lr_per_run, out)
 
     def _heard(self, index: int, rule: Adaptive, group: dict[str, Any], params: list[Tensor], states: list[State]) -> Tensor:
         """What the rule's detector listens to [R]; zeros if it listens to nothing."""
@@ -347,7 +349,7 @@ class AdaptiveRMSprop(RMSprop):
         has_complex = super()._init_group(group, params_with_grad, *lists)
         for p in fresh:
             if group["initial_accumulator_value"]:
-                real(self.state[p]["square_avg"]).fill_(group["initial_accumulator_value"])
+                as_real(self.state[p]["square_avg"]).fill_(group["initial_accumulator_value"])
         for p in params_with_grad:
             self._complete(self.state[p], p, rule, group)
         return has_complex
@@ -359,10 +361,10 @@ class AdaptiveRMSprop(RMSprop):
         """
         needed = self._needed(rule, group)
         if "weight" in needed and "weight" not in state:
-            w = float(equations.received(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
-            state.update(second_moment.received(rule, real(state["square_avg"]), w, self._keys(p), group))
+            w = float(equations.weight_after(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
+            state.update(second_moment.initial_parameter_state(rule, as_real(state["square_avg"]), w, self._keys(p), group))
         if "previous_grad" in needed and "previous_grad" not in state:
-            state["previous_grad"] = torch.zeros_like(real(p))
+            state["previous_grad"] = torch.zeros_like(as_real(p))
 
     def _needed(self, rule: Rule, group: dict[str, Any]) -> list[str]:
         """What must be kept of a parameter before an update."""
@@ -380,7 +382,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _raise_if_nonfinite(self) -> None:
         for group, i, p in self._with_grad():
-            if not torch.isfinite(real(p.grad).square()).all():  # type: ignore[arg-type]
+            if not torch.isfinite(as_real(p.grad).square()).all():  # type: ignore[arg-type]
                 names = group.get("param_names")
                 name = names[i] if names else f"{i} of shape {tuple(p.shape)}"
                 raise FloatingPointError(

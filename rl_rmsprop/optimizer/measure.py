@@ -19,7 +19,7 @@ from rl_rmsprop.kernels.fused import State, Workspace
 @torch.no_grad()
 def surprise(params: list[Tensor], states: list[State], group: dict[str, Any], per_run: bool, work: Workspace) -> Tensor:
     """The surprise of all gradients that are there."""
-    g, E = gradients(params, group), equations.kept(states, "square_avg")
+    g, E = gradients(params, group), equations.state_tensors(states, "square_avg")
     if not per_run and fused.fits(params, group):
         received = {state.get("weight", state["step"]).item() for state in states}
         if len(received) == 1 and received != {0.0}:
@@ -60,4 +60,4 @@ def signal(
 
 def gradients(params: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
     """The gradients that the update takes, real."""
-    return [equations.real(g) for g in fused.directed(fused.gradients(params), params, group)]
+    return [equations.as_real(g) for g in fused.directed(fused.gradients(params), params, group)]

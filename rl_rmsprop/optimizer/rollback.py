@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rl_rmsprop.kernels.equations import column
+from rl_rmsprop.kernels.equations import broadcast_runs
 
 if TYPE_CHECKING:
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
@@ -29,11 +29,11 @@ class UpdateSnapshot:
         """As if there had been no update where it was not of finite gradients ([] or [R], false), which is counted."""
         optimizer, per_run = self._optimizer, self._optimizer.runs is not None
         for t, old in zip(self._tensors, self._copies, strict=True):
-            t.copy_(torch.where(column(finite, t) if per_run and t.dim() > 0 else finite.any(), t, old))
+            t.copy_(torch.where(broadcast_runs(finite, t) if per_run and t.dim() > 0 else finite.any(), t, old))
         for group, (state, alpha) in zip(optimizer.param_groups, self._groups, strict=True):
             if state is not None:
                 new = group["rule_state"]
-                group["rule_state"] = {k: torch.where(column(finite, new[k]), new[k], state[k]) for k in new}
+                group["rule_state"] = {k: torch.where(broadcast_runs(finite, new[k]), new[k], state[k]) for k in new}
             if isinstance(group["alpha"], Tensor):
                 group["alpha"] = torch.where(finite, group["alpha"], alpha)
             group["skipped"] = group["skipped"] + ~finite

@@ -26,23 +26,21 @@ from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant, check_beta
 
 
-def start(rule: Rule, keys: Tensor) -> State:
+def initial_group_state(rule: Rule, keys: Tensor) -> State:
     """What the rule keeps per group before the first update; `keys` (int64, [] or [R]) names the runs."""
     if isinstance(rule, Law):
         return rule.start(keys)
     return rules.init(rule, keys) if isinstance(rule, Adaptive) else {}
 
 
-def received(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+def initial_parameter_state(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
     """What the rule keeps per parameter, `weight` included, where E has received the weight `w` in every run."""
     if isinstance(rule, Law):
         return rule.memory(E, w, keys, group)
     return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
 
 
-def remember(
-    rule: Rule, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor], x: Tensor, per_run: bool
-) -> None:
+def update(rule: Rule, group: dict[str, Any], slots: Sequence[Slot], squares: Sequence[Tensor], x: Tensor, per_run: bool) -> None:
     """One update of E, w, `alpha` and `rule_state`; `squares` is g², `x` [R] the signal (of an adaptive rule)."""
     if isinstance(rule, Law):
         group["rule_state"], group["alpha"] = rule.remember(group["rule_state"], slots, squares, group, per_run)
@@ -51,7 +49,7 @@ def remember(
     averages = [average for slot in slots for average in (slot.E, slot.mean) if average is not None]
     beta = decide(rule, group, averages, weights, x)
     for slot, g2 in zip(slots, squares, strict=True):
-        equations.remember(slot, beta, g2)
+        equations.update_mean_square(slot, beta, g2)
 
 
 def decide(
@@ -70,5 +68,5 @@ def decide(
         beta = decision.beta.item() if decision.beta.is_cpu and decision.beta.dim() == 0 else decision.beta
         if rule.reaction.clears_E:
             equations.clear(averages, weights, decision.alarm)
-    equations.receive(weights, beta)
+    equations.update_weights(weights, beta)
     return beta

@@ -83,7 +83,7 @@ def sample(optimizer: AdaptiveRMSprop) -> Sample:
     for _, group, p in updated(optimizer):
         slot = thinned(equations.slot(p, optimizer.state[p], group), optimizer.runs or 1)
         E, root = equations.variance(slot, group), equations.denominator(slot, group)
-        lr = equations.column(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
+        lr = equations.broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
         eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
         parts.append(Sample(E, lr / root, eps_in_E > E))
     if not parts:
@@ -113,7 +113,7 @@ def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
         if p.grad is None:
             continue
         slot = equations.slot(p, optimizer.state[p], group)
-        lr = equations.column(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
+        lr = equations.broadcast_runs(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
         work = optimizer.workspace("root", slot.E)
         if slot.buffer is None:
             root = equations.denominator(slot, group, work)
