@@ -21,6 +21,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests.builders import batch_of
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -64,7 +65,7 @@ def spec(
     folder: Path, env_id: str, agent: str, rule: str, seeds, steps: int, episodes: int, options: dict[str, Any]
 ) -> BatchSpec:
     settings = make_agent(agent, env_id, options)
-    return BatchSpec(str(folder), env_id, agent, settings, make_arm(rule, rule in BASELINES), seeds, steps, episodes)
+    return batch_of(str(folder), env_id, agent, settings, make_arm(rule, rule in BASELINES), seeds, steps, episodes)
 
 
 def files_of(batch: BatchSpec, seed: int = SEED) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from rl_rmsprop import rules
 from rl_rmsprop.cli import main
@@ -14,18 +13,18 @@ from rl_rmsprop.reactions import Drop
 from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Harmonic
 from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.spec import controls
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.study import Study, load_study
 from rl_rmsprop.study.training import control_rules
 from rl_rmsprop.telemetry.csv_table import read_table
-
-OPTIONS = {"eps": 0.25, "bias_correction": False}
+from tests.builders import study_of
 
 
 def texts(betas: list[str], shifting: bool = True, seeds: int = 5) -> list[str]:
     """The arms of a study with all controls that fit."""
-    return [arm.rule for arm in controls.make_arms(betas, ["adam"], seeds, shifting, all_controls=True)]
+    return [arm.text for arm in controls.make_arms(betas, ["adam"], seeds, shifting, all_controls=True)]
 
 
 def test_every_adaptive_arm_gets_the_controls_that_fit_it() -> None:
@@ -44,8 +43,8 @@ def test_controls_name_their_arm_by_as_much_as_is_needed() -> None:
     both = ["cusum:max=0.99", "cusum:max=0.999"]
     assert texts(both, shifting=False)[2:-1] == [f"{kind}@{arm}" for arm in both for kind in ("yoked", "random", "mean_beta")]
     arms = controls.make_arms([*both, "yoked@cusum:max=0.999"], [], 2, False)  # one is the other's beginning
-    assert arms[2].of == "cusum:max=0.999"
-    assert controls.make_arms(["yoked@cusum:max=0.9", "cusum:max=0.99"], [], 2, False)[0].of == "cusum:max=0.99"
+    assert arms[2].control_of == "cusum:max=0.999"
+    assert controls.make_arms(["yoked@cusum:max=0.9", "cusum:max=0.99"], [], 2, False)[0].control_of == "cusum:max=0.99"
 
 
 def test_a_control_that_is_asked_for_twice_is_there_once() -> None:
@@ -57,10 +56,9 @@ def test_a_control_that_is_asked_for_twice_is_there_once() -> None:
         study(Path("x"), twice)
 
 
-def test_a_control_has_its_arms_options_and_is_no_fixed_beta() -> None:
-    """A control with another ε differs in two things; as a fixed β it would be the rival that a finding names."""
-    arm, control = controls.make_arms(["cusum", "mean_beta@cusum"], [], 2, False, **OPTIONS)
-    assert (control.eps, control.bias_correction) == (arm.eps, arm.bias_correction) == (0.25, False)
+def test_a_control_is_no_fixed_beta() -> None:
+    """As a fixed β it would be the rival that a finding names."""
+    arm, control = controls.make_arms(["cusum", "mean_beta@cusum"], [], 2, False)
     assert [Arm("0.9").is_fixed, arm.is_fixed, control.is_fixed, Arm("adam").is_fixed] == [True, False, False, False]
     assert control.name == "mean_beta@cusum"
 
@@ -112,7 +110,7 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
     played = "cusum:signal=grad_norm,reaction=drop,low=0.25,max=0.995"
 
     def made(kind: str) -> rules.Rule:
-        return rules.parse(control_rules.rule_of(Arm(f"{kind}@cusum", of="cusum"), played, folders))
+        return rules.parse(control_rules.rule_of(Arm(f"{kind}@cusum", control_of="cusum"), played, folders))
 
     expected = {"oracle": Oracle(), "yoked": Yoked(str(tmp_path)), "random": Random(2 * 100 / 4)}
     for kind, detector in expected.items():
@@ -123,7 +121,7 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
 def test_an_arm_that_never_alarmed_has_controls_that_never_do(tmp_path: Path) -> None:
     """1/0 updates between alarms."""
     folders = runs(tmp_path, {0: [], 1: []}, {0: [0.5], 1: [0.5]})
-    rule = control_rules.rule_of(Arm("random@cusum", of="cusum"), "cusum:max=0.9", folders)
+    rule = control_rules.rule_of(Arm("random@cusum", control_of="cusum"), "cusum:max=0.9", folders)
     assert rules.parse(rule) == Adaptive(Never(), Harmonic(0.9))
 
 
@@ -131,7 +129,7 @@ def study(folder: Path, arms: tuple[Arm, ...], **options: object) -> Study:
     from rl_rmsprop.study.spec.presets import make_agent
 
     agent = make_agent("a2c", "CartPole-v1", {})
-    return Study(folder, ("CartPole-v1",), "a2c", (agent,), arms, (0, 1), 1000, 1, **options)  # type: ignore[arg-type]
+    return study_of(folder, ("CartPole-v1",), "a2c", (agent,), arms, (0, 1), 1000, 1, **options)  # type: ignore[arg-type]
 
 
 def test_a_control_whose_arm_has_no_finished_run_is_a_failure_with_a_name(tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ def test_a_failed_arm_takes_its_controls_with_it_and_leaves_its_reason(tmp_path:
     asked: list[str] = []
 
     def fail(specs, workers, console):  # type: ignore[no-untyped-def]
-        asked.extend(getattr(work, "file", work.arm.rule) for work in specs)
+        asked.extend(getattr(work, "file", work.arm.text) for work in specs)
         for work in specs:
             work.error_file.parent.mkdir(parents=True, exist_ok=True)
             work.error_file.write_text("the lights went out")
@@ -156,7 +154,7 @@ def test_a_failed_arm_takes_its_controls_with_it_and_leaves_its_reason(tmp_path:
     monkeypatch.setattr(pipeline, "run", fail)
     arms = controls.make_arms(["0.9", "cusum", "yoked@cusum", "mean_beta@cusum"], [], 2, False)
     given = study(tmp_path, arms, match_update_rms="0.9", tune_seeds=(7,))
-    after, failures = pipeline.conduct(given, 1, Console(quiet=True))
+    after, failures = pipeline.conduct(given, 1, Observer())
     assert not after.choices
     assert not any("@" in what for what in asked)
     assert len([line for line in failures if "needs a finished run of cusum" in line]) == 2
@@ -208,14 +206,14 @@ def test_the_fixed_control_has_the_mean_beta_of_its_arm(finished: Path) -> None:
     )
     assert np.unique(control) == pytest.approx(np.mean(arm), abs=1e-6)
     config = json.loads((finished / "CartPole-v1" / "mean_beta@cusum" / "seed_0001" / "config.json").read_text())
-    assert float(config["arm"]["trained_with"]) == np.unique(control)
+    assert float(config["arm"]["trained_as"]) == np.unique(control)
 
 
 def test_a_study_with_controls_is_loaded_evaluated_and_reported_again(finished: Path) -> None:
     """Silent failure: a control's text is parsed as a β rule by whatever reads the study later."""
     loaded = load_study(finished)
-    assert [arm.of for arm in loaded.arms] == ["", "", *["cusum:arl=4,burn_in=3,max=0.97"] * 4]
-    assert {spec.rule for spec in loaded.batches()} == {
+    assert [arm.control_of for arm in loaded.arms] == ["", "", *["cusum:arl=4,burn_in=3,max=0.97"] * 4]
+    assert {spec.trained_arm.text for spec in loaded.batches()} == {
         "0.9", "cusum:arl=4,burn_in=3,max=0.97", *(choice.rule for choice in loaded.choices)
     }  # fmt: skip
     before = (finished / "report" / "results.csv").read_bytes()

@@ -28,6 +28,7 @@ from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
 from rl_rmsprop.telemetry import tensorboard
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests.builders import batch_of, with_options
 from tests.nonfinite_envs import Sick
 from tests.pretended_device import DEVICE, Remote, pretended
 from tests.test_resume import NORMALIZED, Interrupting, cut_off, digest, spec
@@ -64,7 +65,7 @@ def on(device: str, folder: Path, case: str) -> BatchSpec:
     env_id, options = CASES[case]
     batch = spec(folder, env_id, **options)
     steps = WINDOWS * batch.agent.n_envs * batch.agent.n_steps
-    return replace(batch, steps=steps, device=device)
+    return with_options(batch, steps=steps, device=device)
 
 
 def agree(there: BatchSpec, here: BatchSpec) -> None:
@@ -119,7 +120,7 @@ def test_trials_on_another_device_come_to_the_same(rule: str, tmp_path: Path) ->
     """Tuning measures the updates by itself: it must look for them where they are."""
     agent = make_agent("a2c", "CartPole-v1", {"hidden": (8,)})
     for device in ("cpu", str(DEVICE)):
-        given = BatchSpec("x", "CartPole-v1", "a2c", agent, make_arm(rule, rule == "adam"), (4, 9), 600, 1, device=device)
+        given = batch_of("x", "CartPole-v1", "a2c", agent, make_arm(rule, rule == "adam"), (4, 9), 600, 1, device=device)
         batch = TrialBatch(given, (Setting(0, 1e-3, rule), Setting(1, 2e-2, rule)), str(tmp_path / f"{device}.csv"))
         with pretended():
             batch.run(UNWATCHED)
@@ -133,7 +134,7 @@ def test_two_runs_train_on_a_gpu(tmp_path: Path) -> None:
     Later updates may differ in more and more bits, and then in actions.
     """
     places = {"here": "cpu", "there": "cuda", "cut": "cuda"}
-    here, there, cut = (replace(on(at, tmp_path / name, "detector"), steps=2000, shifts=()) for name, at in places.items())
+    here, there, cut = (with_options(on(at, tmp_path / name, "detector"), steps=2000, shift=()) for name, at in places.items())
     train_batch(here)
     train_batch(there)
     monitor = Interrupting(0, None)
@@ -204,7 +205,8 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     if verb == "resume":
-        replace(parse(["compare", *LINE, "--betas", "0.9", "--out", "x"]).described(), device="cuda").save()
+        study = parse(["compare", *LINE, "--betas", "0.9", "--out", "x"]).described()
+        replace(study, options=replace(study.options, device="cuda")).save()
     line = ["train", *LINE, "--device", "cuda"] if verb == "train" else ["resume", "x"]
     assert main(line) == 2
     said = "device must be one that this machine has, got cuda: torch sees no GPU; leave --device out to train on the CPU"

@@ -15,10 +15,10 @@ from agents import A2C
 from envs.make import BACKENDS
 from envs.shifts.shift import parse_all
 from rl_rmsprop.study.spec.arms import Arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_files import WEIGHTS
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
+from tests.builders import batch_of
 
 torch.set_num_threads(1)
 LANDER = "LunarLander-v3"
@@ -118,7 +118,7 @@ def test_dynamics_cannot_shift_and_rewards_can():
 def test_a_run_trains_in_it_and_begins_anew_instead_of_being_resumed(tmp_path: Path):
     """Silent failure: a run goes on from a checkpoint in another place of the game than it was in."""
     notes: list[str] = []
-    spec = BatchSpec(str(tmp_path), LANDER, "a2c", A2C(), Arm("0.99"), (1,), 1_024, 2, backend="envpool")
+    spec = batch_of(str(tmp_path), LANDER, "a2c", A2C(), Arm("0.99"), (1,), 1_024, 2, backend="envpool")
     monitor = Monitor(lambda news: notes.append(getattr(news, "text", "")), every=0.0)
     assert train_batch(spec, monitor) == []
     assert (spec.run_folder(1) / WEIGHTS).is_file()

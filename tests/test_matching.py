@@ -12,6 +12,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
 from rl_rmsprop.study.tuning import matching, trials
 from rl_rmsprop.study.tuning.trials import Outcome
+from tests.builders import study_of
 
 
 def study(**options: object) -> Study:
@@ -19,7 +20,7 @@ def study(**options: object) -> Study:
     agent = make_agent("a2c", "CartPole-v1", {"lr": 0.5})
     arms = (make_arm("0.9"), make_arm("0.5"), make_arm("sgd", baseline=True))
     given = {"arms": arms, "match_update_rms": "0.9", "tune_seeds": (7, 8), **options}
-    return Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), seeds=(0,), steps=100, **given)  # type: ignore[arg-type]
+    return study_of(Path("x"), ("CartPole-v1",), "a2c", (agent,), seeds=(0,), steps=100, **given)  # type: ignore[arg-type]
 
 
 def outcome(arm: str, number: int, seed: int, size: float) -> Outcome:
@@ -53,7 +54,7 @@ def test_the_reference_has_to_be_an_arm_and_the_pilot_needs_seeds_of_its_own() -
     with pytest.raises(ValueError, match="tune_seeds must be others than seeds, got 0 in both"):
         study(tune_seeds=(0, 1))
     with pytest.raises(ValueError, match="must be one of the arms, got 'yoked@cusum'"):  # it has no runs before the others have
-        study(match_update_rms="yoked@cusum", arms=(Arm("cusum"), Arm("yoked@cusum", of="cusum")))
+        study(match_update_rms="yoked@cusum", arms=(Arm("cusum"), Arm("yoked@cusum", control_of="cusum")))
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +85,11 @@ def test_the_matched_lr_is_what_the_runs_train_with(matched: Path) -> None:
     """Silent failure: matching prints factors that nobody uses."""
     loaded = load_study(matched)
     lr = {choice.arm: choice.lr for choice in loaded.choices}
-    assert set(lr) == {arm.rule for arm in loaded.arms} - {"0.9"}
+    assert set(lr) == {arm.text for arm in loaded.arms} - {"0.9"}
     assert lr["sgd"] > 20 * loaded.agents[0].lr
     for arm in loaded.arms:
         config = json.loads((matched / "CartPole-v1" / arm.name / "seed_0000" / "config.json").read_text())
-        assert config["settings"]["lr"] == lr.get(arm.rule, loaded.agents[0].lr)
+        assert config["settings"]["lr"] == lr.get(arm.text, loaded.agents[0].lr)
     said = " ".join((matched / "report" / "report.md").read_text(encoding="utf-8").split())
     assert "on seeds 50-52, so that the root mean square of its updates is that of 0.9 at lr 0.0016" in said
     assert sorted(path.name for path in matched.iterdir()) == [

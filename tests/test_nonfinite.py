@@ -39,6 +39,7 @@ from rl_rmsprop.study.training.policies import evaluation_seed, make_policy
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
 from rl_rmsprop.study.tuning.trials import read as read_outcomes
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests.builders import batch_of, with_options
 from tests.faults import numbers
 from tests.nonfinite_envs import SICK_SEED, Plan, Sick
 from tests.test_mlp import generators
@@ -82,7 +83,7 @@ def spec(
 ) -> BatchSpec:
     made = make_agent(agent, env_id, {**AGENTS[agent], "hidden": (5,), **options})
     arm = make_arm(rule, rule in BASELINES)
-    return BatchSpec(str(folder), env_id, agent, made, arm, seeds, steps, eval_episodes=3)
+    return batch_of(str(folder), env_id, agent, made, arm, seeds, steps, eval_episodes=3)
 
 
 def trained(batch: BatchSpec) -> tuple[list[str], dict[int, dict[str, bytes]]]:
@@ -266,7 +267,7 @@ def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_
 def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, rule):
     """Silent failure: after an interruption a failed run is back, or an ill one has as many updates to lose as a new one."""
     env_id = ill({}, rate=0.01)  # two runs fail by their training, from window 87 on, and two by their evaluation
-    whole, cut = (BatchSpec(**{**vars(spec(tmp_path / name, env_id, rule)), "record_signals": True}) for name in ("whole", "cut"))
+    whole, cut = (with_options(spec(tmp_path / name, env_id, rule), record_signals=True) for name in ("whole", "cut"))
     lines = train_batch(whole)
     assert len(lines) == 4
     with pytest.raises(Killed):
@@ -365,7 +366,7 @@ def test_a_simulator_never_gets_an_action_that_is_no_number(tmp_path):
 def test_signals_of_skipped_updates_repeat_those_before(tmp_path):
     """Silent failure: `replay` refuses the whole study for one update, or feeds NaN to every detector."""
     batch = spec(tmp_path, ill({3: {8: ("reward", NAN), 52: (1, NAN)}}), seeds=(3, 5), steps=300)
-    train_batch(BatchSpec(**{**vars(batch), "record_signals": True}))
+    train_batch(with_options(batch, record_signals=True))
     streams = read(batch.env_id, "0.99", [(seed, batch.run_folder(seed) / "signals.npz") for seed in batch.seeds])
     assert streams.squares.isfinite().all()
     assert torch.equal(streams.squares[1, 0], streams.squares[0, 0])

@@ -27,6 +27,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests.builders import batch_of
 from tests.test_agents import Recording, Scripted, policy_of, reset_steps_rewritten, window
 from tests.test_mlp import generators, sequential
 
@@ -306,7 +307,7 @@ def test_records_are_windows_and_updates_are_those_of_the_optimizer():
 
 def trained(folder: Path, rule: str, steps: int, options: dict, **more) -> BatchSpec:
     agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 20, "batch_size": 10, "n_epochs": 2, **options})
-    batch = BatchSpec(str(folder), "CartPole-v1", "ppo", agent, make_arm(rule), (1, 2), steps, 2, **more)
+    batch = batch_of(str(folder), "CartPole-v1", "ppo", agent, make_arm(rule), (1, 2), steps, 2, **more)
     train_batch(batch)
     return batch
 
@@ -328,7 +329,7 @@ def test_a_schedule_ends_with_the_last_update_and_its_range_is_logged(tmp_path):
 
 def test_signals_have_a_row_for_every_update(tmp_path):
     """Silent failure: a replayed detector hears one update of forty; or a return is counted once for each of them."""
-    batch = trained(tmp_path, "oracle", 400, {}, record_signals=True, shifts=("gravity:values=9.8/25,at=130",))
+    batch = trained(tmp_path, "oracle", 400, {}, record_signals=True, shift=("gravity:values=9.8/25,at=130",))
     folder = batch.run_folder(2)
     signals, table, episodes = (
         np.load(folder / "signals.npz"), read_table(folder / "metrics.csv"), read_table(folder / "episodes.csv"),

@@ -9,15 +9,15 @@ from rich.console import Console
 from rl_rmsprop.cli.views.progress import ProgressState, ProgressView
 from rl_rmsprop.study.execution.executor import Event
 from rl_rmsprop.study.spec.arms import make_arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import BatchTask
 from rl_rmsprop.study.training.monitor import Progress
+from tests.builders import batch_of
 
 AGENT = make_agent("a2c", "CartPole-v1", {})
 SPECS = [
-    BatchTask(BatchSpec("x", "CartPole-v1", "a2c", AGENT, make_arm("cusum:arl=50000,max=0.99"), (0, 1), 1000)),
-    BatchTask(BatchSpec("x", "CartPole-v1", "a2c", AGENT, make_arm("adam", baseline=True), (0, 1, 2), 1000)),
+    BatchTask(batch_of("x", "CartPole-v1", "a2c", AGENT, make_arm("cusum:arl=50000,max=0.99"), (0, 1), 1000)),
+    BatchTask(batch_of("x", "CartPole-v1", "a2c", AGENT, make_arm("adam", baseline=True), (0, 1, 2), 1000)),
 ]
 
 

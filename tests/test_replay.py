@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,11 @@ from rl_rmsprop.cli import main
 from rl_rmsprop.detectors import Cusum, Periodic
 from rl_rmsprop.study.results import detection, recorded_signals
 from rl_rmsprop.study.spec.arms import Arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.study import load_study
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.benchmarks import detection as benchmark
+from tests.builders import batch_of, with_options
 
 ARMS = ("0.9", "cusum:arl=50,burn_in=5,max=0.99", "oracle")
 TINY = ["--seeds", "0-1", "--steps", "8000", "--eval-episodes", "4", "--workers", "2", "--record-signals"]
@@ -225,10 +224,10 @@ def test_a_broken_file_of_signals_is_named(studies: tuple[Path, Path], tmp_path:
 
 def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> None:
     """Silent failure: a forked training goes on with other random numbers, or meets its shift an update late."""
-    spec_ = BatchSpec(str(tmp_path / "study"), "CartPole-v1", "a2c", A2C(n_envs=3, n_steps=8), Arm("0.99"), (3, 5), 24 * 20)
+    spec_ = batch_of(str(tmp_path / "study"), "CartPole-v1", "a2c", A2C(n_envs=3, n_steps=8), Arm("0.99"), (3, 5), 24 * 20)
     shift = "force_mag:values=10.0/-10.0,at=1,clock=updates"
     benchmark.record(benchmark.Recording(spec_, before=10, after=7, shifts={"flipped": shift}), tmp_path)
-    study = replace(spec_, shifts=(shift.replace("at=1", "at=10"),), record_signals=True, eval_episodes=1)
+    study = with_options(spec_, shift=(shift.replace("at=1", "at=10"),), record_signals=True, eval_episodes=1)
     train_batch(study)
     branch = benchmark.load_signals(tmp_path, "CartPole-v1", "flipped")
     twin = benchmark.load_signals(tmp_path, "CartPole-v1", benchmark.TWIN)

@@ -22,6 +22,7 @@ from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.statistics.intervals import Interval
+from tests.builders import study_of
 
 END = 10_000.0
 NO_SHIFTS = {"step": np.empty(0)}
@@ -92,7 +93,7 @@ def test_the_baseline_that_was_named_is_the_one_compared_with() -> None:
     assert named.baseline is arms[0]
     assert "its lead over the baseline, 0.9, is +3.0" in findings.finding(named)
     assert analysed([*arms[:2], arm("adam", [9.0] * 6, baseline=True)]).baseline is arms[1]
-    assert analysed([arm("cusum", [1.0] * 6), arm("mixture", [2.0] * 6)]).baseline.arm.rule == "cusum"  # type: ignore[union-attr]
+    assert analysed([arm("cusum", [1.0] * 6), arm("mixture", [2.0] * 6)]).baseline.arm.text == "cusum"  # type: ignore[union-attr]
 
 
 def test_the_best_arm_being_the_baseline_leads_over_the_next() -> None:
@@ -312,7 +313,7 @@ def test_numbers_have_no_interval_where_there_is_none() -> None:
 
 def study(folder: Path, env_ids: tuple[str, ...] = ("CartPole-v1",), shifts: tuple[str, ...] = ()) -> Study:
     agents = tuple(make_agent("a2c", env_id, {}) for env_id in env_ids)
-    return Study(folder, env_ids, "a2c", agents, (make_arm("0.9"), make_arm("cusum:max=0.99")), (0, 1), 1000, shifts=shifts)
+    return study_of(folder, env_ids, "a2c", agents, (make_arm("0.9"), make_arm("cusum:max=0.99")), (0, 1), 1000, shift=shifts)
 
 
 def test_settings_come_back_from_their_file(tmp_path: Path) -> None:

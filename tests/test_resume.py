@@ -16,6 +16,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.study.training.monitor import Monitor, Note
+from tests.builders import batch_of, with_options
 
 SMALL = {"hidden": (8,), "n_envs": 2, "n_steps": 8}
 
@@ -47,7 +48,7 @@ def spec(folder: Path, env_id: str, rule: str = "cusum:arl=50,burn_in=5,max=0.99
     made = make_agent(agent, env_id, settings)
     steps = 30 * made.n_envs * made.n_steps
     shifts = tuple(shift.split()) if shift else ()
-    return BatchSpec(str(folder), env_id, agent, made, arm, (3, 8), steps, 2, shifts=shifts, record_signals=True)
+    return batch_of(str(folder), env_id, agent, made, arm, (3, 8), steps, 2, shift=shifts, record_signals=True)
 
 
 def digest(batch: BatchSpec) -> dict[str, str]:
@@ -202,8 +203,8 @@ def test_a_batch_whose_files_or_settings_are_others_begins_anew(
     elif what == "metrics.csv is another":
         metrics.write_bytes(metrics.read_bytes().replace(b"1", b"2"))
     elif what == "config":
-        cut = BatchSpec(**{**vars(cut), "eval_episodes": 3})
-        whole = BatchSpec(**{**vars(whole), "eval_episodes": 3})
+        cut = with_options(cut, eval_episodes=3)
+        whole = with_options(whole, eval_episodes=3)
         train_batch(whole)
     else:
         monkeypatch.setattr("rl_rmsprop.study.spec.run_config.versions", lambda: {"torch": "0.1"})

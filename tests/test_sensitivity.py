@@ -16,6 +16,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.tuning import trials
 from rl_rmsprop.study.tuning.trials import Outcome
+from tests.builders import study_of
 
 ENVS = ("CartPole-v1", "Acrobot-v1")
 
@@ -63,9 +64,9 @@ def study(tmp_path: Path) -> Study:
     """A tuned study of two environments, its tuning written by hand."""
     arms = (make_arm("0.9"), make_arm("cusum"))
     agents = tuple(make_agent("a2c", env_id, {}) for env_id in ENVS)
-    given = Study(tmp_path, ENVS, "a2c", agents, arms, (0, 1), 100, tune=3, tune_seeds=(7, 8, 9, 10))
+    given = study_of(tmp_path, ENVS, "a2c", agents, arms, (0, 1), 100, tune=3, tune_seeds=(7, 8, 9, 10))
     rows = [
-        Outcome(env_id, arm.rule, k, (0.3, 0.1, 0.2)[k], arm.rule, seed, 10.0 * k + seed, 0.5 + k)
+        Outcome(env_id, arm.text, k, (0.3, 0.1, 0.2)[k], arm.text, seed, 10.0 * k + seed, 0.5 + k)
         for env_id in ENVS
         for arm in arms
         for k in range(3)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -15,16 +16,16 @@ from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.execution import executor, local_pool, worker
 from rl_rmsprop.study.spec.arms import BASELINES, make_arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
 from rl_rmsprop.study.spec.run_config import hparams_group
-from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.batch import BatchTask, train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests.builders import batch_of, study_of
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
 TINY = ["--seeds", "0-2", "--steps", "4000", "--eval-episodes", "4", "--workers", "2"]
@@ -86,7 +87,7 @@ def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: P
     arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.639"}  # 640 updates, a row every 4
     rows = {}
     for name, text in arms.items():
-        batch = BatchSpec(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 640, 1)
+        batch = batch_of(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 640, 1)
         train_batch(batch)
         rows[name] = read_table(batch.run_folder(1) / "metrics.csv")
     assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(160, 0.1))
@@ -249,7 +250,7 @@ def test_what_was_typed_reaches_the_run_and_overwriting_leaves_nothing_behind(tm
     assert main(["train", *line, *typed]) == 0
     assert sorted(path.name for path in (tmp_path / "x" / "CartPole-v1").iterdir()) == ["0.5"]
     config = json.loads((tmp_path / "x" / "CartPole-v1" / "0.5" / "seed_0004" / "config.json").read_text())
-    assert (config["arm"]["bias_correction"], config["arm"]["eps"]) == (False, 0.25)
+    assert (config["bias_correction"], config["eps"]) == (False, 0.25)
     assert (config["settings"]["lr"], config["settings"]["hidden"]) == (0.125, [3, 5])
     assert config["settings"]["vf_coef"] == PRESETS["a2c", "CartPole-v1"]["vf_coef"]
 
@@ -257,14 +258,17 @@ def test_what_was_typed_reaches_the_run_and_overwriting_leaves_nothing_behind(tm
 def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
     """The run's config would say one thing, and the optimizer do another."""
     theta = [torch.nn.Parameter(torch.zeros(2, 3))]
-    arm = make_arm("0.5", eps=0.25, bias_correction=False)
-    group = make_optimizer(arm, theta, lr=0.125, updates=10, seeds=(0, 1)).param_groups[0]
+
+    def made(arm, **options):  # type: ignore[no-untyped-def]
+        return make_optimizer(arm, theta, 0.125, 10, (0, 1), TrainingOptions(**options))
+
+    group = made(make_arm("0.5"), eps=0.25, bias_correction=False).param_groups[0]
     assert {key: group[key] for key in ("lr", "alpha", "eps", "bias_correction")} == {
         "lr": 0.125, "alpha": 0.5, "eps": 0.25, "bias_correction": False,
     }  # fmt: skip
-    corrected = make_optimizer(make_arm("0.5", bias_correction=True), theta, lr=0.125, updates=10, seeds=(0, 1))
+    corrected = made(make_arm("0.5"))
     assert corrected.param_groups[0]["bias_correction"] is True
-    baseline = make_optimizer(make_arm("adam", baseline=True, eps=0.25), theta, lr=0.125, updates=10, seeds=(0, 1))
+    baseline = made(make_arm("adam", baseline=True), eps=0.25)
     assert isinstance(baseline, PerRun)
     assert isinstance(baseline.inner, torch.optim.Adam)
     assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
@@ -286,7 +290,7 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
 
 def fail_second(pool, specs):  # type: ignore[no-untyped-def]
     """In place of the pool: trains the first batch here, and loses the second."""
-    train_batch(specs[0])
+    specs[0].run(UNWATCHED)
     yield executor.Event(0, ended=True)
     yield executor.Event(1, ended=True, error="the lights went out")
 
@@ -312,11 +316,11 @@ class Broken(gym.Env):  # type: ignore[type-arg]
 def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One broken arm must not cost the study."""
     gym.register("Broken-v0", entry_point=Broken)
-    good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
-    bad = BatchSpec(**{**vars(good), "env_id": "Broken-v0"})
+    good = batch_of(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
+    bad = replace(good, env_id="Broken-v0")
     # In this process: a registration made in a test is not known to a worker started afresh.
-    assert worker.outcome(bad, UNWATCHED) == executor.Failed("RuntimeError: the simulator fell over")
-    ends = [event for event in local_pool.Pool(1).run([bad, good]) if event.ended]
+    assert worker.outcome(BatchTask(bad), UNWATCHED) == executor.Failed("RuntimeError: the simulator fell over")
+    ends = [event for event in local_pool.Pool(1).run([BatchTask(bad), BatchTask(good)]) if event.ended]
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
     gym.registry.pop("Broken-v0")
@@ -325,17 +329,17 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
 def test_no_more_batches_run_at_once_than_there_are_workers(tmp_path: Path) -> None:
     """Forty arms started together would need the memory of forty."""
     agent = make_agent("a2c", "CartPole-v1", {})
-    specs = [BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
-    order = [event.batch for event in local_pool.Pool(1).run(specs)]
+    batches = [batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm("0.9"), (seed,), 6000, 1) for seed in range(2)]
+    order = [event.batch for event in local_pool.Pool(1).run([BatchTask(batch) for batch in batches])]
     assert order == sorted(order)
     assert len(order) == 2 * (47 + 1)  # ⌈6000 / 128⌉ logging steps and an end each
 
 
 def test_a_batch_that_fails_before_its_first_file_says_why(tmp_path: Path) -> None:
     """A failure while failing would leave nothing but `exit code 1`."""
-    good = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
-    bad = BatchSpec(**{**vars(good), "env_id": "Nowhere-v0"})
-    (end,) = local_pool.Pool(1).run([bad])
+    good = batch_of(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
+    bad = replace(good, env_id="Nowhere-v0")
+    (end,) = local_pool.Pool(1).run([BatchTask(bad)])
     assert end.error is not None
     assert end.error.startswith("ValueError: environment must be a registered Gymnasium id, got 'Nowhere-v0'")
     assert "Traceback" in (bad.run_folder(0) / "error.txt").read_text()
@@ -345,7 +349,7 @@ def test_the_hparams_tab_averages_over_seeds_alone(tmp_path: Path) -> None:
     """With the arm's name alone as group it would average an arm's returns over environments and studies."""
     agent, arm = make_agent("a2c", "CartPole-v1", {}), make_arm("0.9")
     places = [("a", "CartPole-v1", 0), ("a", "CartPole-v1", 1), ("a", "Acrobot-v1", 0), ("b", "CartPole-v1", 0)]
-    groups = [hparams_group(BatchSpec(str(tmp_path / f), env_id, "a2c", agent, arm, (seed,), 300)) for f, env_id, seed in places]
+    groups = [hparams_group(batch_of(str(tmp_path / f), env_id, "a2c", agent, arm, (seed,), 300)) for f, env_id, seed in places]
     assert groups[0] == groups[1] == "a/CartPole-v1/0.9"
     assert len(set(groups)) == 3
 
@@ -354,16 +358,16 @@ def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> 
     """A full disk is a common reason, and then the reason cannot be written down either."""
     (tmp_path / "file").write_text("no folder can be made below this")
     agent = make_agent("a2c", "CartPole-v1", {})
-    batch = BatchSpec(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)
+    batch = batch_of(str(tmp_path / "file"), "CartPole-v1", "a2c", agent, make_arm("0.9"), (0,), 300, 1)
     with pytest.raises(NotADirectoryError, match="Not a directory"):
-        list(local_pool.Pool(1).run([batch]))
+        list(local_pool.Pool(1).run([BatchTask(batch)]))
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_learns_something(name: str, tmp_path: Path) -> None:
     """A baseline that stands still makes every β look good."""
     agent = make_agent("a2c", "CartPole-v1", {"lr": 3e-2 if name in ("sgd", "momentum") else 3e-3})
-    batch = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 30_000, 5)
+    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 30_000, 5)
     train_batch(batch)
     curves = [read_table(batch.run_folder(seed) / "metrics.csv")["rollout/ep_rew_mean"] for seed in batch.seeds]
     assert max(curve[-1] for curve in curves) > 1.5 * curves[0][0]
@@ -373,17 +377,17 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
     """A seed lost in the cutting would silently shrink the sample."""
     agent = make_agent("a2c", "CartPole-v1", {})
     arms = (make_arm("0.9"), make_arm("0.99"))
-    study = Study(Path("x"), ("CartPole-v1",), "a2c", (agent,), arms, tuple(range(70)), 1000)
+    study = study_of(Path("x"), ("CartPole-v1",), "a2c", (agent,), arms, tuple(range(70)), 1000)
     for workers in (1, 2, 3, 16):
-        runs = [(b.arm.rule, seed) for b in study.cut_for(workers).batches() for seed in b.seeds]
-        assert sorted(runs) == sorted((a.rule, s) for a in arms for s in range(70))
+        runs = [(b.arm.text, seed) for b in study.cut_for(workers).batches() for seed in b.seeds]
+        assert sorted(runs) == sorted((a.text, s) for a in arms for s in range(70))
 
 
 def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_path: Path) -> None:
     """Silent failure: alarms are counted by windows, and a control repeats them at a tenth of the training."""
     agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
     arm = make_arm("cusum:arl=5,burn_in=3")
-    batch = BatchSpec(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
+    batch = batch_of(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)
     train_batch(batch)
     for seed in batch.seeds:
         alarms = read_table(batch.run_folder(seed) / "alarms.csv")

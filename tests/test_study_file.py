@@ -52,7 +52,7 @@ def test_everything_in_the_file_reaches_the_study(file: Path) -> None:
     """A key that is read and then dropped runs another study than the one that is published."""
     study = studied([str(file)])
     assert study.env_ids == ("CartPole-v1", "Acrobot-v1")
-    assert [(arm.rule, arm.is_baseline, arm.eps) for arm in study.arms] == [
+    assert [(arm.text, arm.is_baseline, arm.eps) for arm in study.arms] == [
         ("0.9", False, 1e-4), ("cusum:arl=50000,max=0.99", False, 1e-4), ("yoked@cusum", False, 1e-4), ("adam", True, 1e-4),
     ]  # fmt: skip
     assert (study.seeds, study.steps, study.shifts) == ((0, 1, 5), 3000, ("reward_scale:values=1/2,at=1000",))
@@ -68,7 +68,7 @@ def test_defaults_lose_to_presets_to_the_file_to_the_file_for_one_environment_to
     study = studied([str(file), *flags])
     assert (study.steps, study.shifts, study.seeds) == (500, (), (0, 1, 5))
     assert [agent.lr for agent in study.agents] == [0.5, 0.5]
-    assert [(arm.rule, arm.bias_correction) for arm in study.arms] == [("0.5", False), ("0.99", False), ("adam", False)]
+    assert [(arm.text, arm.bias_correction) for arm in study.arms] == [("0.5", False), ("0.99", False), ("adam", False)]
     assert [agent.hidden for agent in study.agents] == [(8, 8), (8, 8)]
 
 
@@ -206,5 +206,5 @@ def test_the_example_runs(tmp_path: Path) -> None:
     place = ["--out", str(tmp_path / "x"), "--workers", "1"]
     assert main(["compare", str(example), *tiny, *place]) == 0
     saved = json.loads((tmp_path / "x" / "study.json").read_text())
-    assert [arm["rule"] for arm in saved["arms"]] == [arm.rule for arm in described.arms]
+    assert [arm["rule"] for arm in saved["arms"]] == [arm.text for arm in described.arms]
     assert (tmp_path / "x" / "report" / "CartPole-v1_sensitivity.png").is_file()

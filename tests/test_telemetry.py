@@ -10,12 +10,12 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from rl_rmsprop.cli import main
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.spec.arms import make_arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import Table, read_table
 from rl_rmsprop.telemetry.tensorboard import EventFile
+from tests.builders import batch_of
 
 
 def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_training_goes_on_when_the_event_file_cannot_be_written(
             super().write(file, data)
 
     monkeypatch.setattr(atomic, "disk", NoCurves())
-    batch = BatchSpec(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.99"), (0,), 2000, 1)
+    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.99"), (0,), 2000, 1)
     train_batch(batch)
     assert len(read_table(batch.run_folder(0) / "metrics.csv")["step"]) == 16
     said = capfd.readouterr().err

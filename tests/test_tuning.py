@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.cli import main
 from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.results import runs
 from rl_rmsprop.study.spec.arms import BASELINES, Arm, make_arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
 from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
 from rl_rmsprop.study.tuning import draws, trials
 from rl_rmsprop.study.tuning.draws import KEYS, Range
+from rl_rmsprop.study.tuning.draws import places as places_of
 from rl_rmsprop.study.tuning.trials import Outcome, Setting, TrialBatch
+from tests.builders import batch_of, study_of
 
 AGENT = make_agent("a2c", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "hidden": (8,)})
 
@@ -31,7 +33,7 @@ AGENT = make_agent("a2c", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "hidden": (
 def study(arms: list[Arm], folder: Path = Path("x"), **options: Any) -> Study:
     """A study of CartPole that may be tuned."""
     given: dict[str, Any] = {"tune": 24, "tune_seeds": (100, 101), **options}
-    return Study(folder, ("CartPole-v1",), "a2c", (AGENT,), tuple(arms), (0, 1), 400, 1, **given)
+    return study_of(folder, ("CartPole-v1",), "a2c", (AGENT,), tuple(arms), (0, 1), 400, 1, **given)
 
 
 # The search space -------------------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ def test_what_is_written_in_a_rule_is_not_touched(text: str, keys: str) -> None:
 def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:
     """Silent failure: luck with the draws passes for a better rule."""
     arms = [make_arm(text) for text in ("0.9", "cusum", "ewma:gain=0.2", "harmonic")] + [make_arm("adam", baseline=True)]
-    drawn = {arm.rule: draws.settings(study(arms), "CartPole-v1", arm) for arm in arms}
+    drawn = {arm.text: draws.settings(study(arms), "CartPole-v1", arm) for arm in arms}
     assert len({tuple(setting.lr for setting in found) for found in drawn.values()}) == 1
     caps = [[grammar.split(s.rule)[1]["max"] for s in drawn[rule]] for rule in ("cusum", "ewma:gain=0.2", "harmonic")]
     assert caps[0] == caps[1] == caps[2]
@@ -90,7 +92,7 @@ def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:
 @given(st.integers(1, 60), st.sampled_from(["lr", "max", "arl"]))
 def test_draws_lie_one_in_each_part_of_the_range(draws: int, key: str) -> None:
     """With 24 independent draws one in three searches has no lr in some eighth of the range."""
-    places = draws.places(draws, key)
+    places = places_of(draws, key)
     assert sorted(np.floor(places * draws).astype(int)) == list(range(draws))
     if draws > 12:
         assert list(places) != sorted(places)
@@ -107,7 +109,7 @@ def test_ranges_surround_the_preset_and_baselines_have_their_own_scale() -> None
     """Silent failure: SGD is tried with Adam's step sizes, a thousandth of its own, and loses."""
     arms = [make_arm("0.9"), *(make_arm(name, baseline=True) for name in BASELINES)]
     for arm in arms:
-        scale = {"sgd": 300, "momentum": 50, "adagrad": 5}.get(arm.rule, 1)
+        scale = {"sgd": 300, "momentum": 50, "adagrad": 5}.get(arm.text, 1)
         span = draws.lr_range(study(arms), "CartPole-v1", arm)
         assert (span.low, span.high) == pytest.approx((0.1 * AGENT.lr * scale, 30 * AGENT.lr * scale))
         assert all(span.low * 0.99 < s.lr < span.high * 1.01 for s in draws.settings(study(arms), "CartPole-v1", arm))
@@ -116,7 +118,7 @@ def test_ranges_surround_the_preset_and_baselines_have_their_own_scale() -> None
 def test_draws_differ_between_environments_by_the_preset_alone() -> None:
     """One setting for all environments is one factor on their presets."""
     agents = (AGENT, make_agent("a2c", "Acrobot-v1", {"lr": 10 * AGENT.lr}))
-    both = Study(Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,))
+    both = study_of(Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,))
     one, other = (draws.settings(both, env_id, both.arms[0]) for env_id in both.env_ids)
     assert [s.rule for s in one] == [s.rule for s in other]
     assert [10 * s.lr for s in one] == pytest.approx([s.lr for s in other], rel=1e-2)
@@ -168,12 +170,10 @@ def test_a_winner_at_the_edge_of_the_range_is_called_so() -> None:
 
 def test_an_arm_without_any_learning_curve_trains_untuned_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent failure: every trial crashed, and the table shows the arm as tuned."""
-    from rich.console import Console
-
     monkeypatch.setattr(pipeline, "run", lambda specs, workers, console: ["failed: it"])
     failures: list[str] = []
     given = study([make_arm("0.9")], tmp_path)
-    after = pipeline.tuned(given, given.arms, 1, Console(quiet=True), failures)
+    after = pipeline.tuned(given, given.arms, 1, Observer(), failures)
     assert after.choice("CartPole-v1", given.arms[0]) == ChosenSetting("CartPole-v1", "0.9", "0.9", AGENT.lr)
     assert failures == ["failed: it", "failed: CartPole-v1 · 0.9: no draw had a learning curve; it trains untuned"]
 
@@ -196,8 +196,8 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
     agent, arm = TRIALS[rule]
     name = "ppo" if agent is PPO else "a2c"
     shift = ("force_mag:values=10/-10,at=200",)
-    given = BatchSpec(str(tmp_path), "CartPole-v1", name, agent, arm, (4, 9), 600, 1, shifts=shift)
-    pair = (Setting(0, 1e-3, arm.rule), Setting(1, 2e-2, rule))
+    given = batch_of(str(tmp_path), "CartPole-v1", name, agent, arm, (4, 9), 600, 1, shift=shift)
+    pair = (Setting(0, 1e-3, arm.text), Setting(1, 2e-2, rule))
     batch = TrialBatch(given, pair, str(tmp_path / "trials.csv"))
     said: list[int] = []
     batch.run(Monitor(lambda progress: said.append(progress.steps)))
@@ -206,8 +206,8 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
     found = {(row.number, row.seed): row for row in trials.read(tmp_path / "trials.csv")}
     assert list(found) == [(0, 4), (0, 9), (1, 4), (1, 9)]
     for setting in pair:
-        alone = BatchSpec(**{**vars(given), "agent": replace(agent, lr=setting.lr)})
-        played = BatchSpec(**{**vars(alone), "rule": setting.rule})
+        alone = replace(given, agent=replace(agent, lr=setting.lr))
+        played = replace(alone, trained_arm=Arm(setting.rule))
         train_batch(played)
         for seed in given.seeds:
             run = runs.load_run(played, seed)
@@ -259,9 +259,9 @@ def test_every_draw_is_written_down_and_the_best_one_trains(tuned: Path) -> None
     for arm in study.arms:
         for seed in (0, 1):
             config = json.loads((tuned / "CartPole-v1" / arm.name / f"seed_{seed:04d}" / "config.json").read_text())
-            lr, rule = by_hand[arm.of or arm.rule]
+            lr, rule = by_hand[arm.control_of or arm.text]
             assert config["settings"]["lr"] == lr  # a control's is that of its arm
-            assert arm.of or config["arm"]["trained_with"] == rule
+            assert arm.control_of or config["arm"]["trained_as"] == rule
 
 
 def test_the_study_states_its_budget_and_its_ranges(tuned: Path) -> None:

@@ -76,27 +76,23 @@ class Compare:
             raise ValueError("an environment is needed: --env CartPole-v1; rl-rmsprop envs lists the known ones")
         if not (self.betas or self.baselines):
             raise ValueError("at least one arm is needed: --betas 0.9 0.99 …; rl-rmsprop rules lists them")
-        if not 0 <= run.eps < float("inf"):
-            raise ValueError(f"eps must be at least 0 and finite, got {run.eps}")
+        options = run.training()
         seeds = parse_seeds(run.seeds)
-        options = {"eps": run.eps, "bias_correction": run.bias_correction}
-        arms = controls.make_arms(self.betas, self.baselines, len(seeds), bool(run.shift), self.controls, **options)
+        arms = controls.make_arms(self.betas, self.baselines, len(seeds), bool(run.shift), self.controls)
         file = study_file.read(self.study, type(self)) if self.study else study_file.StudyFile(Path())
         typed = {name: value for name, value in vars(self.settings).items() if value is not None}
         agents = tuple(presets.make_agent(run.agent, env_id, {**file.settings_in(env_id), **typed}) for env_id in self.env)
-        reference = controls.find(self.match_update_rms, arms, "match_update_rms").rule if self.match_update_rms else ""
-        made_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
-        made_by += [word for word in (run.backend, run.device) if word not in ("gymnasium", "cpu")]
-        folder = (
-            own_folder(run.out) if run.out else default_folder(self.env, run.agent, arms, seeds, run.steps, run.shift, made_by)
-        )
-        if "," in str(folder) and any(arm.rule.startswith("yoked@") for arm in arms):
+        reference = controls.find_arm(self.match_update_rms, arms, "match_update_rms").text if self.match_update_rms else ""
+        if run.out:
+            folder = own_folder(run.out)
+        else:
+            chosen_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
+            folder = default_folder(self.env, arms, seeds, options, chosen_by)
+        if "," in str(folder) and any(arm.control_kind == "yoked" for arm in arms):
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
         study = Study(
-            folder, self.env, run.agent, agents, arms, seeds, run.steps, run.eval_episodes,
-            shlex.join(["rl-rmsprop", *sys.argv[1:]]), run.shift, run.record_signals, run.backend, self.tune,
+            folder, self.env, agents, arms, seeds, options, shlex.join(["rl-rmsprop", *sys.argv[1:]]), self.tune,
             tune_seeds=parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
-            device=run.device,
         )  # fmt: skip
         study.check_environments()
         return study

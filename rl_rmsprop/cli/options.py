@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from rl_rmsprop.study.spec.options import TrainingOptions
+
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(TrainingOptions):
     """What is run, and where its results go."""
 
-    agent: Literal["a2c", "ppo", "reinforce"] = "a2c"
-    """Learning algorithm."""
-    seeds: str = "0-4"
-    """One run per seed: 0-9, or 0,2,5-7."""
-    steps: int = 500_000
-    """Environment steps per run."""
-    eval_episodes: int = 100
-    """Episodes of the final evaluation, with the greedy policy."""
     shift: Annotated[tuple[str, ...], arg(metavar="SHIFT [SHIFT ...]", help_behavior_hint="")] = ()
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
-    record_signals: bool = False
-    """Keep the signals of every update for `rl-rmsprop replay`."""
-    backend: Literal["gymnasium", "envpool"] = "gymnasium"
-    """Whose environments to train in: EnvPool's LunarLander is twice as fast, but cannot shift its dynamics or be resumed."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where networks are trained; environments are always stepped on the CPU. On cuda results need not repeat bit for bit."""
+    seeds: str = "0-9"
+    """One run per seed: 0-9, or 0,2,5-7."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
     """The study's folder."""
     overwrite: bool = False
     """Replace the study that the folder holds."""
-    bias_correction: bool = True
-    """Divide E by the weight it has received."""
-    eps: float = 1e-5
-    """ε of the optimizer."""
+
+    def training(self) -> TrainingOptions:
+        """What all runs share; ValueError for a value out of its range."""
+        options = TrainingOptions(**{field.name: getattr(self, field.name) for field in fields(TrainingOptions)})
+        options.check()
+        return options
 
 
 MOST_WORKERS = 4

@@ -257,22 +257,22 @@ def written(study: Study, report: ReportOptions) -> str:
     tuning: dict[str, Any] = {"tune": study.tune} if study.tune else {}
     tuning |= {"match_update_rms": study.match_update_rms} if study.match_update_rms else {}
     tuning |= {"tune_seeds": written_seeds(study.tune_seeds)} if tuning else {}
-    some = study.arms[0]
+    options = study.options
     table: Mapping[str, Any] = {
         "env": study.env_ids,
-        "betas": [arm.rule for arm in study.arms if not arm.is_baseline],
-        "baselines": [arm.rule for arm in study.arms if arm.is_baseline],
+        "betas": [arm.text for arm in study.arms if not arm.is_baseline],
+        "baselines": [arm.text for arm in study.arms if arm.is_baseline],
         "seeds": written_seeds(study.seeds),
-        "steps": study.steps,
-        "shift": study.shifts,
+        "steps": options.steps,
+        "shift": options.shift,
         **tuning,
-        "agent": study.agent_name,
-        "bias_correction": some.bias_correction,
-        "eps": some.eps,
-        "eval_episodes": study.eval_episodes,
-        "record_signals": study.record_signals,
-        "backend": study.backend,
-        "device": study.device,
+        "agent": options.agent,
+        "bias_correction": options.bias_correction,
+        "eps": options.eps,
+        "eval_episodes": options.eval_episodes,
+        "record_signals": options.record_signals,
+        "backend": options.backend,
+        "device": options.device,
         "metric": report.metric,
         **({"baseline": report.baseline} if report.baseline is not None else {}),
         "threshold": report.threshold,

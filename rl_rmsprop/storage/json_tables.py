@@ -1,6 +1,6 @@
 """Reads a study's JSON as data that others may have written: whatever is wrong with it is a ValueError that names the place.
 
-    file → tables (read_json) → frozen dataclass, each field of the type that it declares (made)
+    file → tables (read_json) → frozen dataclass, each field of the type that it declares (from_table)
 
 Nothing in a file is run, imported or opened because of what it says.
 """
@@ -57,7 +57,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def made(kind: type[T], content: Any, where: str, **ready: Any) -> T:
+def from_table(kind: type[T], content: Any, where: str, **ready: Any) -> T:
     """The dataclass `kind` of a table; `ready` are fields that do not come from it. ValueError names the key."""
     if not isinstance(content, dict):
         raise ValueError(f"{where} must be a table, got {kind_of(content)}")
@@ -69,10 +69,10 @@ def made(kind: type[T], content: Any, where: str, **ready: Any) -> T:
         if field.default is MISSING and field.default_factory is MISSING and name not in content:
             raise ValueError(f"{where} needs a key {name!r}")
     hints = typing.get_type_hints(kind)
-    return kind(**ready, **{name: fitting(value, hints[name], f"{where}: {name}") for name, value in content.items()})
+    return kind(**ready, **{name: convert(value, hints[name], f"{where}: {name}") for name, value in content.items()})
 
 
-def fitting(value: Any, hint: Any, where: str) -> Any:
+def convert(value: Any, hint: Any, where: str) -> Any:
     """The value as a field of type `hint` takes it: a dataclass, a tuple, a table, a number, a text, or one of them or None."""
     if isinstance(hint, types.UnionType):
         if value is None:
@@ -81,13 +81,17 @@ def fitting(value: Any, hint: Any, where: str) -> Any:
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{where} must be a list, got {kind_of(value)}")
-        return tuple(fitting(entry, typing.get_args(hint)[0], where) for entry in value)
+        return tuple(convert(entry, typing.get_args(hint)[0], where) for entry in value)
     if typing.get_origin(hint) is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{where} must be a table, got {kind_of(value)}")
-        return {name: fitting(entry, typing.get_args(hint)[1], f"{where}.{name}") for name, entry in value.items()}
+        return {name: convert(entry, typing.get_args(hint)[1], f"{where}.{name}") for name, entry in value.items()}
+    if typing.get_origin(hint) is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{where} must be one of {', '.join(typing.get_args(hint))}, got {kind_of(value)}")
+        return value
     if is_dataclass(hint):
-        return made(typing.cast(Any, hint), value, where)
+        return from_table(typing.cast(Any, hint), value, where)
     wanted, fits = KINDS[hint]
     if not fits(value):
         raise ValueError(f"{where} must be {wanted}, got {kind_of(value)}")

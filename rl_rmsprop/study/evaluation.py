@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import envs
 from agents.networks import ActorCritic
 from envs.shifts.shift import CLOCKS
 from rl_rmsprop.storage.atomic import write_csv
-from rl_rmsprop.storage.json_tables import fitting, read_json
+from rl_rmsprop.storage.json_tables import convert, read_json
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_files import SHIFT_CLOCKS, WEIGHTS
 from rl_rmsprop.study.spec.study import Study
@@ -31,7 +32,7 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
         if finished:
             returns = evaluate_saved(spec, finished, episodes, stochastic)
             rows += [
-                (spec.env_id, spec.arm.rule, seed, float(x.mean()), float(x.std()))
+                (spec.env_id, spec.arm.text, seed, float(x.mean()), float(x.std()))
                 for seed, x in zip(finished, returns, strict=True)
             ]
     if not rows:
@@ -50,7 +51,7 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
 
 def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool) -> np.ndarray:
     """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
-    some = BatchSpec(**{**vars(spec), "seeds": seeds, "device": "cpu"})
+    some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu"))
     env = envs.make(some.env_id, seeds, 1)
     policy = make_policy(some, env)
     env.close()
@@ -58,7 +59,7 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
     for folder in folders:
         check_weights(folder / WEIGHTS, policy)
     load_weights([folder / WEIGHTS for folder in folders], policy)
-    shown = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.shifts else []
+    shown = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.options.shift else []
     clocks = {name: np.array([clock[name] for clock in shown]) for name in (CLOCKS if shown else ())}
     return evaluate_batch(some, policy, episodes, clocks, stochastic)
 
@@ -78,7 +79,7 @@ def check_weights(path: Path, policy: ActorCritic) -> None:
 
 def read_clocks(path: Path) -> dict[str, int]:
     """Where the clocks of a run stood at the end of its training; ValueError for a file that does not say it."""
-    clocks: dict[str, int] = fitting(read_json(path), dict[str, int], str(path))
+    clocks: dict[str, int] = convert(read_json(path), dict[str, int], str(path))
     if set(clocks) != set(CLOCKS) or min(clocks.values()) < 0:
         raise ValueError(f"{path} must say where the clocks {', '.join(CLOCKS)} stood, from 0: train this run again")
     return clocks

@@ -28,16 +28,16 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rl_rmsprop.detectors.offline import Adwin
 
 import envs
 from agents import Training
-from envs.make import make_one
 from envs.parameters import parameters_of
+from envs.registration import make_env
 from envs.severity import load
 from envs.shifted import ShiftedBatch
 from envs.shifts.shift import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
-from rl_rmsprop.detectors.offline import Adwin
 from rl_rmsprop.study import replay
 from rl_rmsprop.study.results import detection
 from rl_rmsprop.study.results.recorded_signals import Streams
@@ -47,6 +47,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import generators, make_policy
 from rl_rmsprop.study.training.signal_log import SignalLog
+from tests.builders import batch_of
 
 SEEDS = tuple(range(20))
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 600_000}
@@ -94,7 +95,7 @@ def shifts_of(env_id: str) -> dict[str, str]:
     chosen = {f"{row.parameter} {row.direction} {row.level}": row.value for row in load(env_id) if row.level != "mild"}
     for kind, values in {**REWARDS, "reward_noise up": REWARD_NOISE[env_id]}.items():
         chosen |= {f"{kind} {level}": v for level, v in zip(("medium", "severe"), values, strict=True) if v is not None}
-    env = make_one(env_id)
+    env = make_env(env_id)
     known = parameters_of(env)
     env.close()
     usual = {name: known[name.split()[0]].default for name in chosen}
@@ -107,7 +108,7 @@ def recordings(env_ids: Sequence[str], workers: int) -> list[Recording]:
     for env_id in env_ids:
         agent = make_agent("a2c", env_id, {})
         for seeds in np.array_split(SEEDS, workers):
-            spec = BatchSpec("", env_id, "a2c", agent, ARM, tuple(seeds.tolist()), STEPS[env_id])
+            spec = batch_of("", env_id, "a2c", agent, ARM, tuple(seeds.tolist()), STEPS[env_id])
             pieces.append(Recording(spec, spec.updates // 2, AFTER[env_id], shifts_of(env_id)))
     return pieces
 
@@ -122,7 +123,7 @@ def record(recording: Recording, folder: Path) -> None:
     log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
     name, last = TWIN, spec.updates
     try:
-        for made in Training(spec.agent, env, policy, optimizer, spec.windows, generators(spec.seeds, "policy")):
+        for made in Training(spec.agent, env, policy, optimizer, spec.iterations, generators(spec.seeds, "policy")):
             log.take(made)
             if made.number == last:
                 break

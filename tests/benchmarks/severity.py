@@ -17,7 +17,6 @@ import itertools
 import math
 import multiprocessing
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -29,14 +28,15 @@ from rich.table import Table
 import envs
 from agents.evaluation import episode_returns
 from envs.dynamics.parameter import Parameter
-from envs.make import make_one
 from envs.parameters import parameters_of
+from envs.registration import make_env
 from envs.severity import LEVELS, Severity
 from envs.shifts.shift import check_places
 from rl_rmsprop.cli import main as command
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.study import load_study
 from rl_rmsprop.study.training.policies import evaluate_batch, generators, load_weights, make_policy
+from tests.builders import with_options
 
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 1_000_000}
 SEEDS = "0-9"
@@ -60,7 +60,7 @@ def trained(env_id: str, folder: Path) -> BatchSpec:
 
 def mean_return(spec: BatchSpec, *shifts: str, at_random: bool = False) -> float:
     """Mean return of the frozen policies, or of uniformly random actions, in an environment shifted so from the start."""
-    shifted = replace(spec, shifts=shifts)
+    shifted = with_options(spec, shift=shifts)
     clocks = {name: np.ones(len(spec.seeds), np.int64) for name in ("steps", "episodes", "updates")} if shifts else {}
     env = envs.make(spec.env_id, spec.seeds, 1)
     policy = make_policy(spec, env)
@@ -146,7 +146,7 @@ def measured(env_id: str, folder: Path, console: Console) -> list[Severity]:
     spec = trained(env_id, folder)
     ends = mean_return(spec), mean_return(spec, at_random=True)
     console.print(f"{env_id}: mean return {ends[0]:.1f}, of random actions {ends[1]:.1f}")
-    env = make_one(env_id)
+    env = make_env(env_id)
     parameters = [p for p in parameters_of(env).values() if not p.name.startswith("reward_")]
     tasks = [(spec, parameter, *way, ends) for parameter in parameters for way in ways(parameter, env)]
     env.close()

@@ -38,6 +38,7 @@ from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import generators, make_policy
 from rl_rmsprop.study.training.recorder import Recorder
 from tests.benchmarks.timing import Row, in_turn, spread
+from tests.builders import batch_of
 
 A2C_8X16 = A2C(n_envs=8, n_steps=16)
 """64-64 tanh, eight environments, sixteen steps."""
@@ -48,7 +49,7 @@ PPO_8X256 = PPO(n_envs=8, n_steps=256, batch_size=64, n_epochs=10)
 def spec(env_id: str, agent: Agent, seeds: Sequence[int], steps: int, folder: str = "", backend: str = "gymnasium") -> BatchSpec:
     """A batch of runs."""
     name = "ppo" if isinstance(agent, PPO) else "a2c"
-    return BatchSpec(folder, env_id, name, agent, Arm("0.99"), tuple(seeds), steps, eval_episodes=1, backend=backend)
+    return batch_of(folder, env_id, name, agent, Arm("0.99"), tuple(seeds), steps, eval_episodes=1, backend=backend)
 
 
 # Rates: environment steps per second -------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import envs
 from rl_rmsprop.storage import checkpoint
 from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY
 from rl_rmsprop.study.spec.arms import make_arm
-from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import Batch, origin
+from tests.builders import batch_of
 from tests.faults.table import Row
 
 
@@ -21,7 +21,7 @@ def checkpoints(count: int) -> Row:
     """Snapshot, write, fsync, remove the oldest: of 32 runs of CartPole-v1, taken every minute."""
     arm, agent = make_arm("cusum:arl=50000,max=0.99"), make_agent("a2c", "CartPole-v1", {})
     with tempfile.TemporaryDirectory() as folder:
-        spec = BatchSpec(folder, "CartPole-v1", "a2c", agent, arm, tuple(range(32)), 500_000)
+        spec = batch_of(folder, "CartPole-v1", "a2c", agent, arm, tuple(range(32)), 500_000)
         batch, seconds = Batch(spec), []
         with batch.recorder:
             for update in batch.training:

@@ -52,7 +52,7 @@ from rl_rmsprop.study.execution import pipeline
 from rl_rmsprop.study.report import plotting
 from rl_rmsprop.study.spec.arms import BASELINES
 from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.training.monitor import UNWATCHED
+from rl_rmsprop.study.training.batch import train_batch
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.tuning import draws, trials
 from tests.faults.table import Row
@@ -392,7 +392,7 @@ def start(study: Study) -> None:
     """What was accepted, for a moment: each arm's optimizer takes two updates, each environment three steps."""
     seeds = study.seeds[:2]
     for arm in study.arms:
-        if arm.of:
+        if arm.control_of:
             continue
         theta = torch.nn.Parameter(torch.zeros(len(seeds), 3))
         optimizer = make_optimizer(arm, [theta], study.agents[0].lr, study.batch(study.env_ids[0], arm, seeds).updates, seeds)
@@ -507,8 +507,8 @@ def finished_study(folder: Path) -> None:
     study.save()
     report.save_settings(report.make_settings(study), folder)
     for batch in study.batches():
-        batch.run(UNWATCHED)
-    drawn = [trials.Outcome("CartPole-v1", arm.rule, k, 0.1, arm.rule, 70, 20.0, 0.01) for arm in study.arms for k in range(2)]
+        train_batch(batch)
+    drawn = [trials.Outcome("CartPole-v1", arm.text, k, 0.1, arm.text, 70, 20.0, 0.01) for arm in study.arms for k in range(2)]
     trials.write(folder / draws.FILE, drawn)
     for events in folder.rglob("events.*"):
         events.unlink()

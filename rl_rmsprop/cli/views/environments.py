@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from envs.make import make_one
+from envs.registration import make_env
 from envs.parameters import parameters_of
 from envs.severity import LEVELS, load
 from envs.shifts.profiles import PROFILES
@@ -45,7 +45,7 @@ def kind_of(action: gym.spaces.Discrete | gym.spaces.Box) -> str:
 
 def show_shifts(env_id: str, console: Console) -> None:
     """What can shift in one environment, and how it is written."""
-    env = make_one(env_id)
+    env = make_env(env_id)
     parameters = parameters_of(env)
     env.close()
     table = Table(

@@ -60,7 +60,7 @@ class ProgressState:
         if event.batch in self.latest and (progress := self.latest[event.batch].progress):
             earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
             beta = "" if math.isnan(progress.beta) else f", β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
-            said.append(f"{self.specs[event.batch].arm.rule}: return {earned}{beta}")
+            said.append(f"{self.specs[event.batch].arm.text}: return {earned}{beta}")
         return " · ".join(said)
 
 

@@ -60,7 +60,7 @@ def of_batch(study: Study, env_id: str, runs: int) -> int:
     learned = min(steps, getattr(agent, "batch_size", steps)) * 2 * sum(agent.hidden)  # what autograd keeps of both networks
     judged = steps * 2 * max(agent.hidden, default=0)  # a layer of both, of a whole window
     window = steps * (sensors + outputs + 10) + max(learned, judged)
-    signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.record_signals else 0
+    signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
     of_env = OF_CARTPOLE if env_id == "CartPole-v1" else OF_ANY
     return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_WINDOWS * window) + signals)
 

@@ -32,8 +32,8 @@ def conduct(study: Study, executor: Executor, observer: Observer) -> tuple[Study
     before, study = study, replace(study, choices=())
     failures: list[str] = []
     pilots: list[trials.Outcome] = []
-    alone = [arm for arm in study.arms if not arm.of]
-    for arms in (alone, [arm for arm in study.arms if arm.of]):
+    alone = [arm for arm in study.arms if not arm.control_of]
+    for arms in (alone, [arm for arm in study.arms if arm.control_of]):
         if not arms:
             continue
         choices, failed = of_their_arms(study, arms)
@@ -84,18 +84,18 @@ def run(tasks: Sequence[Task], executor: Executor, observer: Observer) -> list[s
 def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[ChosenSetting], list[str]]:
     """What controls train with, and a line for each whose arm has no finished run."""
     choices, failures = [], []
-    by_text = {arm.rule: arm for arm in study.arms}
+    by_text = {arm.text: arm for arm in study.arms}
     for env_id in study.env_ids:
         for control in arms:
-            if not control.of:
+            if not control.control_of:
                 continue
-            arm = by_text[control.of]
+            arm = by_text[control.control_of]
             had = study.choice(env_id, arm)
             spec = study.batch(env_id, arm, study.seeds)
             folders = [spec.run_folder(seed) for seed in study.seeds]
             finished = [folder for folder in folders if (folder / WEIGHTS).is_file()]
             try:
-                choices.append(ChosenSetting(env_id, control.rule, control_rules.rule_of(control, had.rule, finished), had.lr))
+                choices.append(ChosenSetting(env_id, control.text, control_rules.rule_of(control, had.rule, finished), had.lr))
             except ValueError as error:
                 failures.append(f"failed: {env_id} · {error}")
     return choices, failures
@@ -116,8 +116,8 @@ def tuned(study: Study, arms: Sequence[Arm], executor: Executor, observer: Obser
     found = {(choice.env_id, choice.arm) for choice in best}
     for env_id in study.env_ids:
         for arm in arms:
-            if (env_id, arm.rule) not in found:
-                failures.append(f"failed: {env_id} · {arm.rule}: no draw had a learning curve; it trains untuned")
+            if (env_id, arm.text) not in found:
+                failures.append(f"failed: {env_id} · {arm.text}: no draw had a learning curve; it trains untuned")
     return study.with_choices(best)
 
 
@@ -129,7 +129,7 @@ def matched(
         f"matching {len(arms)} arms to the updates of {study.match_update_rms}, on seeds {written_seeds(study.tune_seeds)}",
     )
     for number in range(matching.ROUNDS):
-        going = [arm for arm in arms if number == 0 or arm.rule != study.match_update_rms]
+        going = [arm for arm in arms if number == 0 or arm.text != study.match_update_rms]
         batches = matching.batches(study, going, number)
         failures += run(missing(batches), executor, observer)
         outcomes += gathered(batches)
@@ -137,7 +137,7 @@ def matched(
         study = study.with_choices(matching.scaled(study, going, outcomes))
     for env_id in study.env_ids:
         for arm in arms:
-            observer.message(f"matched: {env_id} · {arm.rule} → lr {study.choice(env_id, arm).lr:g}")
+            observer.message(f"matched: {env_id} · {arm.text} → lr {study.choice(env_id, arm).lr:g}")
     return study
 
 

@@ -63,7 +63,7 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
     if settings is not None:
         save_settings(settings, study.folder)
     if len(study.seeds) > 1:
-        write_aggregates(study.folder, results, bool(study.shifts))
+        write_aggregates(study.folder, results, bool(study.options.shift))
     return Report(found, [finding(analysis) for analysis in found], warnings(found, len(study.seeds)))
 
 
@@ -95,4 +95,4 @@ def draw_tuning(tuned: Sequence[sensitivity.Response], folder: Path) -> None:
 
 def recorded(study: Study) -> Sequence[Streams]:
     """Alarms and true changes of every update, where they were recorded."""
-    return load_streams(study, ("alarm", "shifted")) if study.record_signals else []
+    return load_streams(study, ("alarm", "shifted")) if study.options.record_signals else []

@@ -73,7 +73,7 @@ class Analysis:
         if len(self.arms) < 2:
             return None
         if self.chosen is not None:
-            return next((r for r in self.ranked if r.arm.rule == self.chosen), None)
+            return next((r for r in self.ranked if r.arm.text == self.chosen), None)
         fixed = [r for r in self.ranked if r.is_fixed]
         return fixed[0] if fixed else next((r for r in self.arms if r in self.ranked), None)
 

@@ -50,8 +50,8 @@ def title(study: Study) -> str:
 
 def what(study: Study) -> str:
     """The study in one line."""
-    sizes = f"{study.agent_name}, {len(study.seeds)} seeds × {study.steps:,} environment steps an arm"
-    return " · ".join([sizes, *(f"changing: {shift}" for shift in study.shifts)])
+    sizes = f"{study.options.agent}, {len(study.seeds)} seeds × {study.options.steps:,} environment steps an arm"
+    return " · ".join([sizes, *(f"changing: {shift}" for shift in study.options.shift)])
 
 
 def environment(found: Analysis, streams: Sequence[Streams]) -> list[Block]:
@@ -61,7 +61,7 @@ def environment(found: Analysis, streams: Sequence[Streams]) -> list[Block]:
     dashed = "; dashed: true changes" if any(run.changes for result in found.shown for run in result.runs) else ""
     blocks.append(Picture(f"{name}_returns", f"Running return, IQM over seeds with its 95 % interval{dashed}."))
     if found.against and found.baseline is not None:
-        blocks += [Heading(f"Against {found.baseline.arm.rule}, seed by seed: {found.metric.label}", 3)]
+        blocks += [Heading(f"Against {found.baseline.arm.text}, seed by seed: {found.metric.label}", 3)]
         blocks += [Paragraph(choice(found)), tables.differences(found)]
         blocks.append(Picture(f"{name}_differences", "Differences of runs with the same seed."))
     if changes(found):
@@ -108,20 +108,20 @@ OVERALL = (
 
 def definitions(study: Study, found: Sequence[Analysis]) -> list[str]:
     """What the numbers are; only of what the report holds."""
-    solved, shifting = any(not math.isnan(a.threshold) for a in found), bool(study.shifts)
+    solved, shifting = any(not math.isnan(a.threshold) for a in found), bool(study.options.shift)
     return [
         "Numbers are interquartile means (IQM) over seeds [in brackets: 95 % percentile bootstrap intervals over whole runs, "
         "10,000 resamples]. Bands of curves are such intervals too, point by point.",
         f"Area under the curve, the primary score: the mean return of the last {WINDOW} episodes, averaged over the "
-        f"{study.steps:,} environment steps of the training. Final evaluation: mean return of {study.eval_episodes} episodes of "
+        f"{study.options.steps:,} environment steps of the training. Final evaluation: mean return of {study.options.eval_episodes} episodes of "
         "the greedy policy.",
         *([THRESHOLD] if solved else []),
         COLLAPSED,
         DIFFERENCES,
-        *([f"The environment changes: {' and '.join(study.shifts)}. {SHIFTED}"] if shifting else []),
+        *([f"The environment changes: {' and '.join(study.options.shift)}. {SHIFTED}"] if shifting else []),
         *([RESPONSES] if shifting else []),
-        *(["Trained in the environments of EnvPool, evaluated in Gymnasium's."] if study.backend == "envpool" else []),
-        *([DETECTORS] if study.record_signals else []),
+        *(["Trained in the environments of EnvPool, evaluated in Gymnasium's."] if study.options.backend == "envpool" else []),
+        *([DETECTORS] if study.options.record_signals else []),
         *settings(study),
     ]
 
@@ -161,9 +161,9 @@ DETECTORS = (
 
 def settings(study: Study) -> list[str]:
     """Settings without which the numbers mislead."""
-    corrected = "with" if study.arms[0].bias_correction else "without"
+    corrected = "with" if study.options.bias_correction else "without"
     return [
-        f"β rules run {corrected} bias correction, ε = {study.arms[0].eps} outside the root.",
+        f"β rules run {corrected} bias correction, ε = {study.options.eps} outside the root.",
         *settings_of_the_arms(study),
         "The arm in the finding was picked for its score; the correction for all arms allows for that, its average does not: "
         "confirm it on other seeds.",
@@ -174,6 +174,6 @@ def made(study: Study) -> list[str]:
     """What it takes to make the study again."""
     return [
         f"seeds {written_seeds(study.seeds)}",
-        f"{study.steps:,} environment steps a run, agent {study.agent_name}",
+        f"{study.options.steps:,} environment steps a run, agent {study.options.agent}",
         *provenance(study),
     ]

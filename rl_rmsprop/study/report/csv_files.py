@@ -46,9 +46,9 @@ def run_rows(found: Analysis) -> list[list[Cell]]:
     """All runs of an environment, an arm after the other, in the order of their seeds; of failed ones nothing but the name."""
     rows: list[list[Cell]] = []
     for result in found.arms:
-        of_arm: list[list[Cell]] = [run_row(found, result.arm.rule, run) for run in result.runs]
+        of_arm: list[list[Cell]] = [run_row(found, result.arm.text, run) for run in result.runs]
         missing = [""] * (len(RUN_COLUMNS) - 4)
-        of_arm += [[found.env_id, result.arm.rule, seed, "failed", *missing] for seed in result.failed]
+        of_arm += [[found.env_id, result.arm.text, seed, "failed", *missing] for seed in result.failed]
         rows += sorted(of_arm, key=lambda row: int(row[2]))
     return rows
 
@@ -69,9 +69,9 @@ def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
     for analysis in found:
         for result in analysis.arms:
             intervals = [float(x) for interval in (result.area, result.score) for x in interval]
-            row: list[Cell] = [analysis.env_id, result.arm.rule, len(result.runs), len(result.failed), *intervals]
+            row: list[Cell] = [analysis.env_id, result.arm.text, len(result.runs), len(result.failed), *intervals]
             row += [result.alarms if result.runs else math.nan, analysis.metric.name]
-            row += [analysis.baseline.arm.rule if analysis.baseline else ""]
+            row += [analysis.baseline.arm.text if analysis.baseline else ""]
             against = next((a for a in analysis.against if a.result is result), None)
             if against is not None:
                 pairs, difference, improvement, p = against.comparison
@@ -83,7 +83,7 @@ def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
 def shift_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
     """How every run took every change."""
     return [
-        [analysis.env_id, result.arm.rule, run.seed, k, *response]
+        [analysis.env_id, result.arm.text, run.seed, k, *response]
         for analysis in found
         for result in analysis.arms
         for run in result.runs

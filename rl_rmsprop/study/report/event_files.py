@@ -58,7 +58,7 @@ def write(found: Curves) -> None:
     for old in folder.glob(EVENTS):
         old.unlink()
     events = EventFile(folder)
-    for summary in tensorboard.preamble(hparams(spec), hparams_group(spec), spec.aggregated, bool(spec.shifts)):
+    for summary in tensorboard.preamble(hparams(spec), hparams_group(spec), spec.aggregated, bool(spec.options.shift)):
         events.add(0, summary)
     for step, *values in zip(steps, *(column.tolist() for column in curves.values()), strict=True):
         events.add(step, tensorboard.scalars(dict(zip(curves, values, strict=True))))

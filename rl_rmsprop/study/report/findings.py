@@ -23,9 +23,9 @@ def finding(analysis: Analysis) -> str:
     best = analysis.ranked[0]
     if len(analysis.arms) == 1:
         scored = f"{number(best.area)} per episode over training, {number(best.score)} at the end"
-        return f"{env_id}: {best.arm.rule} earned {scored}."
+        return f"{env_id}: {best.arm.text} earned {scored}."
     earned = number(analysis.averages[analysis.arms.index(best)], form=metric.form)
-    said = f"{env_id}: {best.arm.rule} {metric.best}, {earned}{metric.unit}"
+    said = f"{env_id}: {best.arm.text} {metric.best}, {earned}{metric.unit}"
     if analysis.baseline is None or len(analysis.ranked) < 2:
         return said + "."
     return said + f"; {lead(analysis, analysis.baseline)}."
@@ -35,7 +35,7 @@ def lead(analysis: Analysis, baseline: ArmResults) -> str:
     """The best arm's lead over the baseline in words, or over the next if it is the baseline itself."""
     best, leads = analysis.ranked[0], analysis.ranked[0] is baseline
     rival = analysis.ranked[1] if leads else baseline
-    who = f"{'the next' if leads else kind(analysis)}, {rival.arm.rule},"
+    who = f"{'the next' if leads else kind(analysis)}, {rival.arm.text},"
     against = next(a for a in analysis.against if a.result is (rival if leads else best))
     if math.isnan(against.comparison.p):
         return f"{against.comparison.pairs} seeds in common with {who} are too few to compare"

@@ -47,7 +47,7 @@ def how_chosen(study: Study) -> list[str]:
 
 def texts(study: Study) -> list[str]:
     """The arms as written."""
-    return [arm.rule for arm in study.arms]
+    return [arm.text for arm in study.arms]
 
 
 def chosen(study: Study) -> list[str]:
@@ -63,6 +63,6 @@ def chosen(study: Study) -> list[str]:
 
 def controls(study: Study) -> list[str]:
     """What each kind of control in the study is."""
-    kinds = dict.fromkeys(arm.rule.partition("@")[0] for arm in study.arms if arm.of)
+    kinds = dict.fromkeys(arm.text.partition("@")[0] for arm in study.arms if arm.control_of)
     said = [f"{kind}@ARM {CONTROLS[kind]}" for kind in kinds]
     return [f"Controls train with the lr and the keys of their arm: {'; '.join(said)}."] if said else []

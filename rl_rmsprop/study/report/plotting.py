@@ -36,7 +36,7 @@ def draw(axes: Axes, results: Sequence[ArmResults], tag: str) -> None:
         curve = result.curve(tag)
         if curve is not None:
             (steps, interval), (colour, style) = curve, look(result.place)
-            axes.plot(steps, interval.value, color=colour, lw=1.5, ls=style, label=result.arm.rule)
+            axes.plot(steps, interval.value, color=colour, lw=1.5, ls=style, label=result.arm.text)
             axes.fill_between(steps, interval.low, interval.high, color=colour, alpha=0.15, lw=0)
     axes.set_xlabel("environment steps")
     axes.grid(alpha=0.3)
@@ -55,9 +55,9 @@ def legend_below(figure: Figure, results: Sequence[ArmResults]) -> None:
     """One legend of all arms, under the panels."""
     shown = [result for result in results if result.runs]
     handles = [
-        matplotlib.lines.Line2D([], [], color=look(r.place)[0], ls=look(r.place)[1], lw=2, label=r.arm.rule) for r in shown
+        matplotlib.lines.Line2D([], [], color=look(r.place)[0], ls=look(r.place)[1], lw=2, label=r.arm.text) for r in shown
     ]
-    longest = max(len(result.arm.rule) for result in shown)
+    longest = max(len(result.arm.text) for result in shown)
     room = int(figure.get_figwidth() * 13)  # characters
     columns = max(1, min(len(shown), room // (longest + 8)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)

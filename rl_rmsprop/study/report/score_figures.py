@@ -28,7 +28,7 @@ def forest(axes: Axes, place: int, row: int, interval: Interval, dots: Sequence[
 
 def name_rows(axes: Axes, results: Sequence[ArmResults]) -> None:
     """The arms' names beside their rows, the first on top."""
-    axes.set_yticks(range(len(results)), [result.arm.rule for result in results])
+    axes.set_yticks(range(len(results)), [result.arm.text for result in results])
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
 
@@ -62,7 +62,7 @@ def differences(found: Analysis) -> Figure:
     axes.axvline(0, color="0.3", lw=1)
     name_rows(axes, [against.result for against in found.against])
     better = "right" if found.metric.better > 0 else "left"
-    title = f"{found.env_id}: {found.metric.label}, difference from {found.baseline.arm.rule} (better: {better})"
+    title = f"{found.env_id}: {found.metric.label}, difference from {found.baseline.arm.text} (better: {better})"
     axes.set(title=title, xlabel=f"difference{found.metric.unit}, every seed a dot; IQM and 95 % interval")
     return figure
 

@@ -14,7 +14,7 @@ import gymnasium as gym
 
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.storage.atomic import write_json
-from rl_rmsprop.storage.json_tables import made, read_json
+from rl_rmsprop.storage.json_tables import from_table, read_json
 from rl_rmsprop.study.results.metrics import metric_named
 from rl_rmsprop.study.spec.study import Study
 
@@ -46,7 +46,7 @@ def make_settings(
     for env_id in study.env_ids:
         if chosen.needs == "threshold" and env_id not in known:
             raise ValueError(f"metric {metric} needs a return that counts as solved, and {env_id} has none: give --threshold")
-    if chosen.needs == "shift" and not study.shifts:
+    if chosen.needs == "shift" and not study.options.shift:
         raise ValueError(f"metric {metric} needs an environment that changes, and this study has no --shift")
     return ReportSettings(metric, None if baseline is None else arm_named(baseline, study), known)
 
@@ -77,7 +77,7 @@ def parse_threshold(text: str, env_ids: Sequence[str]) -> tuple[str, float]:
 
 def arm_named(text: str, study: Study) -> str:
     """The rule of the study's arm that `text` stands for, in whichever way it is written; ValueError if it is none of them."""
-    arms = {arm.rule: arm for arm in study.arms}
+    arms = {arm.text: arm for arm in study.arms}
     if text in arms:
         return text
     try:
@@ -86,7 +86,7 @@ def arm_named(text: str, study: Study) -> str:
         canonical = text
     for arm in study.arms:
         if arm.canonical == canonical:
-            return arm.rule
+            return arm.text
     raise ValueError(f"baseline must be one of the study's arms, got {text!r}: {grammar.nearest(text, arms)}")
 
 
@@ -105,7 +105,7 @@ def load_settings(study: Study) -> ReportSettings:
         missing = [f.name for f in fields(ReportSettings) if f.name not in content]
         if missing:
             raise ValueError(f"it has no {missing[0]}")
-        saved = made(ReportSettings, content, FILE)
+        saved = from_table(ReportSettings, content, FILE)
         texts = [f"{env_id}={value!r}" for env_id, value in saved.thresholds.items()]
         return make_settings(study, saved.metric, saved.baseline, texts)
     except ValueError as error:

@@ -31,7 +31,7 @@ def scores(found: Analysis) -> Table:
     header += ["collapsed", "alarms per run"]
     rows = []
     for result in found.arms:
-        name = result.arm.rule + (" (baseline)" if result is found.baseline else "")
+        name = result.arm.text + (" (baseline)" if result is found.baseline else "")
         rows.append([name, str(len(result.runs)), number(result.area), number(result.score)])
         rows[-1] += [threshold_cell(found, result)] if solved else []
         rows[-1] += [percent(found.collapses(result)) if result.runs else DASH, alarms_cell(result)]
@@ -81,7 +81,7 @@ def averages(found: Analysis) -> Table:
     for result in found.shown:
         areas, finals = [run.area for run in result.runs], [run.score for run in result.runs]
         values = [result.average(x, trim) for x in (areas, finals) for trim in (intervals.half, intervals.none)]
-        rows.append([result.arm.rule, *map(number, values), *([number(found.gap(result))] if solved else [])])
+        rows.append([result.arm.text, *map(number, values), *([number(found.gap(result))] if solved else [])])
     return Table([*header, *(["optimality gap"] if solved else [])], rows, marks=[r.place for r in found.shown])
 
 
@@ -92,7 +92,7 @@ def differences(found: Analysis) -> Table:
     for result, (pairs, difference, improvement, p), p_holm in ((a.result, a.comparison, a.p_holm) for a in found.against):
         numbers = [number(difference, sign=True, form=found.metric.form), number(improvement, form=".2f")]
         tested = [DASH if math.isnan(q) else probability(q) for q in (p, p_holm)]
-        rows.append([result.arm.rule, str(pairs), *numbers, *tested])
+        rows.append([result.arm.text, str(pairs), *numbers, *tested])
     return Table(header, rows, marks=[a.result.place for a in found.against])
 
 
@@ -102,7 +102,7 @@ def responses(found: Analysis) -> Table:
     for change in changes(found):
         when = change.what if math.isnan(change.step) else f"{change.what} at {change.step:,.0f}"
         recovery = times(change.recovery, change.watched) + share_of(change.recovered, change.runs)
-        rows.append([when, change.result.arm.rule, number(change.drop), recovery, number(change.regret)])
+        rows.append([when, change.result.arm.text, number(change.drop), recovery, number(change.regret)])
         marks.append(change.result.place)
     return Table(["change", "arm", "drop", "recovery, steps", "regret per episode"], rows, words=2, marks=marks)
 
@@ -112,12 +112,12 @@ def detection_quality(found: Analysis, streams: Sequence[Streams]) -> Table:
     header = ["arm", "changes", *(f"hits ≤ {n}" for n in detection.WITHIN), "delay", "90 %", "alarms / 1000 before"]
     rows, marks = [], []
     for result in found.shown:
-        own = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.rule)), None)
+        own = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.text)), None)
         if own is None or not own.is_shifted or math.isnan(result.alarms):
             continue
         quality = detection.quality(own.arrays["alarm"], own.shifted)
         delays = [DASH if math.isnan(d) else "never" if math.isinf(d) else f"{d:.0f}" for d in quality[2:]]
-        rows.append([result.arm.rule, str(quality.changes), *(f"{hit:.0%}" for hit in quality.hits), *delays, calm_rate(own)])
+        rows.append([result.arm.text, str(quality.changes), *(f"{hit:.0%}" for hit in quality.hits), *delays, calm_rate(own)])
         marks.append(result.place)
     return Table(header, rows, marks=marks)
 
@@ -130,7 +130,7 @@ def calm_rate(streams: Streams) -> str:
 
 def over_all(rows: Sequence[Overall]) -> Table:
     """Arms over all environments, in normalised scores."""
-    cells = [[row.result.arm.rule, *(number(x, form=".2f") for x in (row.iqm, row.median, row.mean, row.gap))] for row in rows]
+    cells = [[row.result.arm.text, *(number(x, form=".2f") for x in (row.iqm, row.median, row.mean, row.gap))] for row in rows]
     header = ["arm", "IQM", "median", "mean", "optimality gap"]
     return Table(header, cells, marks=[row.result.place for row in rows])
 
@@ -141,14 +141,14 @@ def failures(found: Sequence[Analysis]) -> Table:
     for analysis in found:
         for result in analysis.arms:
             if result.failed:
-                rows.append([analysis.env_id, result.arm.rule, ", ".join(map(str, result.failed)), result.reason])
+                rows.append([analysis.env_id, result.arm.text, ", ".join(map(str, result.failed)), result.reason])
     return Table(["environment", "arm", "seeds", "reason"], rows, words=4)
 
 
 def wall_times(found: Sequence[Analysis]) -> Table:
     """How long the training of each arm took, its batches added up."""
     header = ["environment", "arm", "runs", "training, seconds"]
-    rows = [[a.env_id, result.arm.rule, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
+    rows = [[a.env_id, result.arm.text, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
     return Table(header, rows, words=2)
 
 

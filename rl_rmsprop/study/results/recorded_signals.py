@@ -73,7 +73,7 @@ def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Strea
         for seed in spec.seeds:
             path = spec.run_folder(seed) / SIGNALS
             if path.is_file():
-                found.setdefault((spec.env_id, spec.arm.rule), []).append((seed, path))
+                found.setdefault((spec.env_id, spec.arm.text), []).append((seed, path))
     if not found:
         raise ValueError(f"{study.folder} holds no recorded signals: train or compare with --record-signals writes them")
     return [read(env_id, arm, files, names) for (env_id, arm), files in found.items()]

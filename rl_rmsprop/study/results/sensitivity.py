@@ -56,10 +56,10 @@ def responses(study: Study) -> list[Response]:
         found.setdefault((env_id, text), []).append((number, runs[0].lr, score, size))
     result = []
     for env_id in study.env_ids:
-        for arm in (arm for arm in tunable(study) if (env_id, arm.rule) in found):
-            rows = np.array(sorted(found[env_id, arm.rule], key=lambda row: row[1]))
+        for arm in (arm for arm in tunable(study) if (env_id, arm.text) in found):
+            rows = np.array(sorted(found[env_id, arm.text], key=lambda row: row[1]))
             place = study.arms.index(arm)
-            result.append(Response(env_id, arm.rule, place, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]))
+            result.append(Response(env_id, arm.text, place, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]))
     return result
 
 

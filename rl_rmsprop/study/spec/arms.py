@@ -1,19 +1,19 @@
-"""From an arm to an optimizer: a β rule for AdaptiveRMSprop, or a baseline of torch.optim.
+"""An arm: one setting under comparison, a β rule, an optimizer of torch, or a control of another arm.
 
-An arm is what a study compares and its folder is called after. The rule and the lr that its runs train with may differ from
-one environment to the next: tuning chooses them, or the results of the arm that it is a control of (see spec.Choice).
+A study names its folders after the arms' texts, and compares arms. The rule and the lr that an arm's runs train with may differ
+from one environment to the next: tuning chooses them, or the results of the arm that it is a control of (see `ChosenSetting`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
 
 import torch
 
 from rl_rmsprop import grammar, rules
+from rl_rmsprop.rules import Rule
 
 BASELINES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -24,52 +24,66 @@ BASELINES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "amsgrad": partial(torch.optim.Adam, amsgrad=True),
     "adamax": torch.optim.Adamax,
 }
-"""Name on the command line → optimizer of torch; β₁ = 0.9, β₂ = 0.999 and ε as the arm has it."""
+"""Name on the command line → optimizer of torch; β₁ = 0.9, β₂ = 0.999 and ε as the study has it."""
 
 WITHOUT_EPS = ("sgd", "momentum")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One setting under comparison: a β rule, a baseline, or a control of another arm."""
+    """One setting under comparison, parsed once."""
 
-    rule: str
-    """Text of a β rule, the name of a baseline, or of a control: `yoked@cusum` (see controls.py)."""
-    eps: float = 1e-5
-    """ε of the optimizer, ≥ 0; Stable-Baselines3's A2C has 1e-5."""
-    bias_correction: bool = True
-    """Divide E by the weight it has received, so that arms do not also differ in how long their first steps are."""
-    of: str = ""
+    text: str
+    """A β rule, the name of a baseline, or a control as `yoked@cusum` (see controls.py)."""
+    control_of: str = ""
     """The text of the arm that this one is a control of; empty if it is none."""
 
-    @property
-    def name(self) -> str:
-        """A folder's name: letters, digits, dots, dashes, underscores, @."""
-        short = self.rule.replace("/", "-").replace("+", "_then_")
-        return short.replace(":", "_").replace(",", "_").replace("=", "")
-
-    @property
-    def canonical(self) -> str:
-        """The rule with defaults left out: two texts that mean the same have it in common."""
-        if self.of:
-            return f"{self.rule.partition('@')[0]}@{Arm(self.of).canonical}"
-        return self.rule if self.is_baseline else rules.text(rules.parse(self.rule))
+    @cached_property
+    def rule(self) -> Rule | None:
+        """The β rule; None for a baseline, and for a control, whose rule follows from its arm's results."""
+        return None if self.is_baseline or self.control_of else rules.parse(self.text)
 
     @property
     def is_baseline(self) -> bool:
-        return self.rule in BASELINES
+        """Whether it is an optimizer of torch."""
+        return self.text in BASELINES
 
     @property
     def is_fixed(self) -> bool:
         """Whether it is a β that never changes."""
-        return not (self.of or self.is_baseline) and isinstance(rules.parse(self.rule), rules.Constant)
+        return isinstance(self.rule, rules.Constant)
+
+    @property
+    def control_kind(self) -> str:
+        """What kind of control it is, such as `yoked`; empty if it is none."""
+        return self.text.partition("@")[0] if self.control_of else ""
+
+    @property
+    def name(self) -> str:
+        """A folder's name: letters, digits, dots, dashes, underscores, @."""
+        short = self.text.replace("/", "-").replace("+", "_then_")
+        return short.replace(":", "_").replace(",", "_").replace("=", "")
+
+    @property
+    def label(self) -> str:
+        """What tables and figures call it: `β = 0.99` for a number, else its text."""
+        return f"β = {self.text}" if self.is_fixed else self.text
+
+    @property
+    def canonical(self) -> str:
+        """The text with defaults left out: two texts that mean the same have it in common."""
+        if self.control_of:
+            return f"{self.control_kind}@{Arm(self.control_of).canonical}"
+        return self.text if self.rule is None else rules.text(self.rule)
 
 
-def make_arm(text: str, baseline: bool = False, **options: Any) -> Arm:
+def make_arm(text: str, baseline: bool = False) -> Arm:
     """The arm that a text stands for by itself; ValueError if it stands for nothing."""
     if baseline:
         if text not in BASELINES:
             raise ValueError(f"baseline must be a known optimizer, got {text!r}: {grammar.nearest(text, BASELINES)}")
-        return Arm(text, **options)
-    rules.parse(text)
-    return Arm(text.strip(), **options)
+        return Arm(text)
+    arm = Arm(text.strip())
+    if arm.rule is None:
+        raise ValueError(f"{text} is an optimizer of torch and no β rule: give it with --baselines")
+    return arm

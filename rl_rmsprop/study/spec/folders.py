@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from envs.shifts.shift import parse_all
 from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.options import TrainingOptions
 
 LONGEST_NAME = 255
 """Bytes of a file's name, on every disk in use."""
@@ -32,22 +32,18 @@ def own_folder(out: Path) -> Path:
 
 
 def default_folder(
-    env_ids: Sequence[str],
-    agent: str,
-    arms: Sequence[Arm],
-    seeds: Sequence[int],
-    steps: int,
-    shifts: Sequence[str] = (),
-    made_by: Sequence[str] = (),
+    env_ids: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int], options: TrainingOptions, chosen_by: Sequence[str] = ()
 ) -> Path:
     """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
 
-    Before the numbers stands what shifts, and how the arms got their settings (`made_by`).
+    Before the numbers stands what shifts, how the arms' settings were chosen (`chosen_by`), and another backend or device.
     """
-    what = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
-    shifting = [shift.parameter for shift in parse_all(shifts)]
+    arm = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
+    shifting = [shift.parameter for shift in options.shifts]
+    unusual = [value for value in (options.backend, options.device) if value not in ("gymnasium", "cpu")]
     environments = env_folder("-".join(env_ids).lower())
-    name = "_".join([environments, agent, what, *shifting, *made_by, f"{steps}x{len(seeds)}"])
+    size = f"{options.steps}x{len(seeds)}"
+    name = "_".join([environments, options.agent, arm, *shifting, *chosen_by, *unusual, size])
     if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
         raise ValueError(f"a folder named after all settings would be longer than {LONGEST_NAME} bytes: choose one with --out")
     return Path("runs") / name

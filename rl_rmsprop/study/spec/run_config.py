@@ -1,4 +1,4 @@
-"""What made a run, in words: for config.json, checkpoints, and TensorBoard's HParams tab."""
+"""What made a run, as data: for config.json, checkpoints, and TensorBoard's HParams tab."""
 
 from __future__ import annotations
 
@@ -14,19 +14,15 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 
 
 def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
-    """What made a run: enough to make it again."""
+    """Enough to make a run again."""
+    arm = {"text": spec.arm.text, "name": spec.arm.name, "canonical": spec.arm.canonical, "control_of": spec.arm.control_of}
     return {
         "env": spec.env_id,
-        "backend": spec.backend,
-        "agent": spec.agent_name,
+        **asdict(spec.options),
         "settings": asdict(spec.agent),
-        "arm": {**asdict(spec.arm), "name": spec.arm.name, "canonical": spec.arm.canonical, "trained_with": spec.played.rule},
+        "arm": {**arm, "trained_as": spec.trained_arm.text},
         "seed": seed,
-        "steps": spec.steps,
         "updates": spec.updates,
-        "shifts": list(spec.shifts),
-        "eval_episodes": spec.eval_episodes,
-        "device": spec.device,
         "versions": versions(),
         "commit": commit(),
     }
@@ -44,22 +40,22 @@ def commit() -> str | None:
     """The git commit of this package's source, with `+` if files differ from it; None outside a repository."""
     here = Path(__file__).parent
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
             cwd=here, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def hparams(spec: BatchSpec) -> dict[str, str | float]:
     """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
     settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
-    shift = " ".join(spec.shifts) or "none"
-    return {"arm": spec.arm.rule, "env": spec.env_id, "shift": shift, "agent": spec.agent_name, "eps": spec.arm.eps, **settings}
+    options, shift = spec.options, " ".join(spec.options.shift) or "none"
+    return {"arm": spec.arm.text, "env": spec.env_id, "shift": shift, "agent": options.agent, "eps": options.eps, **settings}
 
 
 def hparams_group(spec: BatchSpec) -> str:
     """What the HParams tab averages over: the seeds of one arm in one environment of one study."""
-    return f"{Path(spec.folder).name}/{spec.env_id}/{spec.arm.name}"
+    return f"{spec.folder.name}/{spec.env_id}/{spec.arm.name}"

@@ -15,19 +15,17 @@ import torch
 
 import envs
 from agents.networks import check_scale
-from envs.shifts.shift import parse_all
 from rl_rmsprop.storage.atomic import env_folder, write_json
-from rl_rmsprop.storage.json_tables import fitting, made, read_json
+from rl_rmsprop.storage.json_tables import convert, from_table, read_json
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.folders import LONGEST_NAME
+from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS, Agent
 from rl_rmsprop.study.spec.seeds import LARGEST_SEED, MOST_SEEDS, written_seeds
 
-DEVICES = ("cpu", "cuda")
 LARGEST_BATCH = 64
 MOST_DRAWS = 10_000
-MOST_EPISODES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,30 +47,20 @@ class Study:
 
     folder: Path
     env_ids: tuple[str, ...]
-    agent_name: str
     agents: tuple[Agent, ...]
     """Settings, one per environment."""
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
-    steps: int
-    """Environment steps per run."""
-    eval_episodes: int = 100
+    options: TrainingOptions = TrainingOptions()
+    """What all runs share."""
     command: str = ""
     """The command line that made it."""
-    shifts: tuple[str, ...] = ()
-    """What changes in the environments, and when, as text (see envs/shifts/shift.py)."""
-    record_signals: bool = False
-    """Keep the signals of every update of every run, for `replay`."""
-    backend: str = "gymnasium"
-    """Whose environments are trained in: Gymnasium's, or EnvPool's."""
     tune: int = 0
-    """Random draws of lr and open keys that every arm is tuned with (see tuning.py); 0 to tune nothing."""
+    """Random draws of lr and open keys that every arm is tuned with (see tuning/draws.py); 0 to tune nothing."""
     tune_seeds: tuple[int, ...] = ()
     """Seeds of the runs that tuning and matching look at, none of them among `seeds`."""
     match_update_rms: str = ""
-    """Text of the arm whose root mean square update the others are brought to by their lr (see matching.py)."""
-    device: str = "cpu"
-    """Where networks are trained, one of DEVICES; environments are on the CPU."""
+    """Text of the arm whose root mean square update the others are brought to by their lr (see tuning/matching.py)."""
     batch_size: int = LARGEST_BATCH
     """Runs of an arm that are trained together, at most; changes how fast they are and nothing else."""
     choices: tuple[ChosenSetting, ...] = ()
@@ -89,11 +77,7 @@ class Study:
             raise ValueError(f"a study may have at most {MOST_SEEDS} seeds, got {len(self.seeds)}")
         self._check_names()
         self._check_tuning()
-        for name, most in (("steps", 10**12), ("eval_episodes", MOST_EPISODES)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be from 1 to {most:,}, got {getattr(self, name)}")
-        if self.device not in DEVICES:
-            raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {self.device!r}")
+        self.options.check()
         if not 1 <= self.batch_size <= LARGEST_BATCH:
             raise ValueError(f"batch_size must be from 1 to {LARGEST_BATCH} runs, got {self.batch_size}")
         wrong = [seed for seed in (*self.seeds, *self.tune_seeds) if not 0 <= seed <= LARGEST_SEED]
@@ -101,7 +85,7 @@ class Study:
             raise ValueError(f"seeds must be whole numbers from 0 to {LARGEST_SEED}, got {wrong[0]}")
         if len(self.agents) != len(self.env_ids):
             raise ValueError(f"settings must be one for each environment, got {len(self.agents)} for {len(self.env_ids)}")
-        parse_all(self.shifts)
+        _ = self.options.shifts  # parsed here, where an error has a place to go
 
     def check_environments(self) -> None:
         """ValueError unless every environment can be made here, fits the agents, and can shift so.
@@ -109,7 +93,7 @@ class Study:
         Apart from the rest, since to make an environment can mean to import the module that its id names: `report` must not.
         """
         for env_id, agent in zip(self.env_ids, self.agents, strict=True):
-            envs.check_env_id(env_id, parse_all(self.shifts), self.backend)
+            envs.check_env_id(env_id, self.options.shifts, self.options.backend)
             if agent.observation_scale:
                 env = envs.make(env_id, (0,), 1)
                 env.close()
@@ -117,9 +101,9 @@ class Study:
 
     def check_device(self) -> None:
         """ValueError unless this machine has the device; apart from the rest, since to report or evaluate a study takes none."""
-        if self.device == "cuda" and not torch.cuda.is_available():
+        if self.options.device == "cuda" and not torch.cuda.is_available():
             remedy = "torch sees no GPU; leave --device out to train on the CPU"
-            raise ValueError(f"device must be one that this machine has, got {self.device}: {remedy}")
+            raise ValueError(f"device must be one that this machine has, got {self.options.device}: {remedy}")
 
     def _check_names(self) -> None:
         """ValueError for folders of arms or environments that no disk could tell apart, or hold."""
@@ -138,7 +122,7 @@ class Study:
             raise ValueError("tune chooses every arm's lr, and match_update_rms another: give one of them")
         if not (self.tune or self.match_update_rms):
             return
-        if self.match_update_rms and self.match_update_rms not in [arm.rule for arm in self.arms if not arm.of]:
+        if self.match_update_rms and self.match_update_rms not in [arm.text for arm in self.arms if not arm.control_of]:
             raise ValueError(f"match_update_rms must be one of the arms, got {self.match_update_rms!r}")
         if len(set(self.tune_seeds)) < max(len(self.tune_seeds), 1):
             raise ValueError(f"tune_seeds must be at least one seed, each given once, got {written_seeds(self.tune_seeds)!r}")
@@ -151,11 +135,11 @@ class Study:
     def choice(self, env_id: str, arm: Arm) -> ChosenSetting:
         """What the arm trains with in this environment; of a control, its own text until its arm has trained."""
         settled = {(choice.env_id, choice.arm): choice for choice in self.choices}
-        return settled.get((env_id, arm.rule), ChosenSetting(env_id, arm.rule, arm.rule, self.agent_in(env_id).lr))
+        return settled.get((env_id, arm.text), ChosenSetting(env_id, arm.text, arm.text, self.agent_in(env_id).lr))
 
     def is_settled(self, env_id: str, arm: Arm) -> bool:
         """Whether it is known what the arm trains with in this environment: of a control, once its arm has trained."""
-        return not arm.of or self.choice(env_id, arm).rule != arm.rule
+        return not arm.control_of or self.choice(env_id, arm).rule != arm.text
 
     def agent_in(self, env_id: str) -> Agent:
         """The agent's settings in this environment."""
@@ -186,10 +170,9 @@ class Study:
     def batch(self, env_id: str, arm: Arm, seeds: tuple[int, ...], aggregated: bool = False) -> BatchSpec:
         """The runs of one arm in one environment with these seeds."""
         choice = self.choice(env_id, arm)
-        return BatchSpec(
-            str(self.folder), env_id, self.agent_name, replace(self.agent_in(env_id), lr=choice.lr), arm, seeds, self.steps,
-            self.eval_episodes, aggregated, self.shifts, self.record_signals, choice.rule, self.backend, self.device,
-        )  # fmt: skip
+        agent = replace(self.agent_in(env_id), lr=choice.lr)
+        trained_arm = arm if choice.rule == arm.text else Arm(choice.rule)
+        return BatchSpec(self.folder, env_id, agent, arm, trained_arm, seeds, self.options, aggregated)
 
     def save(self, **more: object) -> None:
         """Write study.json, from which `report` and `evaluate` know what to look for, and what else a reader should know."""
@@ -206,10 +189,13 @@ def load_study(folder: Path) -> Study:
     try:
         content = read_json(path)
         content.pop("search_space", None)  # follows from the rest
-        name = content.get("agent_name")
+        options = content.get("options")
+        name = options.get("agent") if isinstance(options, dict) else None
         if not isinstance(name, str) or name not in AGENTS:
-            raise ValueError(f"agent_name must be one of {', '.join(AGENTS)}, got {name!r}")
-        agents = tuple(made(AGENTS[name], table, "agents") for table in fitting(content.pop("agents", None), list, "agents"))
-        return made(Study, content, "study.json", folder=folder, agents=agents)
+            raise ValueError(f"options.agent must be one of {', '.join(AGENTS)}, got {name!r}")
+        agents = tuple(
+            from_table(AGENTS[name], table, "agents") for table in convert(content.pop("agents", None), list, "agents")
+        )
+        return from_table(Study, content, "study.json", folder=folder, agents=agents)
     except ValueError as error:
         raise ValueError(f"{path} does not describe a study of this version: {error}") from error

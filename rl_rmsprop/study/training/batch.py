@@ -24,7 +24,6 @@ import envs
 from agents.networks import ActorCritic
 from agents.nonfinite import REMEDIES, SHARE, Health
 from agents.training import Training
-from envs.shifts.shift import parse_all
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.storage import atomic, checkpoint
 from rl_rmsprop.storage.atomic import Damaged, write_json
@@ -49,12 +48,14 @@ class Batch:
         """
         self.spec = spec
         self.folders = [spec.run_folder(seed) for seed in spec.seeds]
-        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, parse_all(spec.shifts), backend=spec.backend)
+        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, spec.options.shifts, backend=spec.options.backend)
         self.policy = make_policy(spec, self.env)
-        self.optimizer = make_optimizer(spec.played, self.policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
-        self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if spec.record_signals else NoLog()
+        self.optimizer = make_optimizer(
+            spec.trained_arm, self.policy.parameters(), spec.agent.lr, spec.updates, spec.seeds, spec.options
+        )
+        self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if spec.options.record_signals else NoLog()
         noise = generators(spec.seeds, "policy")
-        self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.windows, noise)
+        self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, noise)
         if kept is None:
             self._begin_folders()
         else:
@@ -63,7 +64,7 @@ class Batch:
             self.training.restore(kept["training"])
             self.log.restore(kept["log"])
         self.recorder = Recorder(
-            self.folders, self.optimizer, self.env, spec.windows, spec.updates, hparams_group(spec), hparams(spec),
+            self.folders, self.optimizer, self.env, spec.iterations, spec.updates, hparams_group(spec), hparams(spec),
             spec.aggregated, kept and kept["recorder"],
         )  # fmt: skip
         self._abandoned = self.training.health.failed.copy()  # [R]
@@ -105,7 +106,7 @@ class Batch:
         clocks = self.env.counts if isinstance(self.env, envs.ShiftedBatch) else {}
         self.env.close()
         if not health.failed.all():
-            returns = evaluate_batch(self.spec, self.policy, self.spec.eval_episodes, clocks)
+            returns = evaluate_batch(self.spec, self.policy, self.spec.options.eval_episodes, clocks)
             self.recorder.finish(scores(returns, self.policy, health))
         self.abandon()
         finished = {r: self.folders[r] for r in np.flatnonzero(~health.failed).tolist()}
@@ -117,7 +118,7 @@ class Batch:
         for r, folder in finished.items():
             save_weights(folder / WEIGHTS, self.policy, r)
         of_seeds = zip(self.spec.seeds, health.reasons, strict=True)
-        return [f"{self.spec.name_of(seed)}: {reason}" for seed, reason in of_seeds if reason]
+        return [f"{self.spec.run_label(seed)}: {reason}" for seed, reason in of_seeds if reason]
 
 
 def scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:
@@ -162,7 +163,7 @@ class BatchTask:
 
     @property
     def parts(self) -> list[str]:
-        return [self.spec.name_of(seed) for seed in self.spec.seeds]
+        return [self.spec.run_label(seed) for seed in self.spec.seeds]
 
     @property
     def total_steps(self) -> int:
@@ -174,7 +175,7 @@ class BatchTask:
 
     @property
     def study_folder(self) -> Path:
-        return self.spec.study_folder
+        return self.spec.folder
 
     def run(self, monitor: Monitor) -> list[str]:
         """See `train_batch`."""
@@ -198,7 +199,7 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED) -> list[str]:
             batch.abandon()
             if batch.recorder.take(update):
                 monitor.report(batch.recorder.progress())
-            if saves and monitor.is_due() and update.window < spec.windows:
+            if saves and monitor.is_due() and update.window < spec.iterations:
                 try:
                     checkpoint.save(spec.checkpoints, update.window, {"origin": about, **batch.snapshot()})
                 except envs.NotReplayable as error:

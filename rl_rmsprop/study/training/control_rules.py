@@ -10,7 +10,7 @@ import numpy as np
 
 from rl_rmsprop import grammar, rules
 from rl_rmsprop.detectors import Detector, Never, Oracle, Random, Yoked
-from rl_rmsprop.detectors.controls import alarms_of
+from rl_rmsprop.detectors.yoked import alarms_of
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.run_files import ALARMS, CONFIG, METRICS
@@ -24,8 +24,8 @@ def rule_of(control: Arm, played: str, folders: Sequence[Path]) -> str:
     ValueError if there is none.
     """
     if not folders:
-        raise ValueError(f"{control.rule} needs a finished run of {control.of}, and there is none")
-    kind = control.rule.partition("@")[0]
+        raise ValueError(f"{control.text} needs a finished run of {control.control_of}, and there is none")
+    kind = control.text.partition("@")[0]
     if kind == "mean_beta":
         return grammar.value_text(mean_beta(folders))
     return rules.text(alarmed_by(detector_of(kind, folders), rules.parse(played)))

@@ -11,17 +11,19 @@ from rl_rmsprop import rules
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.spec.arms import BASELINES, WITHOUT_EPS, Arm
+from rl_rmsprop.study.spec.options import TrainingOptions
 
 
 def make_optimizer(
-    arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int]
+    arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int], options: TrainingOptions
 ) -> torch.optim.Optimizer:
     """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates.
 
     It leaves alone every run whose gradient is not finite.
     """
-    if arm.is_baseline:
-        eps = {} if arm.rule in WITHOUT_EPS else {"eps": arm.eps}
-        return PerRun(BASELINES[arm.rule](parameters, lr=lr, **eps))
-    rule = rules.resolve(rules.parse(arm.rule), updates)
-    return AdaptiveRMSprop(parameters, lr, rule, arm.eps, bias_correction=arm.bias_correction, nonfinite="skip", runs=seeds)
+    if arm.rule is None:
+        eps = {} if arm.text in WITHOUT_EPS else {"eps": options.eps}
+        return PerRun(BASELINES[arm.text](parameters, lr=lr, **eps))
+    rule = rules.resolve(arm.rule, updates)
+    correction = options.bias_correction
+    return AdaptiveRMSprop(parameters, lr, rule, options.eps, bias_correction=correction, nonfinite="skip", runs=seeds)

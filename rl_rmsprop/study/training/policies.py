@@ -16,7 +16,6 @@ from agents.distributions import Categorical, Gaussian, Head
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
 from agents.normalization import Normalization, ObservationNormalizer, RewardNormalizer, Unchanged
-from envs.shifts.shift import parse_all
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 
@@ -32,7 +31,7 @@ def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
     )
     head = head_of(env.action_space, agent.log_std_init)
     noise = generators(spec.seeds, "init")
-    return ActorCritic(size, head, agent.hidden, noise, agent.observation_scale, normalization, spec.device)
+    return ActorCritic(size, head, agent.hidden, noise, agent.observation_scale, normalization, spec.options.device)
 
 
 def head_of(space: gym.Space, log_std: float) -> Head:
@@ -61,7 +60,7 @@ def evaluate_batch(
     If the environment shifts, it stands still where `clocks`, counts [R] of every clock, say: at the training's end.
     """
     seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
-    env = envs.make(spec.env_id, seeds, count, parse_all(spec.shifts), held_at=clocks, shift_seeds=spec.seeds)
+    env = envs.make(spec.env_id, seeds, count, spec.options.shifts, frozen_at=clocks, shift_seeds=spec.seeds)
     noise = generators(spec.seeds, "evaluation") if stochastic else None
     try:
         return episode_returns(env, policy, episodes, noise)

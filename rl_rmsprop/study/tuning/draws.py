@@ -90,7 +90,7 @@ def extended(text: str, pairs: dict[str, float]) -> str:
 
 def lr_range(study: Study, env_id: str, arm: Arm) -> Range:
     """What an arm's lr is drawn from in an environment."""
-    centre = study.agent_in(env_id).lr * LR_SCALE.get(arm.rule, 1.0)
+    centre = study.agent_in(env_id).lr * LR_SCALE.get(arm.text, 1.0)
     return Range(LR.low * centre, LR.high * centre, LR.space)
 
 
@@ -99,14 +99,14 @@ def search_space(study: Study) -> list[dict[str, Any]]:
     rows = []
     for env_id in study.env_ids:
         for arm in tunable(study):
-            spans = {"lr": lr_range(study, env_id, arm), **({} if arm.is_baseline else open_keys(arm.rule))}
-            rows += [{"env": env_id, "arm": arm.rule, "key": key, **span._asdict()} for key, span in spans.items()]
+            spans = {"lr": lr_range(study, env_id, arm), **({} if arm.is_baseline else open_keys(arm.text))}
+            rows += [{"env": env_id, "arm": arm.text, "key": key, **span._asdict()} for key, span in spans.items()]
     return rows
 
 
 def tunable(study: Study) -> list[Arm]:
     """The arms that are tuned: all but controls, which take what their arm has."""
-    return [arm for arm in study.arms if not arm.of]
+    return [arm for arm in study.arms if not arm.control_of]
 
 
 # Draws ---------------------------------------------------------------------------------------------------------------------
@@ -120,9 +120,9 @@ def places(draws: int, key: str) -> NDArray[np.float64]:
 
 def settings(study: Study, env_id: str, arm: Arm) -> list[Setting]:
     """The draws of one arm in one environment."""
-    drawn = {key: span.at(places(study.tune, key)) for key, span in ({} if arm.is_baseline else open_keys(arm.rule)).items()}
+    drawn = {key: span.at(places(study.tune, key)) for key, span in ({} if arm.is_baseline else open_keys(arm.text)).items()}
     lrs = lr_range(study, env_id, arm).at(places(study.tune, "lr"))
-    return [Setting(k, lr, extended(arm.rule, {key: values[k] for key, values in drawn.items()})) for k, lr in enumerate(lrs)]
+    return [Setting(k, lr, extended(arm.text, {key: values[k] for key, values in drawn.items()})) for k, lr in enumerate(lrs)]
 
 
 def batches(study: Study, arms: Sequence[Arm]) -> list[TrialBatch]:
@@ -171,7 +171,7 @@ def by_setting(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, int], list[O
 
 def at_the_edge(study: Study, choice: ChosenSetting) -> bool:
     """Whether the chosen lr lies in the lowest or highest K-th of its range, or twentieth: a better one may lie beyond."""
-    span = lr_range(study, choice.env_id, next(arm for arm in study.arms if arm.rule == choice.arm))
+    span = lr_range(study, choice.env_id, next(arm for arm in study.arms if arm.text == choice.arm))
     place = math.log(choice.lr / span.low) / math.log(span.high / span.low)
     margin = max(1 / study.tune, 0.05)
     return study.tune > 2 and not margin < place < 1 - margin

@@ -51,7 +51,7 @@ def scaled(study: Study, arms: Sequence[Arm], outcomes: Sequence[Outcome]) -> li
         wanted = update_rms(outcomes, env_id, study.match_update_rms)
         for arm in arms:
             choice = study.choice(env_id, arm)
-            factor = wanted / (update_rms(outcomes, env_id, arm.rule) or math.nan)
-            if math.isfinite(factor) and factor > 0 and arm.rule != study.match_update_rms:
-                choices.append(ChosenSetting(env_id, arm.rule, choice.rule, float(f"{choice.lr * factor:.4g}")))
+            factor = wanted / (update_rms(outcomes, env_id, arm.text) or math.nan)
+            if math.isfinite(factor) and factor > 0 and arm.text != study.match_update_rms:
+                choices.append(ChosenSetting(env_id, arm.text, choice.rule, float(f"{choice.lr * factor:.4g}")))
     return choices

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 import envs
 from agents.training import Training, Update
-from envs.shifts.shift import parse_all
 from rl_rmsprop.storage.atomic import write_csv
 from rl_rmsprop.study.results import scores
 from rl_rmsprop.study.results.scores import Episodes
@@ -73,7 +72,7 @@ class TrialBatch:
     @property
     def label(self) -> str:
         """What it is, for whoever reads of its failure."""
-        return f"{self.spec.env_id} · {self.spec.arm.rule} · trials {self.settings[0].number}–{self.settings[-1].number}"
+        return f"{self.spec.env_id} · {self.spec.arm.text} · trials {self.settings[0].number}–{self.settings[-1].number}"
 
     @property
     def parts(self) -> list[str]:
@@ -98,7 +97,7 @@ class TrialBatch:
     @property
     def study_folder(self) -> Path:
         """The folder of the study that it belongs to."""
-        return self.spec.study_folder
+        return self.spec.folder
 
     def run(self, monitor: Monitor) -> Sequence[str]:
         """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew.
@@ -107,17 +106,17 @@ class TrialBatch:
         """
         spec, count = self.spec, len(self.settings)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
-        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, parse_all(spec.shifts), backend=spec.backend)
+        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, spec.options.shifts, backend=spec.options.backend)
         policy = make_policy(wide, env)
         rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
         optimizer = OptimizerGroup(
             [
-                make_optimizer(replace(spec.played, rule=setting.rule), part, setting.lr, spec.updates, spec.seeds)
+                make_optimizer(Arm(setting.rule), part, setting.lr, spec.updates, spec.seeds, spec.options)
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
         )
-        earnings = LearningCurves(env.runs, spec.windows)
-        training = Training(spec.agent, env, policy, optimizer, spec.windows, generators(wide.seeds, "policy"))
+        earnings = LearningCurves(env.runs, spec.iterations)
+        training = Training(spec.agent, env, policy, optimizer, spec.iterations, generators(wide.seeds, "policy"))
         for update in training:
             if earnings.take(update):
                 monitor.report(earnings.progress())
@@ -127,7 +126,7 @@ class TrialBatch:
         known = np.where(training.health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
         measured = zip(*known.tolist(), strict=True)
         found = [
-            Outcome(spec.env_id, spec.arm.rule, *setting, seed, *next(measured))
+            Outcome(spec.env_id, spec.arm.text, *setting, seed, *next(measured))
             for setting in self.settings
             for seed in spec.seeds
         ]

@@ -1,0 +1,63 @@
+"""How runs are trained: the options that every run of a study shares.
+
+One frozen object goes from the command line, a study file or Python through `Study` and `BatchSpec` to config.json: a further
+option is a field here, and a line where it acts. Nothing heavy is imported, so that wrong options are refused at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from envs.shifts.shift import Shift
+
+AgentName = Literal["a2c", "ppo", "reinforce"]
+Backend = Literal["gymnasium", "envpool"]
+Device = Literal["cpu", "cuda"]
+
+MOST_STEPS = 10**12
+MOST_EPISODES = 1_000_000
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is the same for all arms, environments and seeds of a study."""
+
+    agent: AgentName = "a2c"
+    """Learning algorithm."""
+    steps: int = 500_000
+    """Environment steps per run, rounded up to whole iterations of n_envs · n_steps."""
+    eval_episodes: int = 100
+    """Episodes of the final evaluation with the greedy policy; 0 for none."""
+    shift: tuple[str, ...] = ()
+    """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
+    record_signals: bool = False
+    """Record the signals of every update, for `rl-rmsprop replay`."""
+    backend: Backend = "gymnasium"
+    """Whose environments to train in: EnvPool's LunarLander is twice as fast, but cannot shift its dynamics or be resumed."""
+    device: Device = "cpu"
+    """Where networks are trained; environments are always stepped on the CPU. On cuda results need not repeat bit for bit."""
+    bias_correction: bool = True
+    """Divide E by the weight it has received, so that arms do not also differ in how long their first steps are."""
+    eps: float = 1e-5
+    """ε of the optimizer, ≥ 0; Stable-Baselines3's A2C has 1e-5."""
+
+    def check(self) -> None:
+        """ValueError for a value out of its range."""
+        for name, kind in (("agent", AgentName), ("backend", Backend), ("device", Device)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+        for name, least, most in (("steps", 1, MOST_STEPS), ("eval_episodes", 0, MOST_EPISODES)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from {least} to {most:,}, got {getattr(self, name)}")
+        if not 0 <= self.eps < float("inf"):
+            raise ValueError(f"eps must be at least 0 and finite, got {self.eps}")
+
+    @cached_property
+    def shifts(self) -> tuple[Shift, ...]:
+        """The changes of the environment; ValueError for a text that stands for none."""
+        from envs.shifts.shift import parse_all
+
+        return parse_all(self.shift)
