@@ -1,18 +1,23 @@
 """Gymnasium environments for batched training, stationary or shifting: R runs × N environments, a random stream per run."""
 
 from envs.cartpole import CartPoleBatch
+from envs.checks import check_env_id
 from envs.core import EnvBatch, Step, check_spaces
 from envs.episode_replay import NotReplayable
-from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper, register
-from envs.make import check_env_id, make
+from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper
+from envs.make import make
+from envs.registration import import_modules, modules_of, newest_version
 from envs.seeding import seed_sequence
 from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
+from envs.shifted_ids import register
 from envs.shifts.shift import Shift
+from envs.transitions import EnvironmentFailure
 
 __all__ = [
     "CartPoleBatch",
     "EnvBatch",
+    "EnvironmentFailure",
     "NotReplayable",
     "SerialBatch",
     "Shift",
@@ -22,7 +27,10 @@ __all__ = [
     "VectorShiftWrapper",
     "check_env_id",
     "check_spaces",
+    "import_modules",
     "make",
+    "modules_of",
+    "newest_version",
     "register",
     "seed_sequence",
 ]

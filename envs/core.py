@@ -3,7 +3,7 @@
 Every environment batch obeys one small contract (`EnvBatch`): `reset()` starts all episodes, `step(actions)` moves
 each environment by one call. Autoreset is Gymnasium's *next-step* mode: the call after an episode's end only resets that
 environment; its action is ignored, its reward is 0, and `Step.valid` is False there, so that learners can mask it and
-counters can leave it out. Terminated (the state has no future) and truncated (the clock stopped it) stay apart.
+counters can leave it out. Terminated (the state has no future) and truncated (a time limit ended the episode) stay apart.
 
 Randomness: environment n of the run with seed s draws from its own stream, keyed by (s, "env", n) or, where a whole run
 shares one generator, by (s, "env"). No stream depends on which other runs are in the batch.
@@ -22,7 +22,14 @@ from envs.parameters import is_float_box
 
 
 class Step(NamedTuple):
-    """What one call of `EnvBatch.step` returns."""
+    """The result of one call of `EnvBatch.step`.
+
+    >>> import envs
+    >>> batch = envs.make("CartPole-v1", seeds=(0, 1), envs_per_run=3)
+    >>> observations = batch.reset()
+    >>> {name: array.shape for name, array in batch.step(np.zeros((2, 3), np.int64))._asdict().items()}
+    {'observations': (2, 3, 4), 'rewards': (2, 3), 'terminated': (2, 3), 'truncated': (2, 3), 'valid': (2, 3)}
+    """
 
     observations: NDArray[np.float32]  # [R, N, O]
     rewards: NDArray[np.float32]  # [R, N]
@@ -32,7 +39,13 @@ class Step(NamedTuple):
 
 
 class EnvBatch(Protocol):
-    """R × N environments of one kind."""
+    """R × N environments of one kind.
+
+    >>> import envs
+    >>> batch: EnvBatch = envs.make("CartPole-v1", seeds=(0, 1), envs_per_run=3)
+    >>> batch.runs, batch.envs_per_run, batch.max_episode_steps
+    (2, 3, 500)
+    """
 
     runs: int
     envs_per_run: int
@@ -45,7 +58,11 @@ class EnvBatch(Protocol):
         ...
 
     def step(self, actions: NDArray) -> Step:
-        """Apply actions, [R, N] from 0 of a Discrete space or [R, N, A] within a Box, and return what happened."""
+        """Apply actions, [R, N] from 0 of a Discrete space or [R, N, A] within a Box; see `Step`."""
+        ...
+
+    def truncate(self, which: NDArray[np.bool_]) -> None:
+        """End the episodes of some environments [R, N]: their next call only resets them."""
         ...
 
     def dynamics(self) -> Dynamics:
@@ -53,11 +70,11 @@ class EnvBatch(Protocol):
         ...
 
     def snapshot(self) -> dict[str, Any]:
-        """Where all environments are, as plain data."""
+        """The state of all environments, as plain data."""
         ...
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Bring all environments, freshly made, to where those of the snapshot were; NotReplayable where that cannot be done."""
+        """Bring fresh environments to the state of a snapshot; NotReplayable where that cannot be done."""
         ...
 
     def close(self) -> None:
@@ -66,13 +83,22 @@ class EnvBatch(Protocol):
 
 
 def check_spaces(env: gym.Env[Any, Any]) -> tuple[gym.spaces.Box, gym.spaces.Discrete | gym.spaces.Box]:
-    """The two spaces of `env` if the agents here can learn in it; ValueError that says what they need otherwise."""
+    """The two spaces of `env` if the agents here can learn in it; ValueError that says what they need otherwise.
+
+    >>> check_spaces(gym.make("CartPole-v1"))[1]
+    Discrete(2)
+    >>> check_spaces(gym.make("FrozenLake-v1"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: observation space must be a flat Box, FrozenLake-v1 has Discrete(16): wrap it with ...FlattenObservation
+    """
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
         raise ValueError(
             f"observation space must be a flat Box, {name} has {observation}: wrap it with gymnasium.wrappers.FlattenObservation"
         )
+    if observation.shape == (0,):
+        raise ValueError(f"observation space must have at least one number, {name} has {observation}: an agent would act blindly")
     if isinstance(action, gym.spaces.Discrete) or is_flat_box(action):
         return observation, action
     raise ValueError(
@@ -82,5 +108,5 @@ def check_spaces(env: gym.Env[Any, Any]) -> tuple[gym.spaces.Box, gym.spaces.Dis
 
 
 def is_flat_box(space: gym.Space) -> TypeGuard[gym.spaces.Box]:
-    """Whether a space is one vector of real numbers, not of none."""
+    """Whether a space is one vector of real numbers, not an empty one."""
     return is_float_box(space) and len(space.shape or ()) == 1 and space.shape != (0,)

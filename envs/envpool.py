@@ -3,10 +3,10 @@
     pip install 'rl-rmsprop[envpool]'
     rl-rmsprop train --env LunarLander-v3 --backend envpool
 
-They are the same games, but not the same episodes: EnvPool draws terrain, first push and the engines' scatter from a generator
-of its own, so that no seed gives an episode of Gymnasium's (tests/test_envpool.py holds how their returns agree in distribution).
-Nothing of an environment can be saved or set. So dynamics cannot shift (rewards, observations and actions can), and runs that
-are cut off begin anew. Final evaluations are in Gymnasium's environments.
+They are the same environments, but not the same episodes: EnvPool draws terrain, first push and the engines' scatter from a
+generator of its own, so that no seed gives an episode of Gymnasium's (tests/test_envpool.py compares their returns). The
+state of an environment can be neither saved nor set. So dynamics cannot shift (rewards, observations and actions can), and
+interrupted runs begin anew. Final evaluations are in Gymnasium's environments.
 """
 
 from __future__ import annotations
@@ -34,15 +34,19 @@ class EnvPoolBatch:
 
     def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int) -> None:
         self.runs, self.envs_per_run = len(seeds), envs_per_run
-        each = [int(seed_sequence(s, "env", n).generate_state(1)[0]) >> 1 for s in seeds for n in range(envs_per_run)]  # int32
+        env_seeds = [
+            int(seed_sequence(s, "env", n).generate_state(1)[0]) >> 1 for s in seeds for n in range(envs_per_run)
+        ]  # int32
         with warnings.catch_warnings():  # of bounds that lose digits as float32
             warnings.simplefilter("ignore")
-            self._pool = pool().make(env_id, env_type="gymnasium", num_envs=len(each), num_threads=1, seed=0, env_seed=each)
-        one = gym.make(env_id, disable_env_checker=True)
-        self.observation_space, self.action_space = check_spaces(one)  # EnvPool's own bounds are not to be relied on
-        one.close()
+            self._pool = import_envpool().make(
+                env_id, env_type="gymnasium", num_envs=len(env_seeds), num_threads=1, seed=0, env_seed=env_seeds
+            )
+        env = gym.make(env_id, disable_env_checker=True)
+        self.observation_space, self.action_space = check_spaces(env)  # EnvPool's own bounds are not reliable
+        env.close()
         self.max_episode_steps: int | None = self._pool.spec.config.max_episode_steps
-        self._shape = (len(each), *self.action_space.shape) if isinstance(self.action_space, gym.spaces.Box) else (len(each),)
+        self._shape = (len(env_seeds), *(self.action_space.shape if isinstance(self.action_space, gym.spaces.Box) else ()))
 
     def reset(self) -> NDArray[np.float32]:
         observations, _ = self._pool.reset()
@@ -56,8 +60,11 @@ class EnvPoolBatch:
     def _per_run(self, array: NDArray) -> NDArray:  # [R·N, …] → [R, N, …], in memory that EnvPool does not write to again
         return array.reshape(self.runs, self.envs_per_run, *array.shape[1:]).copy()
 
+    def truncate(self, which: NDArray[np.bool_]) -> None:
+        raise NotImplementedError("EnvPool's environments end their episodes themselves, by their time limits")
+
     def dynamics(self) -> Dynamics:
-        return Fixed()
+        return FixedDynamics()
 
     def snapshot(self) -> dict[str, Any]:
         raise NotReplayable("EnvPool's environments cannot be saved: their runs begin anew")
@@ -69,17 +76,17 @@ class EnvPoolBatch:
         self._pool.close()
 
 
-class Fixed:
+class FixedDynamics:
     """`Dynamics` of environments that have none to set."""
 
     def get(self, name: str) -> NDArray[np.float64]:
-        raise AttributeError(f"EnvPool's environments do not tell their {name}")
+        raise AttributeError(f"EnvPool's environments do not show their {name}")
 
     def set(self, name: str, values: NDArray[np.float64]) -> None:
         raise AttributeError(f"EnvPool's environments cannot change {name}")
 
 
-def pool() -> Any:
+def import_envpool() -> Any:
     """EnvPool itself; ValueError with a remedy if it is not installed."""
     try:
         import envpool
@@ -90,7 +97,7 @@ def pool() -> Any:
 
 def check_envpool(env_id: str, shifts: Sequence[Shift]) -> None:
     """ValueError unless EnvPool has the environment and can shift it so."""
-    known = pool().list_all_envs()
+    known = import_envpool().list_all_envs()
     if env_id not in known:
         raise ValueError(f"backend envpool must have the environment, and has no {env_id}: leave --backend out")
     for shift in shifts:

@@ -1,12 +1,12 @@
-"""How an environment is brought back to the middle of an episode: by living through it again.
+"""How an environment is brought back to the middle of an episode: by replaying the episode.
 
 Most simulators cannot be saved, and a pickled one may come back as another (Box2D's does, without a word). But an environment
-that is a function of its random numbers and its actions can be made again from those:
+that is a function of its random numbers and its actions can be brought to the same place again:
 
     generator's state at the episode's start, values of its dynamics, actions → reset, step, step, … → SHA-256
 
-The hash is over every observation on the way. If it is another one the second time, the environment depends on something else,
-and whoever wanted to go on must begin anew. While all goes well the diary keeps references to what passes by, and no more.
+The hash is over all observations of the episode. If the replay has another hash, the environment depends on something else, and
+the run has to start over. During training the log only keeps references to actions and observations.
 """
 
 from __future__ import annotations
@@ -22,158 +22,171 @@ from numpy.typing import NDArray
 
 from envs.dynamics.base import DynamicsWrapper, PerEnvDynamics
 
-REMEDY = "it cannot be taken up in the middle of an episode, and its runs begin anew"
+REMEDY = "it cannot be resumed in the middle of an episode, and its runs begin anew"
 SPARE = 1024
-"""Steps that are kept beyond need before they are cut off."""
+"""Steps beyond those of the episodes under way that are kept before they are dropped."""
 
 
 class NotReplayable(RuntimeError):
-    """An environment does not do the same again."""
+    """An environment cannot be brought back to the middle of an episode.
+
+    >>> raise NotReplayable("Forgetful-v0 showed other observations when its episode was replayed")
+    Traceback (most recent call last):
+    envs.episode_replay.NotReplayable: Forgetful-v0 showed other observations when its episode was replayed
+    """
 
 
 @dataclass
 class Episode:
-    """What one environment has been given since its episode began, but for its actions."""
+    """The inputs of one environment since its episode began, except its actions."""
 
     start: dict[str, Any] = field(default_factory=dict)
-    """The `seed` that it was reset with, or the state of its `generator` before."""
+    """The `seed` of its reset, or the state of its `generator` before."""
     values: dict[str, float] = field(default_factory=dict)
-    """What its dynamics had been set to before."""
+    """What its dynamics were set to before the reset."""
     changes: list[tuple[int, str, float]] = field(default_factory=list)
-    """Steps of the episode before it, what was set, to what."""
-    begun: int = 0
-    """Steps that the batch had made before."""
+    """Later values: the episode's steps before the change, the parameter, its value."""
+    first_step: int = 0
+    """The batch's steps up to the reset, it included."""
     keeps_world: bool = False
-    """Whether a Box2D world has outlived the reset: its solver remembers what was before, and nothing shows it."""
+    """Whether a Box2D world has outlived the reset: its solver has a memory that no observation shows."""
 
     @property
-    def values_now(self) -> dict[str, float]:
+    def current_values(self) -> dict[str, float]:
         """What the dynamics were last set to."""
         return self.values | {name: value for _, name, value in self.changes}
 
 
 class EpisodeLog:
-    """What K environments have been given since their episodes began, and what they showed."""
+    """Actions and observations of K environments since their episodes began."""
 
     def __init__(self, count: int) -> None:
         self._episodes = [Episode() for _ in range(count)]
-        self._sent: list[Sequence[Any]] = []  # actions of the last steps, an action for each environment
-        self._seen: list[NDArray[np.float32]] = []  # [K, O] what all environments showed after them
-        self._cut = 0  # steps before those
-        self._room = SPARE  # steps after which those that no episode needs are cut off
+        self._actions: list[Sequence[Any]] = []  # of the last steps, one for each environment
+        self._observations: list[NDArray[np.float32]] = []  # [K, O] of all environments after them
+        self._dropped = 0  # steps before those
+        self._capacity = SPARE  # steps after which those that no episode needs are dropped
 
     @property
     def steps(self) -> int:
         """Steps of the batch so far."""
-        return self._cut + len(self._sent)
+        return self._dropped + len(self._actions)
+
+    def length(self, i: int) -> int:
+        """Steps of the i-th environment's episode so far."""
+        return max(0, self.steps - self._episodes[i].first_step)
 
     def begin(self, i: int, env: gym.Env, seed: int | None = None) -> NDArray:
         """Reset the i-th environment, within the batch's next step; returns its first observation."""
         start = {"generator": generator_state(env)} if seed is None else {"seed": seed}
         world = getattr(env.unwrapped, "world", None)
         observation, _ = env.reset(seed=seed)
-        kept = world is not None and world is getattr(env.unwrapped, "world", None)
-        self._episodes[i] = Episode(start, self._episodes[i].values_now, [], self.steps + 1, kept)
+        keeps_world = world is not None and world is getattr(env.unwrapped, "world", None)
+        self._episodes[i] = Episode(start, self._episodes[i].current_values, [], self.steps + 1, keeps_world)
         return observation
 
-    def step(self, sent: Sequence[Any], seen: NDArray[np.float32]) -> None:
-        """A step of the batch: actions that it was given, and what all environments show after it [K, O]; neither may change."""
-        self._sent.append(sent)
-        self._seen.append(seen)
-        if len(self._sent) > self._room:
-            first = min(episode.begun for episode in self._episodes) - 1  # an episode's first observation is that of its reset
-            self._sent, self._seen = self._sent[first - self._cut :], self._seen[first - self._cut :]
-            self._cut, self._room = first, len(self._sent) + SPARE
+    def step(self, actions: Sequence[Any], observations: NDArray[np.float32]) -> None:
+        """Log a step of the batch: actions of all environments, and observations after it [K, O]; neither may change later."""
+        self._actions.append(actions)
+        self._observations.append(observations)
+        if len(self._actions) > self._capacity:
+            first = min(episode.first_step for episode in self._episodes) - 1  # a reset's observation begins an episode
+            self._actions, self._observations = (
+                self._actions[first - self._dropped :],
+                self._observations[first - self._dropped :],
+            )
+            self._dropped, self._capacity = first, len(self._actions) + SPARE
 
     def set(self, name: str, values: Sequence[float]) -> None:
-        """What the dynamics are set to, in every environment."""
-        for episode, value in zip(self._episodes, values, strict=True):
-            episode.changes.append((max(0, self.steps - episode.begun), name, value))
+        """Log what a parameter of the dynamics is set to in every environment."""
+        for i, (episode, value) in enumerate(zip(self._episodes, values, strict=True)):
+            episode.changes.append((self.length(i), name, value))
 
     def snapshot(self, envs: Sequence[gym.Env]) -> list[dict[str, Any]]:
-        """Plain data of each environment, from which `live` brings another there; NotReplayable if that is known to fail."""
+        """Plain data of each environment's episode, for `replay_episode`; NotReplayable if that is known to fail."""
         saved = []
         for i, (env, episode) in enumerate(zip(envs, self._episodes, strict=True)):
             if episode.keeps_world:
                 raise NotReplayable(f"{name_of(env)} keeps its Box2D world from episode to episode: {REMEDY}")
+            start = episode.first_step - self._dropped
             saved.append(
                 {
                     "start": episode.start,
                     "values": episode.values,
-                    "actions": np.array([sent[i] for sent in self._sent[episode.begun - self._cut :]]),
-                    "sha256": digest([seen[i] for seen in self._seen[episode.begun - 1 - self._cut :]]),
+                    "actions": np.array([actions[i] for actions in self._actions[start:]]),
+                    "sha256": digest([observations[i] for observations in self._observations[start - 1 :]]),
                     "changes": list(episode.changes),
                     "generator": generator_state(env),
                 }
             )
         return saved
 
-    def restore(self, saved: Sequence[dict[str, Any]], lives: Sequence[NDArray[np.float32]]) -> None:
-        """Go on from `snapshot`, with environments that have lived through it again and seen `lives`, [T + 1, O] each."""
-        longest = max(len(life) for life in lives)
-        self._cut, self._room = 0, longest + SPARE
-        self._sent = [[None] * len(saved) for _ in range(longest)]
-        self._seen = list(np.zeros((longest, len(saved), lives[0].shape[1]), np.float32))
-        for i, (was, life) in enumerate(zip(saved, lives, strict=True)):
-            begun = longest - len(life) + 1
-            changes = [(int(step), str(name), float(value)) for step, name, value in was["changes"]]
-            self._episodes[i] = Episode(was["start"], dict(was["values"]), changes, begun)
-            for step, action in enumerate(list_of(was["actions"])):
-                self._sent[begun + step][i] = action  # type: ignore[index]
-            for step, observation in enumerate(life):
-                self._seen[begun - 1 + step][i] = observation
+    def restore(self, saved: Sequence[dict[str, Any]], replays: Sequence[NDArray[np.float32]]) -> None:
+        """Go on from `snapshot` with environments whose episodes were replayed, with these observations [T + 1, O] each."""
+        longest = max(len(observations) for observations in replays)
+        self._dropped, self._capacity = 0, longest + SPARE
+        self._actions = [[None] * len(saved) for _ in range(longest)]
+        self._observations = list(np.zeros((longest, len(saved), replays[0].shape[1]), np.float32))
+        for i, (episode, observations) in enumerate(zip(saved, replays, strict=True)):
+            first = longest - len(observations) + 1
+            changes = [(int(step), str(name), float(value)) for step, name, value in episode["changes"]]
+            self._episodes[i] = Episode(episode["start"], dict(episode["values"]), changes, first)
+            for step, action in enumerate(list_of(episode["actions"])):
+                self._actions[first + step][i] = action  # type: ignore[index]
+            for step, observation in enumerate(observations):
+                self._observations[first - 1 + step][i] = observation
 
 
 class LoggedDynamics(PerEnvDynamics):
-    """`Dynamics` of separate environments that are noted in a diary."""
+    """`Dynamics` of separate environments whose changes are logged."""
 
-    def __init__(self, envs: Sequence[gym.Env], diary: EpisodeLog) -> None:
+    def __init__(self, envs: Sequence[gym.Env], log: EpisodeLog) -> None:
         super().__init__(envs)
-        self._diary = diary
+        self._log = log
 
     def set(self, name: str, values: NDArray[np.float64]) -> None:
         super().set(name, values)
-        self._diary.set(name, values.tolist())
+        self._log.set(name, values.tolist())
 
 
-def live(env: gym.Env, saved: dict[str, Any], physics: DynamicsWrapper | None) -> NDArray[np.float32]:
-    """Bring a fresh `env` to where another one was; returns all that it showed [T + 1, O].
+def replay_episode(env: gym.Env, saved: dict[str, Any], dynamics: DynamicsWrapper | None) -> NDArray[np.float32]:
+    """Bring a fresh `env` to the step at which `EpisodeLog.snapshot` was taken; returns the episode's observations [T + 1, O].
 
-    `physics` sets its values, None if nothing shifts. NotReplayable if it shows anything else than the other one did.
+    `dynamics` sets its parameters, None if nothing shifts. NotReplayable if the observations or the generator's state differ.
     """
     for name, value in saved["values"].items():
-        physics.set(name, value)  # type: ignore[union-attr]  # a value that was set came from there
+        dynamics.set(name, value)  # type: ignore[union-attr]  # there are values only where something shifts
     if "seed" in saved["start"]:
         observation, _ = env.reset(seed=saved["start"]["seed"])
     else:
         env.unwrapped.np_random = generator_of(saved["start"]["generator"])
         observation, _ = env.reset()
-    seen = [np.asarray(observation, np.float32)]
+    observations = [np.asarray(observation, np.float32)]
     changes = list(saved["changes"])
     for step, action in enumerate(list_of(saved["actions"])):
         while changes and changes[0][0] == step:
-            physics.set(*changes.pop(0)[1:])  # type: ignore[union-attr]
+            dynamics.set(*changes.pop(0)[1:])  # type: ignore[union-attr]
         observation, *_ = env.step(action)
-        seen.append(np.asarray(observation, np.float32))
+        observations.append(np.asarray(observation, np.float32))
     for _, name, value in changes:
-        physics.set(name, value)  # type: ignore[union-attr]
-    if digest(seen) != saved["sha256"] or str(generator_state(env)) != str(saved["generator"]):
-        raise NotReplayable(f"{name_of(env)} did not do the same again with the same random numbers and actions: {REMEDY}")
-    return np.array(seen)
+        dynamics.set(name, value)  # type: ignore[union-attr]
+    if digest(observations) != saved["sha256"] or str(generator_state(env)) != str(saved["generator"]):
+        raise NotReplayable(f"{name_of(env)} did not repeat its episode with the same random numbers and actions: {REMEDY}")
+    return np.array(observations)
 
 
-def digest(seen: Sequence[NDArray[np.float32]]) -> str:
+def digest(observations: Sequence[NDArray[np.float32]]) -> str:
     """SHA-256 of observations."""
-    return hashlib.sha256(np.array(seen, np.float32).tobytes()).hexdigest()
+    return hashlib.sha256(np.array(observations, np.float32).tobytes()).hexdigest()
 
 
 def list_of(actions: NDArray) -> list[Any]:
-    """Actions as an environment gets them: numbers of a Discrete space, or arrays."""
+    """Actions in the form that an environment takes: numbers of a Discrete space, or arrays."""
     return actions.tolist() if actions.ndim == 1 else list(actions)
 
 
 def name_of(env: gym.Env) -> str:
-    """What a message calls the environment."""
+    """How messages refer to the environment."""
     return env.spec.id if env.spec else type(env.unwrapped).__name__
 
 

@@ -1,14 +1,14 @@
-"""Shifted environments as plain Gymnasium, for Stable-Baselines3, CleanRL or a loop of one's own.
+"""Shifted environments as plain Gymnasium, for Stable-Baselines3, CleanRL or a training loop of your own.
 
     env = gymnasium.make("envs:Shifted/CartPole-v1", shift="gravity:values=9.8/25,at=100000")
     env = ShiftWrapper(gymnasium.make("LunarLander-v3"), "main_engine_power:values=13/8,at=200000", n_envs=8)
     envs = VectorShiftWrapper(gymnasium.make_vec("CartPole-v1", num_envs=8), "length:values=0.5/2,at=100000")
 
-Every reset and step tells the truth in `info`, as flat numbers: `shift/t` (environment steps of the run before this one),
-`shift/regime` (number of the values in force), `shift/changed` (whether they are others than in this environment's last step)
-and `shift/<parameter>`. After a reset they are those of the first step to come. The observation does not tell. The clock goes
-on over ends of episodes; only `reset(seed=…)` starts it anew, with the profiles' first values, and with the episode's
-randomness, the times of the shifts and their noise all drawn from that seed.
+The `info` of every reset and step has the true state of the shifts, as flat numbers: `shift/t` (environment steps of the run
+before this one), `shift/regime` (number of the values in force), `shift/changed` (whether they differ from those of this
+environment's last step) and `shift/<parameter>`. After a reset they are those of the next step. Observations do not contain them.
+The clock runs on from episode to episode; only `reset(seed=…)` sets it to 0, with the profiles' first values, and with the
+episode's randomness, the times of the shifts and their noise all drawn from that seed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from envs.dynamics import is_dynamics, with_dynamics
 from envs.dynamics.base import Dynamics, PerEnvDynamics
 from envs.dynamics.cartpole import CartPoleArrays
 from envs.parameters import parameters_of
-from envs.shifts.shift import Shift, check, parse_all, touches, widened
+from envs.shifts.shift import Shift, affects, check, parse_all, shifted_space
 from envs.shifts.shifter import Shifter
+from envs.transitions import as_bool, as_number
 
 Shifts = str | Shift | Iterable[str | Shift]
 
@@ -41,13 +42,18 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         shift: one or more shifts, as `Shift` or as text (several in one text are separated by spaces).
         n_envs: how many such environments train together, ≥ 1: the clock counts `n_envs` steps for each of this one's, so
             that a shift comes at the same environment step of the run however many there are. (With next-step autoreset,
-            where an environment's reset takes a call, its clock is behind by the resets that it has had more than others.)
+            where a reset takes a call, the clock of an environment with more resets than the others is behind theirs.)
         shift_seed: what random times are drawn from, None: from `reset(seed=…)`. Environments that train together need the
             same one if they are to shift together.
 
     Raises:
-        ValueError: for an unknown parameter or an impossible value; with several environments, for shifts that one of them
-            cannot know the time of: by episodes, and at random without `shift_seed`.
+        ValueError: for an unknown parameter or an impossible value; with several environments, for shifts whose time a single one
+            cannot know: by episodes, and at random without `shift_seed`.
+
+    >>> env = ShiftWrapper(gym.make("CartPole-v1"), "force_mag:values=10/-10,at=2")
+    >>> _ = env.reset(seed=0)
+    >>> [env.step(0)[-1]["shift/force_mag"] for _ in range(4)]
+    [10.0, 10.0, -10.0, -10.0]
     """
 
     def __init__(self, env: gym.Env, shift: Shifts, n_envs: int = 1, shift_seed: int | None = None) -> None:
@@ -57,39 +63,46 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         check(self.shifts, parameters_of(env), env, name_of(env))
         check_together(self.shifts, n_envs, shift_seed)
         self._dynamics: Dynamics = PerEnvDynamics([self.env])
-        if touches(self.shifts, "obs"):
-            self.observation_space = widened(env.observation_space, self.shifts)
+        if affects(self.shifts, "obs"):
+            self.observation_space = shifted_space(env.observation_space, self.shifts)
         self._shifter = self._start(None)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self._shifter = self._start(seed)
-        self._shifter.renew()
+        self._shifter.before_reset()
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._seen(observation), {**info, **self._truth()}
+        return self._observation(observation), {**info, **self._truth()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        self._shifter.advance()
+        self._shifter.before_step()
         truth = self._truth()
-        observation, reward, terminated, truncated, info = self.env.step(self._sent(action))
-        self._shifter.after(np.array([[terminated or truncated]]), STEPPED)
-        return self._seen(observation), self._paid(reward), terminated, truncated, {**info, **truth}
+        observation, reward, terminated, truncated, info = self.env.step(self._action(action))
+        terminated, truncated = as_bool(terminated, "terminated"), as_bool(truncated, "truncated")
+        self._shifter.after_step(np.array([[terminated or truncated]]), VALID)
+        return self._observation(observation), self._reward(reward), terminated, truncated, {**info, **truth}
 
-    def _sent(self, action: Any) -> Any:
-        if not touches(self.shifts, "action"):
+    def _action(self, action: Any) -> Any:
+        if not affects(self.shifts, "action"):
             return action
         start = int(getattr(self.action_space, "start", 0))
-        sent = self._shifter.act(np.asarray(action)[None, None] - start)[0, 0] + start
-        return sent if isinstance(self.action_space, gym.spaces.Box) else np.asarray(sent).astype(self.action_space.dtype)[()]
+        shifted = self._shifter.action(np.asarray(action)[None, None] - start)[0, 0] + start
+        if isinstance(self.action_space, gym.spaces.Box):
+            return shifted
+        return np.asarray(shifted).astype(self.action_space.dtype)[()]
 
-    def _seen(self, observation: Any) -> Any:
-        return self._shifter.see(observation[None, None])[0, 0] if touches(self.shifts, "obs") else observation
+    def _observation(self, observation: Any) -> Any:
+        if not affects(self.shifts, "obs"):
+            return observation
+        return self._shifter.observe(np.asarray(observation)[None, None])[0, 0]
 
-    def _paid(self, reward: Any) -> Any:
-        return float(self._shifter.pay(np.array([[float(reward)]]), STEPPED)[0, 0]) if touches(self.shifts, "reward") else reward
+    def _reward(self, reward: Any) -> Any:
+        if not affects(self.shifts, "reward"):
+            return reward
+        return float(self._shifter.reward(np.array([[as_number(reward)]]), VALID)[0, 0])
 
     def count_update(self) -> None:
-        """Tell shifts with clock=updates that the optimizer has made an update."""
+        """Advance the clock of shifts with clock=updates; to be called after every update of the optimizer."""
         self._shifter.count_update()
 
     def _start(self, seed: int | None) -> Shifter:
@@ -110,6 +123,11 @@ class VectorShiftWrapper(gym.vector.VectorWrapper):
     Raises:
         ValueError: for an unknown parameter, an impossible value, dynamics out of reach, and unless the vector environment
             resets on the next step.
+
+    >>> env = VectorShiftWrapper(gym.make_vec("CartPole-v1", num_envs=2), "force_mag:values=10/-10,at=4")
+    >>> _ = env.reset(seed=0)
+    >>> [env.step(np.array([0, 1]))[-1]["shift/force_mag"].tolist() for _ in range(3)]
+    [[10.0, 10.0], [10.0, 10.0], [-10.0, -10.0]]
     """
 
     def __init__(self, env: gym.vector.VectorEnv, shift: Shifts, shift_seed: int | None = None) -> None:
@@ -121,44 +139,44 @@ class VectorShiftWrapper(gym.vector.VectorWrapper):
         self.shifts, self._shift_seed = parse_all(shift), shift_seed
         self._dynamics = vector_dynamics(env, any(is_dynamics(s.parameter) for s in self.shifts))
         check(self.shifts, parameters_of(env), env, name_of(env))
-        if touches(self.shifts, "obs"):
-            self.single_observation_space = widened(env.single_observation_space, self.shifts)
+        if affects(self.shifts, "obs"):
+            self.single_observation_space = shifted_space(env.single_observation_space, self.shifts)
             self.observation_space = batch_space(self.single_observation_space, env.num_envs)
         self._shifter = self._start(None)
-        self._over = np.zeros(env.num_envs, bool)
+        self._done = np.zeros(env.num_envs, bool)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        given = [seed] if isinstance(seed, int) else [s for s in seed or () if s is not None]
-        if given:
-            self._shifter = self._start(given[0])
+        seeds = [seed] if isinstance(seed, int) else [s for s in seed or () if s is not None]
+        if seeds:
+            self._shifter = self._start(seeds[0])
         which = np.array((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
-        self._shifter.renew(which[None])
+        self._shifter.before_reset(which[None])
         observations, infos = self.env.reset(seed=seed, options=options)
-        self._over = self._over & ~which
-        return self._seen(observations), {**infos, **self._truth()}
+        self._done = self._done & ~which
+        return self._observations(observations), {**infos, **self._truth()}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        self._shifter.advance()
-        sent, truth = self._sent(actions), self._truth()
+        self._shifter.before_step()
+        actions, truth = self._actions(actions), self._truth()
         if isinstance(self._dynamics, CartPoleArrays):
-            self._dynamics.before_step(np.asarray(sent))
-        observations, rewards, terminated, truncated, infos = self.env.step(sent)
-        valid, self._over = ~self._over, terminated | truncated
-        self._shifter.after(self._over[None], valid[None])
-        paid = self._shifter.pay(rewards[None], valid[None])[0]
-        return self._seen(observations), paid, terminated, truncated, {**infos, **truth}
+            self._dynamics.before_step(np.asarray(actions))
+        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        valid, self._done = ~self._done, terminated | truncated
+        self._shifter.after_step(self._done[None], valid[None])
+        rewards = self._shifter.reward(rewards[None], valid[None])[0]
+        return self._observations(observations), rewards, terminated, truncated, {**infos, **truth}
 
-    def _sent(self, actions: Any) -> Any:
-        if not touches(self.shifts, "action"):
+    def _actions(self, actions: Any) -> Any:
+        if not affects(self.shifts, "action"):
             return actions
         start = int(getattr(self.single_action_space, "start", 0))
-        return self._shifter.act(np.asarray(actions)[None] - start)[0] + start
+        return self._shifter.action(np.asarray(actions)[None] - start)[0] + start
 
-    def _seen(self, observations: Any) -> Any:
-        return self._shifter.see(observations[None])[0] if touches(self.shifts, "obs") else observations
+    def _observations(self, observations: Any) -> Any:
+        return self._shifter.observe(observations[None])[0] if affects(self.shifts, "obs") else observations
 
     def count_update(self) -> None:
-        """Tell shifts with clock=updates that the optimizer has made an update."""
+        """Advance the clock of shifts with clock=updates; to be called after every update of the optimizer."""
         self._shifter.count_update()
 
     def _start(self, seed: int | None) -> Shifter:
@@ -171,8 +189,8 @@ class VectorShiftWrapper(gym.vector.VectorWrapper):
         return truth | {f"_{key}": np.ones(self.env.num_envs, bool) for key in truth}
 
 
-STEPPED = np.ones((1, 1), bool)
-"""One environment, whose every call is a step: a reset is a call of its own."""
+VALID = np.ones((1, 1), bool)
+"""Of one environment, where every call is a step: a reset is a call of its own."""
 
 
 def any_seed() -> int:
@@ -181,19 +199,19 @@ def any_seed() -> int:
 
 
 def name_of(env: gym.Env | gym.vector.VectorEnv) -> str:
-    """What an error message calls the environment."""
-    spec = env.unwrapped.spec  # of a wrapper it would be kept, without the id that Gymnasium is still to give
+    """How an error message refers to the environment."""
+    spec = env.unwrapped.spec  # a wrapper would cache it, before Gymnasium has set the id
     return spec.id if spec else type(env.unwrapped).__name__
 
 
 def check_together(shifts: Iterable[Shift], n_envs: int, shift_seed: int | None) -> None:
-    """ValueError for shifts whose time one of `n_envs` environments cannot know by itself."""
+    """ValueError for shifts whose time a single one of `n_envs` environments cannot know."""
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, got {n_envs}: how many environments train together")
     for shift in shifts if n_envs > 1 else ():
         if shift.clock == "episodes":
             raise ValueError(
-                f"clock=episodes of {shift.parameter} needs sight of all {n_envs} environments: use VectorShiftWrapper, or steps"
+                f"clock=episodes of {shift.parameter} depends on all {n_envs} environments: use VectorShiftWrapper, or steps"
             )
         if shift.profile.random and shift_seed is None:
             raise ValueError(
@@ -215,44 +233,3 @@ def vector_dynamics(env: gym.vector.VectorEnv, needed: bool) -> Dynamics:
             "sub-environment"
         )
     return PerEnvDynamics([])
-
-
-# Registered ids ---------------------------------------------------------------------------------------------------------------
-
-BASES = ("CartPole-v1", "LunarLander-v3", "LunarLanderContinuous-v3", "Acrobot-v1", "Pendulum-v1")
-"""Environments of Gymnasium that have a shifted twin `Shifted/<id>`."""
-
-
-def make_shifted(base: str, shift: Shifts = (), n_envs: int = 1, shift_seed: int | None = None, **kwargs: Any) -> gym.Env:
-    """The entry point of `Shifted/<id>`: Gymnasium's environment without time limit (the twin has it) under shifts."""
-    env = gym.make(base, disable_env_checker=True, max_episode_steps=-1, **kwargs)
-    return ShiftWrapper(env, shift, n_envs, shift_seed)
-
-
-def make_shifted_poles(
-    base: str,
-    num_envs: int = 1,
-    shift: Shifts = (),
-    n_envs: int | None = None,
-    shift_seed: int | None = None,
-    **kwargs: Any,
-) -> gym.vector.VectorEnv:
-    """The entry point of `make_vec("Shifted/CartPole-v1")`: all poles in array operations, which are the run's `n_envs`."""
-    if n_envs not in (None, num_envs):
-        raise ValueError(f"n_envs must be num_envs, {num_envs}, or left out, got {n_envs}: {base} sees all its environments")
-    return VectorShiftWrapper(CartPoleVectorEnv(num_envs=num_envs, **kwargs), shift, shift_seed)
-
-
-def register() -> None:
-    """Register the twins with Gymnasium; importing `envs` does it."""
-    for base in BASES:
-        if f"Shifted/{base}" not in gym.registry:
-            spec = gym.spec(base)
-            gym.register(
-                f"Shifted/{base}",
-                entry_point="envs.gymnasium_wrappers:make_shifted",
-                vector_entry_point="envs.gymnasium_wrappers:make_shifted_poles" if base == "CartPole-v1" else None,
-                max_episode_steps=spec.max_episode_steps,
-                reward_threshold=spec.reward_threshold,
-                kwargs={"base": base},
-            )

@@ -1,7 +1,7 @@
-"""What can shift in an environment: its dynamics (see envs/dynamics), and reward, observation and action everywhere.
+"""What can shift in an environment: its dynamics (see envs/dynamics), and everywhere reward, observation and action.
 
-A `Parameter` says what a number means, what it usually is, which values are possible, and over which range the tests follow
-its effect. Physical quantities are in the units of Gymnasium's source.
+A `Parameter` has a meaning, a default, a range of possible values, and the range over which the tests cover its effect.
+Physical quantities are in the units of Gymnasium's source.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from envs.dynamics.parameter import Parameter
 
 REWARD = (
     Parameter("reward_scale", "rewards are multiplied by it", 1, 0, 1e9, (0, 100)),
-    Parameter("reward_sign", "1, or −1: what was good is bad", 1, -1, 1, (-1, 1), choices=(1, -1)),
+    Parameter("reward_sign", "1, or −1: rewards change their sign", 1, -1, 1, (-1, 1), choices=(1, -1)),
     Parameter("reward_offset", "added to every reward", 0, -1e9, 1e9, (-10, 10)),
     Parameter("reward_noise", "standard deviation of Gaussian noise on every reward", 0, 0, 1e9, (0, 10)),
 )
 OBSERVATION = (
     Parameter(
         "obs_permutation",
-        "the k-th reordering of the sensors, in lexicographic order; 0 is none",
+        "the k-th permutation of the sensors, in lexicographic order; 0 is none",
         0,
         0,
         1e9,
@@ -39,16 +39,14 @@ OBSERVATION = (
 ACTION = (
     Parameter(
         "action_permutation",
-        "the k-th reordering of the actions, in lexicographic order; 0 is none",
+        "the k-th permutation of the actions, in lexicographic order; 0 is none",
         0,
         0,
         1e9,
         (0, 23),
         whole=True,
     ),
-    Parameter(
-        "action_sign", "1, or −1: actions run in reverse order, or with the other sign", 1, -1, 1, (-1, 1), choices=(1, -1)
-    ),
+    Parameter("action_sign", "1, or −1: actions in reverse order, or of the other sign", 1, -1, 1, (-1, 1), choices=(1, -1)),
     Parameter(
         "action_noise",
         "chance of a random action; of a Box, sd of noise in half ranges",
@@ -58,27 +56,27 @@ ACTION = (
         (0, 1),
     ),
 )
-ANYWHERE = (*REWARD, *OBSERVATION, *ACTION)
-"""Parameters of what passes between agent and environment, whatever the environment."""
+INTERFACE = (*REWARD, *OBSERVATION, *ACTION)
+"""Parameters of the interface between agent and environment, the same in every environment."""
 NEEDS = {
     "obs_": "observations must be a Box of floats",
     "action_permutation": "actions must be Discrete",
     "action_": "actions must be Discrete, or a bounded Box of floats",
 }
-"""Beginning of a parameter's name → what it needs of an environment's spaces."""
+"""Beginning of a parameter's name → its requirement on the environment's spaces."""
 
 
 def parameters_of(env: gym.Env | gym.vector.VectorEnv) -> dict[str, Parameter]:
     """Everything that can shift in this environment, by name."""
     inner: Any = env.unwrapped
-    one = inner.envs[0].unwrapped if isinstance(inner, gym.vector.SyncVectorEnv) else inner
-    seen = getattr(env, "single_observation_space", env.observation_space)
-    acted: Any = getattr(env, "single_action_space", env.action_space)
-    observation = OBSERVATION if is_float_box(seen) else ()
-    choices = isinstance(acted, gym.spaces.Discrete)
-    bounded = is_float_box(acted) and bool(np.isfinite(acted.low).all() and np.isfinite(acted.high).all())
-    action = [p for p in ACTION if choices or (bounded and p.name != "action_permutation")]
-    return {p.name: p for p in (*family_of(one).parameters, *REWARD, *observation, *action)}
+    single = inner.envs[0].unwrapped if isinstance(inner, gym.vector.SyncVectorEnv) else inner
+    observation_space = getattr(env, "single_observation_space", env.observation_space)
+    space: Any = getattr(env, "single_action_space", env.action_space)
+    observation = OBSERVATION if is_float_box(observation_space) else ()
+    discrete = isinstance(space, gym.spaces.Discrete)
+    bounded = is_float_box(space) and bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
+    action = [p for p in ACTION if discrete or (bounded and p.name != "action_permutation")]
+    return {p.name: p for p in (*family_of(single).parameters, *REWARD, *observation, *action)}
 
 
 def is_float_box(space: gym.Space) -> bool:
@@ -87,7 +85,7 @@ def is_float_box(space: gym.Space) -> bool:
 
 
 def find(name: str, known: dict[str, Parameter], where: str) -> Parameter:
-    """The parameter of this name; ValueError with the nearest one if there is none."""
+    """The parameter of this name; ValueError with the nearest name if there is none."""
     if name not in known:
         if need := next((need for start, need in NEEDS.items() if name.startswith(start)), None):
             raise ValueError(f"{where} cannot shift {name}: {need}")

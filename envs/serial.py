@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from envs.core import Step, check_spaces
 from envs.dynamics import with_dynamics
 from envs.dynamics.base import Dynamics
-from envs.episode_replay import EpisodeLog, LoggedDynamics, live
+from envs.episode_replay import EpisodeLog, LoggedDynamics, name_of, replay_episode
 from envs.seeding import seed_sequence
+from envs.transitions import EnvironmentFailure, check_step, reason, stack
 
 
 class SerialBatch:
@@ -22,85 +23,124 @@ class SerialBatch:
 
     R · N separate environments, each with a generator of its own, so that a run is the same in every batch.
     Python-side cost per environment step is about 1 µs, against the 29 µs that LunarLander-v3 itself needs.
+    What an environment raises is raised again as `EnvironmentFailure`, which says which environment it was and in which step.
+
+    >>> batch = SerialBatch("Acrobot-v1", seeds=(0, 1), envs_per_run=3)
+    >>> batch.reset().shape
+    (2, 3, 6)
+    >>> batch.step(np.zeros((2, 3), np.int64)).rewards.tolist()
+    [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]]
     """
 
     def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int, kwargs: dict[str, Any] | None = None) -> None:
+        """`kwargs` are passed on to `gymnasium.make`."""
         self.runs, self.envs_per_run = len(seeds), envs_per_run
         self._envs: list[gym.Env] = [
-            trusting(gym.make(env_id, disable_env_checker=True, **(kwargs or {}))) for _ in range(self.runs * envs_per_run)
+            without_order_enforcing(gym.make(env_id, disable_env_checker=True, **(kwargs or {})))
+            for _ in range(self.runs * envs_per_run)
         ]
+        self._run_seeds = tuple(seeds)
         self._seeds: list[int | None] = [
             int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(envs_per_run)
         ]
         first = self._envs[0]
         self.observation_space, self.action_space = check_spaces(first)
         self.max_episode_steps = first.spec.max_episode_steps if first.spec else None
-        self._over = np.zeros(len(self._envs), bool)
-        self._diary = EpisodeLog(len(self._envs))
-        self._physics: LoggedDynamics | None = None
+        self._done = np.zeros(len(self._envs), bool)  # [R·N]  whose next call only resets
+        self._log = EpisodeLog(len(self._envs))
+        self._dynamics: LoggedDynamics | None = None
 
     def reset(self) -> NDArray[np.float32]:
         # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
-        seen = [self._diary.begin(i, env, seed) for i, (env, seed) in enumerate(zip(self._envs, self._seeds, strict=True))]
+        self._done[:] = True
+        results: list[tuple[Any, ...]] = []
+        try:
+            for i, (env, seed) in enumerate(zip(self._envs, self._seeds, strict=True)):
+                results.append((self._log.begin(i, env, seed), 0.0, False, False, None))
+            observations = stack(results, self.observation_space.shape).observations
+        except (Exception, SystemExit) as error:
+            raise self._failure(results, error) from error
         self._seeds = [None] * len(self._envs)
-        self._over[:] = False
-        observations = np.array(seen, np.float32)
-        self._diary.step([None] * len(self._envs), observations)
+        self._done[:] = False
+        self._log.step([None] * len(self._envs), observations)
         return observations.reshape(self.runs, self.envs_per_run, -1)
 
     def step(self, actions: NDArray[np.int64]) -> Step:
-        valid = ~self._over
-        sent = self._sent(actions)
-        moments = [
-            (self._diary.begin(i, env), 0.0, False, False, None) if over else env.step(action)
-            for i, (env, action, over) in enumerate(zip(self._envs, sent, self._over.tolist(), strict=True))
-        ]
-        seen, rewards, terminated, truncated, _ = zip(*moments, strict=True)
-        observations = np.array(seen, np.float32)
-        self._diary.step(sent, observations)
-        died, cut = np.array(terminated, bool), np.array(truncated, bool)
-        self._over = died | cut
+        valid = ~self._done
+        env_actions = self._to_env_actions(actions)
+        results: list[tuple[Any, ...]] = []
+        try:
+            for i, (env, action, done) in enumerate(zip(self._envs, env_actions, self._done.tolist(), strict=True)):
+                results.append((self._log.begin(i, env), 0.0, False, False, None) if done else env.step(action))
+            observations, rewards, terminated, truncated = stack(results, self.observation_space.shape)
+        except (Exception, SystemExit) as error:  # SystemExit: of a simulator's own
+            raise self._failure(results, error) from error
+        self._log.step(env_actions, observations)
+        self._done = terminated | truncated
         shape = (self.runs, self.envs_per_run)
         return Step(
             observations.reshape(*shape, -1),
-            np.array([float(reward) for reward in rewards], np.float32).reshape(shape),
-            died.reshape(shape),
-            cut.reshape(shape),
+            rewards.reshape(shape),
+            terminated.reshape(shape),
+            truncated.reshape(shape),
             valid.reshape(shape),
         )
 
+    def truncate(self, which: NDArray[np.bool_]) -> None:
+        self._done = self._done | which.ravel()
+
     def snapshot(self) -> dict[str, Any]:
-        return {"lives": self._diary.snapshot(self._envs), "over": self._over.copy()}
+        return {"episodes": self._log.snapshot(self._envs), "done": self._done.copy()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        lives = [
-            live(env, life, self._physics.of(i) if self._physics else None)
-            for i, (env, life) in enumerate(zip(self._envs, saved["lives"], strict=True))
+        replays = [
+            replay_episode(env, episode, self._dynamics.of(i) if self._dynamics else None)
+            for i, (env, episode) in enumerate(zip(self._envs, saved["episodes"], strict=True))
         ]
-        self._diary.restore(saved["lives"], lives)
+        self._log.restore(saved["episodes"], replays)
         self._seeds = [None] * len(self._envs)
-        self._over = saved["over"].copy()
-
-    def _sent(self, actions: NDArray) -> Sequence[Any]:
-        """An action for each environment, as its space has it: numbers from the space's first, or arrays."""
-        if isinstance(self.action_space, gym.spaces.Discrete):
-            return (actions.ravel() + self.action_space.start).tolist()
-        return list(actions.reshape(len(self._envs), -1).astype(self.action_space.dtype))  # a copy: environments may keep it
+        self._done = saved["done"].copy()
 
     def dynamics(self) -> Dynamics:
         self._envs = [with_dynamics(env) for env in self._envs]
-        self._physics = self._physics or LoggedDynamics(self._envs, self._diary)
-        return self._physics
+        self._dynamics = self._dynamics or LoggedDynamics(self._envs, self._log)
+        return self._dynamics
 
     def close(self) -> None:
         for env in self._envs:
             env.close()
 
+    def _to_env_actions(self, actions: NDArray) -> Sequence[Any]:
+        """An action for each environment, as its space has it: numbers from the space's first, or arrays."""
+        if isinstance(self.action_space, gym.spaces.Discrete):
+            return (actions.ravel() + self.action_space.start).tolist()
+        return list(actions.reshape(len(self._envs), -1).astype(self.action_space.dtype))  # a copy: environments may keep it
 
-def trusting(env: gym.Env) -> gym.Env:
+    def _failure(self, results: Sequence[tuple[Any, ...]], error: BaseException) -> BaseException:
+        """The error with the environment that raised it, or the first one whose result cannot be used, and its step."""
+        if isinstance(error, MemoryError):  # the machine's, not the environment's
+            return error
+        i = len(results)
+        if i == len(self._envs):
+            i, error = next(filter(None, map(self._fault, range(i), results)), (0, error))
+        run, n = divmod(i, self.envs_per_run)
+        when = "at a reset" if self._done[i] else f"in step {self._log.length(i) + 1} of an episode"
+        where = f"environment {n} of the run with seed {self._run_seeds[run]}"
+        return EnvironmentFailure(f"{name_of(self._envs[i])} failed {when} ({where}): {reason(error)}")
+
+    def _fault(self, i: int, result: tuple[Any, ...]) -> tuple[int, Exception] | None:
+        """The number of an environment and what is wrong with its result, None if nothing is."""
+        try:
+            check_step(result, self.observation_space.shape)
+        except Exception as error:
+            return i, error
+        return None
+
+
+def without_order_enforcing(env: gym.Env) -> gym.Env:
     """Without Gymnasium's check in every step that a reset has come first: 2 % of LunarLander's time, and here one always has."""
     if isinstance(env, OrderEnforcing):
-        return trusting(env.env)
+        return without_order_enforcing(env.env)
     if isinstance(env, gym.Wrapper):
-        env.env = trusting(env.env)
+        env.env = without_order_enforcing(env.env)
     return env

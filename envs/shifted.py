@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 
 from envs.core import EnvBatch, Step
 from envs.dynamics.base import Dynamics
-from envs.shifts.shift import CLOCKS, Shift, widened
+from envs.shifts.shift import CLOCKS, Shift, shifted_space
 from envs.shifts.shifter import Shifter
 from rl_rmsprop.storage.snapshot import Snapshottable
 
 
 class ShiftedBatch(Snapshottable):
-    """Any `EnvBatch` under shifts. The clock of a run counts the steps of its N environments; reset calls do not count."""
+    """Any `EnvBatch` under shifts. The clock of a run counts the steps of its N environments; reset calls do not count.
+
+    >>> from envs import make
+    >>> from envs.shifts.shift import parse_all
+    >>> batch = make("CartPole-v1", (0, 1), 3, parse_all("reward_scale:values=1/2,at=6"))
+    >>> observations = batch.reset()
+    >>> [batch.step(np.zeros((2, 3), np.int64)).rewards[0].tolist() for _ in range(3)]  # a call is 3 steps of each run
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+    """
 
     STATE_ATTRIBUTES = ("_batch", "_shifter", "_last")
 
@@ -26,28 +34,28 @@ class ShiftedBatch(Snapshottable):
         batch: EnvBatch,
         shifts: Sequence[Shift],
         seeds: Sequence[int],
-        held_at: Mapping[str, NDArray[np.int64]] | None = None,
+        frozen_at: Mapping[str, NDArray[np.int64]] | None = None,
         noise_seeds: Sequence[int] | None = None,
     ) -> None:
         """`seeds` of the runs set random times, `noise_seeds` noise (None: the same).
 
-        With `held_at`, counts [R] of every clock, time stands still there.
+        With `frozen_at`, counts [R] of every clock, the clocks stand still there.
         """
         self._batch = batch
         self.runs, self.envs_per_run = batch.runs, batch.envs_per_run
-        self.observation_space = cast(gym.spaces.Box, widened(batch.observation_space, shifts))
+        self.observation_space = cast(gym.spaces.Box, shifted_space(batch.observation_space, shifts))
         self.action_space = batch.action_space
         self.max_episode_steps = batch.max_episode_steps
         self._shifter = Shifter(shifts, batch.dynamics(), batch.action_space, seeds, batch.envs_per_run, noise_seeds=noise_seeds)
-        if held_at is not None:
-            if set(held_at) != set(CLOCKS):
-                raise ValueError(f"held_at must give {', '.join(CLOCKS)}, got {', '.join(held_at) or 'nothing'}")
-            self._shifter.hold(held_at)
+        if frozen_at is not None:
+            if set(frozen_at) != set(CLOCKS):
+                raise ValueError(f"frozen_at must give {', '.join(CLOCKS)}, got {', '.join(frozen_at) or 'nothing'}")
+            self._shifter.freeze(frozen_at)
         self._last = self._shifter.counts["steps"], self._shifter.changed
 
     @property
     def counts(self) -> dict[str, NDArray[np.int64]]:
-        """What every clock shows, [R] each."""
+        """The count of every clock, [R] each."""
         return {clock: self._shifter.counts[clock].copy() for clock in CLOCKS}
 
     @property
@@ -66,30 +74,34 @@ class ShiftedBatch(Snapshottable):
         return self._shifter.onsets
 
     def truth(self) -> dict[str, NDArray]:
-        """What was in force in the last step, by the names of Gymnasium's infos, [R, N] each; shift/t is from before it."""
+        """The values in force in the last step, by the names of Gymnasium's infos, [R, N] each; shift/t is from before it."""
         steps, changed = self._last
-        wide = np.repeat(steps[:, None], self.envs_per_run, 1)
-        return self._shifter.truth() | {"shift/t": wide, "shift/changed": changed}
+        steps = np.repeat(steps[:, None], self.envs_per_run, 1)
+        return self._shifter.truth() | {"shift/t": steps, "shift/changed": changed}
 
     def count_update(self) -> None:
-        """Tell the clock `updates` that every run has made one."""
+        """Advance the clock `updates` of every run by one."""
         self._shifter.count_update()
 
     def reset(self) -> NDArray[np.float32]:
-        self._shifter.renew()
+        self._shifter.before_reset()
         self._last = self._shifter.counts["steps"], self._shifter.changed
-        return self._shifter.see(self._batch.reset())
+        return self._shifter.observe(self._batch.reset())
 
     def step(self, actions: NDArray) -> Step:
         shifter = self._shifter
-        shifter.advance()
+        shifter.before_step()
         self._last = shifter.counts["steps"], shifter.changed
-        observations, rewards, terminated, truncated, valid = self._batch.step(shifter.act(actions))
-        shifter.after(terminated | truncated, valid)
-        return Step(shifter.see(observations), shifter.pay(rewards, valid), terminated, truncated, valid)
+        observations, rewards, terminated, truncated, valid = self._batch.step(shifter.action(actions))
+        shifter.after_step(terminated | truncated, valid)
+        return Step(shifter.observe(observations), shifter.reward(rewards, valid), terminated, truncated, valid)
+
+    def truncate(self, which: NDArray[np.bool_]) -> None:
+        self._batch.truncate(which)
+        self._shifter.truncate(which)
 
     def dynamics(self) -> Dynamics:
-        """What sets the equations of motion; the shifts go on setting theirs."""
+        """What sets the equations of motion; the shifts go on setting their parameters."""
         return self._batch.dynamics()
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Changes of what passes between agent and environment: rewards, observations and actions.
+"""Changes of rewards, observations and actions on their way between agent and environment.
 
-`values` are those in force, [R, N] by name of the parameter, and only of parameters that somewhere have another value than
-usual. Where a value is the usual one nothing changes, not even a bit. `noise` holds a generator per run for each parameter
-that draws; a run without noise draws nothing, so that it does not depend on the other runs.
+`values` are those in force, [R, N] by name of the parameter, and only of parameters that are not neutral everywhere. Where a
+value is neutral nothing changes, not even a bit. `noise` holds a generator per run for each parameter that draws; a run without
+noise draws nothing, so that it does not depend on the other runs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.parameters import ANYWHERE
+from envs.parameters import INTERFACE
 
 Values = Mapping[str, NDArray[np.float64]]
 Noise = Mapping[str, Sequence[np.random.Generator]]
 
-USUAL = {parameter.name: parameter.default for parameter in ANYWHERE}
+NEUTRAL = {parameter.name: parameter.default for parameter in INTERFACE}
 """Values that change nothing."""
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "reward_scale": np.multiply,
@@ -30,19 +30,19 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "obs_gain": np.multiply,
     "obs_bias": np.add,
 }
-"""Parameter → how its value changes a number, in the order in which they do."""
+"""Parameter → the operation that applies its value, in the order of application."""
 
 
 def change_rewards(rewards: NDArray, values: Values, noise: Noise) -> NDArray:
-    """Rewards [R, N] scaled, turned, moved and blurred, in that order."""
+    """Rewards [R, N] after scale, sign, offset and noise, in that order."""
     if not values:
         return rewards
     dtype = rewards.dtype if np.issubdtype(rewards.dtype, np.floating) else float
-    return blurred(computed(rewards, values), "reward_noise", values, noise).astype(dtype)
+    return add_noise(apply_arithmetic(rewards, values), "reward_noise", values, noise).astype(dtype)
 
 
 def change_observations(observations: NDArray, values: Values, noise: Noise) -> NDArray:
-    """Observations [R, N, …] reordered, scaled, moved, blurred, with a sensor missing, in that order.
+    """Observations [R, N, …] after permutation, gain, bias, noise and dropout, in that order.
 
     Sensors are numbered through all axes of an observation, the last one fastest.
     """
@@ -50,32 +50,32 @@ def change_observations(observations: NDArray, values: Values, noise: Noise) -> 
         return observations
     x = observations.reshape(*observations.shape[:2], -1)  # [R, N, O]
     if "obs_permutation" in values:
-        x = np.take_along_axis(x, reorderings(values["obs_permutation"], x.shape[-1]), -1)
-    x = blurred(computed(x, values), "obs_noise", values, noise)
+        x = np.take_along_axis(x, permutations(values["obs_permutation"], x.shape[-1]), -1)
+    x = add_noise(apply_arithmetic(x, values), "obs_noise", values, noise)
     if "obs_dropout" in values:
-        x = np.where(np.arange(1, x.shape[-1] + 1) == wide(values["obs_dropout"], x), 0.0, x)
+        x = np.where(np.arange(1, x.shape[-1] + 1) == broadcast(values["obs_dropout"], x), 0.0, x)
     return x.reshape(observations.shape).astype(observations.dtype)
 
 
 def change_actions(actions: NDArray, values: Values, space: gym.Space, noise: Noise) -> NDArray:
-    """Actions reordered, reversed, made random, in that order: [R, N] from 0 for Discrete, [R, N, …] for Box."""
+    """Actions after permutation, sign and noise, in that order: [R, N] from 0 for Discrete, [R, N, …] for Box."""
     if not values:
         return actions
     if isinstance(space, gym.spaces.Discrete):
-        return change_choices(actions, values, int(space.n), noise)
+        return change_discrete_actions(actions, values, int(space.n), noise)
     assert isinstance(space, gym.spaces.Box)
     x = actions.astype(float)
     if "action_sign" in values:
-        x = np.where(wide(values["action_sign"], x) < 0, space.low + space.high - x, x)
-    x = blurred(x, "action_noise", values, noise, (space.high - space.low) / 2)
-    on = np.any([wide(value != USUAL[name], x) for name, value in values.items()], 0)
-    return np.where(on, np.clip(x, space.low, space.high), x).astype(np.result_type(actions.dtype, space.dtype))
+        x = np.where(broadcast(values["action_sign"], x) < 0, space.low + space.high - x, x)
+    x = add_noise(x, "action_noise", values, noise, (space.high - space.low) / 2)
+    changed = np.any([broadcast(value != NEUTRAL[name], x) for name, value in values.items()], 0)
+    return np.where(changed, np.clip(x, space.low, space.high), x).astype(np.result_type(actions.dtype, space.dtype))
 
 
-def change_choices(actions: NDArray, values: Values, n: int, noise: Noise) -> NDArray:
-    """Discrete actions [R, N], numbered from 0."""
+def change_discrete_actions(actions: NDArray, values: Values, n: int, noise: Noise) -> NDArray:
+    """The same for Discrete actions [R, N], numbered from 0."""
     if "action_permutation" in values:
-        actions = np.take_along_axis(reorderings(values["action_permutation"], n), actions[..., None], -1)[..., 0]
+        actions = np.take_along_axis(permutations(values["action_permutation"], n), actions[..., None], -1)[..., 0]
     if "action_sign" in values:
         actions = np.where(values["action_sign"] < 0, n - 1 - actions, actions)
     if "action_noise" in values:
@@ -86,44 +86,44 @@ def change_choices(actions: NDArray, values: Values, n: int, noise: Noise) -> ND
     return actions
 
 
-def computed(x: NDArray, values: Values) -> NDArray:
-    """X [R, N, …] after the arithmetic of all parameters in `values` that have one."""
+def apply_arithmetic(x: NDArray, values: Values) -> NDArray:
+    """`x` [R, N, …] after the operations of ARITHMETIC whose parameters are in `values`."""
     for name, change in ARITHMETIC.items():
         if name in values:
-            x = np.where(wide(values[name] != USUAL[name], x), change(x, wide(values[name], x)), x)
+            x = np.where(broadcast(values[name] != NEUTRAL[name], x), change(x, broadcast(values[name], x)), x)
     return x
 
 
-def blurred(x: NDArray, name: str, values: Values, noise: Noise, unit: Any = 1.0) -> NDArray:
-    """X [R, N, …] with Gaussian noise whose standard deviation is the parameter's value, in `unit`s [...]."""
+def add_noise(x: NDArray, name: str, values: Values, noise: Noise, unit: Any = 1.0) -> NDArray:
+    """`x` [R, N, …] with Gaussian noise whose standard deviation is the value of parameter `name`, in `unit`s [...]."""
     if name not in values:
         return x
-    x, sd = x.astype(float), wide(values[name], x)
+    x, sd = x.astype(float), broadcast(values[name], x)
     for r in np.flatnonzero(values[name].any(1)).tolist():
         x[r] = np.where(sd[r] > 0, x[r] + sd[r] * unit * noise[name][r].standard_normal(x.shape[1:]), x[r])
     return x
 
 
-def wide(values: NDArray, like: NDArray) -> NDArray:
+def broadcast(values: NDArray, like: NDArray) -> NDArray:
     """Values [R, N] with as many axes as `like` [R, N, …]."""
     return values.reshape(*values.shape, *[1] * (like.ndim - 2))
 
 
-def reorderings(which: NDArray, n: int) -> NDArray[np.int64]:
-    """The reordering of n places that each entry of `which` names: [..., n]."""
+def permutations(which: NDArray, n: int) -> NDArray[np.int64]:
+    """The permutations of n places with the numbers `which` [...]: [..., n]."""
     distinct, place = np.unique(which, return_inverse=True)
-    table = np.array([reordering(int(k), n) for k in distinct])
+    table = np.array([permutation(int(k), n) for k in distinct])
     return table[place.reshape(which.shape)]
 
 
 @functools.cache
-def reordering(k: int, n: int) -> tuple[int, ...]:
-    """The k-th ordering of 0 … n − 1, in lexicographic order from 0, for k < n!.
+def permutation(k: int, n: int) -> tuple[int, ...]:
+    """The k-th permutation of 0 … n − 1, in lexicographic order from 0, for k < n!.
 
-    >>> [reordering(k, 3) for k in (0, 1, 5)]
+    >>> [permutation(k, 3) for k in (0, 1, 5)]
     [(0, 1, 2), (0, 2, 1), (2, 1, 0)]
     """
-    moved = places_moved(k, n)
+    moved = movable_places(k, n)
     left, result = list(range(n - moved, n)), []
     for i in range(moved - 1, -1, -1):
         place, k = divmod(k, math.factorial(i))
@@ -131,6 +131,6 @@ def reordering(k: int, n: int) -> tuple[int, ...]:
     return (*range(n - moved), *result)
 
 
-def places_moved(k: int, n: int) -> int:
-    """How many of the last places the k-th ordering of n can move: the smallest m ≤ n with k < m!."""
+def movable_places(k: int, n: int) -> int:
+    """How many of the last places the k-th permutation of n can move: the smallest m ≤ n with k < m!."""
     return next((m for m in range(n) if k < math.factorial(m)), n)

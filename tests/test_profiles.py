@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.shifts.profiles import NEVER, PROFILES, Abrupt, Poisson, Profile, Pulse, Ramp, Recurring, Sine, Square, Still, Walk
+from envs.shifts.profiles import NEVER, PROFILES, Abrupt, NoChange, Poisson, Profile, Pulse, Ramp, Recurring, Sine, Square, Walk
 from envs.shifts.shift import Shift, parse, text
 
 # Expected values, one clock at a time ----------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def start(profile: Profile, runs: int = 1, seed: int = 0):
 def followed(profile: Profile, clocks: list[int], seed: int = 0) -> list[tuple[float, int]]:
     """Value and regime of one run at these clocks."""
     trace = start(profile, seed=seed)
-    pairs = (trace.look(np.array([t])) for t in clocks)
+    pairs = (trace.evaluate(np.array([t])) for t in clocks)
     return [(float(value[0]), int(regime[0])) for value, regime in pairs]
 
 
@@ -95,7 +95,7 @@ def test_a_profile_has_the_values_that_a_loop_gives(reference, profile, regimes)
     np.testing.assert_allclose([value for value, _ in seen], [reference(profile, t) for t in range(LAST + 1)], rtol=1e-12)
     assert sorted({regime for _, regime in seen}) == regimes
     assert max(regimes) < profile.regimes
-    low, high = min(profile.reached()), max(profile.reached())
+    low, high = min(profile.possible_values()), max(profile.possible_values())
     assert all(low <= value <= high for value, _ in seen)
 
 
@@ -103,7 +103,7 @@ def test_a_profile_has_the_values_that_a_loop_gives(reference, profile, regimes)
 def test_many_runs_at_clocks_of_their_own_see_what_one_sees(reference, profile, regimes):
     """Silent failure: the clock of run 0 is taken for everyone's."""
     clocks = [0, 3, 5, 6, 7, 14, 40]
-    values, found = start(profile, len(clocks)).look(np.array(clocks))
+    values, found = start(profile, len(clocks)).evaluate(np.array(clocks))
     for t, value, regime in zip(clocks, values, found, strict=True):
         assert (float(value), int(regime)) == followed(profile, [t])[0]
 
@@ -117,8 +117,8 @@ def test_nothing_changes_before_the_time_that_a_profile_names(profile):
     seen = followed(profile, list(range(LAST + 1)))
     trace = start(profile)
     for t in range(LAST + 1):
-        trace.look(np.array([t]))
-        until = int(trace.until(np.array([t]))[0])
+        trace.evaluate(np.array([t]))
+        until = int(trace.next_change(np.array([t]))[0])
         assert until > t
         assert all(seen[s] == seen[t] for s in range(t, min(until, LAST + 1)))
     if not profile.random and not profile.continuous and until == NEVER:
@@ -136,7 +136,7 @@ def test_only_a_ramp_and_a_wave_are_under_way_by_themselves():
         RANDOM[1]: [False] * 7,
     }
     for profile, moving in expected.items():
-        assert start(profile, 7).moving(np.arange(7)).tolist() == moving
+        assert start(profile, 7).in_progress(np.arange(7)).tolist() == moving
 
 
 def test_a_regime_that_comes_back_has_the_number_that_it_had():
@@ -154,7 +154,7 @@ def test_a_regime_that_comes_back_has_the_number_that_it_had():
 def changes(profile: Poisson, runs: int, last: int, seed: int = 0) -> list[list[int]]:
     """Times of the changes of each run, found by asking at every clock."""
     trace = start(profile, runs, seed)
-    values = np.array([trace.look(np.full(runs, t))[0] for t in range(last + 1)])  # [T, R]
+    values = np.array([trace.evaluate(np.full(runs, t))[0] for t in range(last + 1)])  # [T, R]
     return [(np.flatnonzero(np.diff(values[:, r])) + 1).tolist() for r in range(runs)]
 
 
@@ -192,7 +192,7 @@ def test_poisson_times_of_different_runs_are_independent():
 def test_poisson_takes_the_values_in_turn():
     """Silent failure: a value is skipped where a gap is short."""
     trace = start(Poisson((1.0, 2.0, 3.0), 1.5))
-    values = [float(trace.look(np.array([t]))[0][0]) for t in range(400)]
+    values = [float(trace.evaluate(np.array([t]))[0][0]) for t in range(400)]
     assert {(a, b) for a, b in itertools.pairwise(values) if a != b} == {(1, 2), (2, 3), (3, 1)}
 
 
@@ -200,7 +200,7 @@ def test_increments_of_a_walk_have_the_standard_deviation_asked_for():
     """Silent failure: sd is taken for a variance, or a step is made at every clock. Walls are far away here."""
     runs, steps, sd = 40, 500, 0.3
     trace = start(Walk(0.0, -1e6, 1e6, sd, 7), runs)
-    values = np.array([trace.look(np.full(runs, t))[0] for t in range(7 * steps)])
+    values = np.array([trace.evaluate(np.full(runs, t))[0] for t in range(7 * steps)])
     assert not np.diff(values[:7], axis=0).any()
     increments = np.diff(values[::7], axis=0)
     assert not np.diff(values.reshape(steps, 7, runs), axis=1).any()
@@ -213,7 +213,7 @@ def test_increments_of_a_walk_have_the_standard_deviation_asked_for():
 def test_walls_reflect_a_walk():
     """Silent failure: a walk leaves its range, or sticks to a wall: a reflected one is everywhere alike in the end."""
     trace = start(Walk(2.0, 2.0, 5.0, 4.0, 1), 400)
-    values = np.array([trace.look(np.full(400, t))[0] for t in range(60)])
+    values = np.array([trace.evaluate(np.full(400, t))[0] for t in range(60)])
     assert ((values >= 2) & (values <= 5)).all()
     late = (values[20:] - 2) / 3
     assert np.abs(np.quantile(late, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.02
@@ -229,17 +229,17 @@ def test_a_walk_folds_back_by_hand():
             return next(self.steps)
 
     trace = Walk(0.9, 0.0, 1.0, 1.0, 1).start([Given()])
-    np.testing.assert_allclose([trace.look(np.array([t]))[0][0] for t in (0, 1, 2)], [0.9, 0.8, 0.7])
+    np.testing.assert_allclose([trace.evaluate(np.array([t]))[0][0] for t in (0, 1, 2)], [0.9, 0.8, 0.7])
 
 
 @pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk"])
 def test_a_run_of_a_random_profile_is_the_same_alone_and_in_any_batch(profile):
     """Silent failure: the times of one run depend on which other runs are in the batch."""
     together = start(profile, 5)
-    values = np.array([together.look(np.full(5, t))[0] for t in range(100)])
+    values = np.array([together.evaluate(np.full(5, t))[0] for t in range(100)])
     for r in (0, 3, 4):
         alone = profile.start([np.random.default_rng([0, r])])
-        assert [float(alone.look(np.array([t]))[0][0]) for t in range(100)] == values[:, r].tolist()
+        assert [float(alone.evaluate(np.array([t]))[0][0]) for t in range(100)] == values[:, r].tolist()
 
 
 @pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk"])
@@ -269,7 +269,7 @@ PROFILE = st.one_of(
     st.builds(Sine, two, st.integers(2, 2**53 - 1), st.integers(0, 10**9)),
     st.builds(Poisson, several, positive),
     st.tuples(number, positive, positive, positive, whole).map(lambda x: Walk(x[0], x[0] - x[1], x[0] + x[2], x[3], x[4])),
-    st.just(Still()),
+    st.just(NoChange()),
 )
 SHIFT = st.builds(
     Shift,
@@ -291,7 +291,7 @@ def test_texts_by_hand():
     """Silent failure: text and parse agree with each other, and with nobody else."""
     assert parse("gravity:values=9.8/25/9.8,at=50000/1e5") == Shift("gravity", Abrupt((9.8, 25.0, 9.8), (50_000, 100_000)))
     assert parse("push:profile=pulse,values=0/3,at=5,length=2,clock=updates").clock == "updates"
-    assert parse("g:profile=none") == Shift("g", Still())
+    assert parse("g:profile=none") == Shift("g", NoChange())
     assert (
         text(Shift("tau", Sine((0.02, 0.03), 500), apply="reset")) == "tau:profile=sine,values=0.02/0.03,period=500,apply=reset"
     )

@@ -119,7 +119,7 @@ def test_environments_go_on_after_many_episodes(tmp_path: Path) -> None:
     for action in actions[:2390]:
         first.step(action)
     saved = first.snapshot()
-    assert max(len(life["actions"]) for life in saved["lives"]) <= 200
+    assert max(len(episode["actions"]) for episode in saved["episodes"]) <= 200
     second.reset()
     second.restore(saved)
     for action in actions[2390:]:
@@ -157,7 +157,7 @@ def test_an_environment_that_does_not_do_the_same_again_begins_anew(tmp_path: Pa
     train_batch(batch, monitor)
     assert monitor.windows == 30
     assert len(monitor.notes) == 2
-    assert "Forgetful-v0 did not do the same again" in monitor.notes[0]
+    assert "Forgetful-v0 did not repeat its episode" in monitor.notes[0]
     assert monitor.notes[1].endswith("begins anew")
 
 

@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from envs.make import check_env_id, make_one
+from envs.checks import check_env_id
 from envs.parameters import parameters_of
+from envs.registration import make_env
 from envs.severity import LEVELS, load
 from envs.shifts.shift import parse
 from rl_rmsprop.cli.views import environments
@@ -20,7 +21,7 @@ MEASURED = ("CartPole-v1", "LunarLander-v3")
 @pytest.mark.parametrize("env_id", MEASURED)
 def test_every_value_is_a_possible_shift_on_the_side_it_says(env_id: str) -> None:
     """Silent failure: the table names a value that --shift refuses, or a direction that the value does not have."""
-    env = make_one(env_id)
+    env = make_env(env_id)
     known = parameters_of(env)
     env.close()
     rows = load(env_id)
@@ -36,7 +37,7 @@ def test_every_value_is_a_possible_shift_on_the_side_it_says(env_id: str) -> Non
 @pytest.mark.parametrize("env_id", MEASURED)
 def test_a_severer_value_is_further_from_the_usual_one(env_id: str) -> None:
     """Silent failure: levels are mixed up, and a study of severe shifts is one of mild ones."""
-    env = make_one(env_id)
+    env = make_env(env_id)
     known = parameters_of(env)
     env.close()
     for one in load(env_id):
@@ -58,7 +59,7 @@ def test_environments_that_were_not_measured_have_no_table() -> None:
 
 def test_values_are_followed_from_the_usual_one_to_the_ends_of_the_tested_range() -> None:
     """Silent failure: a side is left out, or values that the environment is too small for are tried."""
-    env = make_one("CartPole-v1")
+    env = make_env("CartPole-v1")
     known = parameters_of(env)
     gravity = dict(severity.ways(known["gravity"], env))
     assert gravity["down"][-1] == pytest.approx(1)

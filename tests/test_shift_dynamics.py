@@ -18,12 +18,12 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from envs import ShiftWrapper, VectorShiftWrapper, make
-from envs.dynamics import FAMILIES, with_dynamics
+from envs.dynamics import BY_CLASS, with_dynamics
 from envs.dynamics.base import PerEnvDynamics
 from envs.dynamics.cartpole import CartPoleArrays
 from envs.dynamics.parameter import Parameter
-from envs.gymnasium_wrappers import BASES
-from envs.parameters import ANYWHERE, parameters_of
+from envs.parameters import INTERFACE, parameters_of
+from envs.shifted_ids import BASE_IDS
 from envs.shifts.shift import check, parse, parse_all
 
 with warnings.catch_warnings():
@@ -87,7 +87,7 @@ def values_of(parameter: Parameter) -> list[float]:
 
 
 ROWS = [
-    (env_id, p.name, p.default, value) for env_id in BASES for p in FAMILIES[name(env_id)].parameters for value in values_of(p)
+    (env_id, p.name, p.default, value) for env_id in BASE_IDS for p in BY_CLASS[name(env_id)].parameters for value in values_of(p)
 ]
 
 # Attributes set by hand -------------------------------------------------------------------------------------------------------
@@ -233,10 +233,10 @@ def truly(env, parameter):
     return getattr(env, parameter.upper() if parameter.startswith("link") else parameter)
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
     """Silent failure: the list of what can shift tells another default than Gymnasium has; a set value is not in force."""
-    own = FAMILIES[name(env_id)].parameters
+    own = BY_CLASS[name(env_id)].parameters
     env = with_dynamics(gym.make(env_id))
     env.reset(seed=0)
     dynamics = PerEnvDynamics([env])
@@ -259,7 +259,7 @@ def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
 
 def test_defaults_of_engines_are_those_of_gymnasiums_module():
     """Silent failure: a new version of Gymnasium has other engines than the list tells."""
-    defaults = {p.name: p.default for p in FAMILIES["LunarLander"].parameters}
+    defaults = {p.name: p.default for p in BY_CLASS["LunarLander"].parameters}
     assert defaults["main_engine_power"] == lunar_lander.MAIN_ENGINE_POWER
     assert defaults["side_engine_power"] == lunar_lander.SIDE_ENGINE_POWER
 
@@ -268,7 +268,7 @@ def test_each_pole_of_a_vector_has_its_own_values():
     """Silent failure: a value for one pole is everyone's."""
     poles = CartPoleVectorEnv(3)
     arrays = CartPoleArrays(poles)
-    for parameter in FAMILIES["CartPoleVectorEnv"].parameters:
+    for parameter in BY_CLASS["CartPoleVectorEnv"].parameters:
         np.testing.assert_array_equal(arrays.get(parameter.name), [parameter.default] * 3)
         arrays.set(parameter.name, np.array([1.0, 2.0, 3.0]))
         np.testing.assert_array_equal(arrays.get(parameter.name), [1, 2, 3])
@@ -468,13 +468,13 @@ def fitting(env: gym.Env, shift: str) -> bool:
 def everywhere() -> list[tuple[str, str, float]]:
     """Every environment × parameter × end of its tested range; places are limited to those that the environment has."""
     rows = []
-    for env_id in BASES:
+    for env_id in BASE_IDS:
         env = gym.make(env_id)
         sensors, actions = env.observation_space.shape[0], getattr(env.action_space, "n", 0)
         most = {"obs_dropout": sensors, "obs_permutation": math.factorial(sensors) - 1}
         most |= {"action_permutation": math.factorial(actions) - 1}
         known = parameters_of(env)
-        for parameter in ANYWHERE:
+        for parameter in INTERFACE:
             if parameter.name in known:
                 rows += [(env_id, parameter.name, min(v, most.get(parameter.name, v))) for v in values_of(parameter)]
     return rows
@@ -483,7 +483,7 @@ def everywhere() -> list[tuple[str, str, float]]:
 @pytest.mark.parametrize(("env_id", "parameter", "value"), everywhere())
 def test_what_passes_between_agent_and_environment_changes_from_the_shift_on(env_id, parameter, value):
     """Silent failure: noise that draws before it sets in, a sign that comes a step late, a bias that moves the state itself."""
-    default = next(p.default for p in ANYWHERE if p.name == parameter)
+    default = next(p.default for p in INTERFACE if p.name == parameter)
     shifted = ShiftWrapper(gym.make(env_id), f"{parameter}:values={default}/{value},at={AT}")
     plain = gym.make(env_id)
     assert fitting(plain, f"{parameter}:values={default}/{value},at={AT}")
@@ -516,6 +516,6 @@ def test_what_passes_between_agent_and_environment_changes_from_the_shift_on(env
 def test_every_parameter_is_in_one_of_the_tables():
     """Silent failure: a new parameter is listed and never tried."""
     seen = {(row[0], row[1]) for row in ROWS} | {row[:2] for row in everywhere()}
-    expected = {(env_id, p) for env_id in BASES for p in parameters_of(gym.make(env_id))}
+    expected = {(env_id, p) for env_id in BASE_IDS for p in parameters_of(gym.make(env_id))}
     assert seen == expected
     assert parse("gravity:values=9.8/25,at=1").parameter in {row[1] for row in ROWS}

@@ -16,8 +16,8 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 from stable_baselines3.common.env_util import make_vec_env
 
 from envs import ShiftWrapper, VectorShiftWrapper
-from envs.dynamics import FAMILIES
-from envs.gymnasium_wrappers import BASES
+from envs.dynamics import BY_CLASS
+from envs.shifted_ids import BASE_IDS
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -76,7 +76,7 @@ def bare(shown) -> list[tuple]:
 
 
 @pytest.mark.parametrize("between", ["", BETWEEN])
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 @pytest.mark.filterwarnings(*QUIET)
 def test_gymnasiums_checker_accepts_a_shifted_environment(env_id, between):
     """Silent failure: an observation outside its space, a reset that is not determined by its seed, data that is reused."""
@@ -84,7 +84,7 @@ def test_gymnasiums_checker_accepts_a_shifted_environment(env_id, between):
     check_env(gym.make(f"Shifted/{env_id}", shift=f"{SHIFTS[env_id]} {between}"), skip_render_check=True)
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 @pytest.mark.filterwarnings(*QUIET, "ignore:We recommend you to use a symmetric and normalized Box action space:UserWarning")
 def test_stable_baselines_checker_accepts_a_shifted_environment(env_id):
     """Silent failure: Stable-Baselines3 refuses, or silently casts, what Gymnasium lets pass."""
@@ -129,11 +129,11 @@ def test_a_shifted_vector_environment_keeps_gymnasiums_contract(kind, shift):
 # Twins ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 def test_a_wrapper_whose_shift_comes_after_the_end_changes_nothing(env_id):
     """Silent failure: wrapping alone moves the environment: rewards of another type, observations cast, one number drawn."""
     family = {"CartPole-v1": "CartPoleEnv", "Acrobot-v1": "AcrobotEnv", "Pendulum-v1": "PendulumEnv"}.get(env_id, "LunarLander")
-    late = " ".join(f"{p.name}:values={p.default}/{p.tested[1]},at=1e9" for p in FAMILIES[family].parameters)
+    late = " ".join(f"{p.name}:values={p.default}/{p.tested[1]},at=1e9" for p in BY_CLASS[family].parameters)
     noise = "reward_noise:values=0/1,at=1e9 obs_noise:values=0/1,at=1e9 action_noise:values=0/1,at=1e9"
     plain = play(gym.make(env_id), 150)
     shown = bare(play(wrapped(env_id, late), 150))
@@ -268,7 +268,7 @@ def test_the_optimizers_updates_can_be_the_clock():
 RANDOM = "length:profile=poisson,values=0.5/1,every=20 obs_noise:profile=walk,first=0.1,low=0,high=1,sd=0.1,every=5"
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 def test_a_seeded_reset_starts_everything_anew(env_id):
     """Silent failure: the second life of an environment begins in the regime, the wind and the push in which the first ended."""
     env = wrapped(env_id, f"{SHIFTS[env_id]} {BETWEEN}")
@@ -329,7 +329,7 @@ def test_environments_that_train_together_shift_together():
 def test_what_one_of_several_environments_cannot_know_is_refused():
     """Silent failure: each environment counts its own episodes, or draws its own times, and they shift one after another."""
     env = gym.make("CartPole-v1")
-    with pytest.raises(ValueError, match="clock=episodes of gravity needs sight of all 4 environments: use VectorShiftWrapper"):
+    with pytest.raises(ValueError, match="clock=episodes of gravity depends on all 4 environments: use VectorShiftWrapper"):
         ShiftWrapper(env, "gravity:values=9.8/25,at=3,clock=episodes", n_envs=4)
     with pytest.raises(
         ValueError, match="random times of gravity differ between 4 environments: give all of them the same shift_seed"
@@ -342,7 +342,7 @@ def test_what_one_of_several_environments_cannot_know_is_refused():
 # Registered ids ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 def test_registered_twins_are_what_they_say(env_id):
     """Silent failure: the twin has no time limit, or two, or goes by the name of the environment that it is not."""
     base, spec = gym.spec(env_id), gym.spec(f"Shifted/{env_id}")
@@ -366,7 +366,7 @@ def layers(env) -> list[gym.Env]:
     return found
 
 
-@pytest.mark.parametrize("env_id", BASES)
+@pytest.mark.parametrize("env_id", BASE_IDS)
 def test_an_environment_is_made_again_from_its_spec(env_id):
     """Silent failure: the copy that a library makes for evaluation does not shift, or shifts twice."""
     for env in (

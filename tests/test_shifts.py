@@ -21,7 +21,7 @@ from envs.shifted import ShiftedBatch
 from envs.shifts.profiles import Abrupt
 from envs.shifts.shift import parse_all
 from envs.shifts.shifter import Shifter
-from envs.transforms import change_actions, change_observations, change_rewards, reordering
+from envs.transforms import change_actions, change_observations, change_rewards, permutation
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -352,7 +352,7 @@ def test_time_stands_still_where_it_is_held():
     """Silent failure: a policy is evaluated in the environment of the beginning, or in one that shifts meanwhile."""
     counts = {"steps": np.array([0, 100, 5000]), "episodes": np.array([0, 3, 9]), "updates": np.array([2, 2, 2])}
     shifts = parse_all("reward_scale:values=1/2/3,at=100/200 reward_offset:values=0/10,at=3,clock=episodes")
-    env = make("TestLine-v0", (0, 1, 2), 2, shifts, held_at=counts)
+    env = make("TestLine-v0", (0, 1, 2), 2, shifts, frozen_at=counts)
     rows = told(env, 30)
     for row in rows:
         assert row["reward"][row["valid"].all(1)].tolist() == [[1, 1], [12, 12], [13, 13]][: row["valid"].all(1).sum()]
@@ -368,18 +368,18 @@ def test_held_random_times_are_those_of_the_training():
     shifts = parse_all("reward_scale:profile=walk,first=1,low=0,high=2,sd=0.3,every=7 obs_noise:values=0.5,at=none")
     training = make("TestLine-v0", (5, 6, 7), 2, shifts)
     told(training, 40)
-    held = make("TestLine-v0", (15, 16, 17), 4, shifts, held_at=training.counts, shift_seeds=(5, 6, 7))
+    held = make("TestLine-v0", (15, 16, 17), 4, shifts, frozen_at=training.counts, shift_seeds=(5, 6, 7))
     np.testing.assert_array_equal(told(held, 2)[-1]["shift/reward_scale"][:, 0], training.values["reward_scale"][:, 0])
     first = held.reset()
-    other = make("TestLine-v0", (25, 26, 27), 4, shifts, held_at=training.counts, shift_seeds=(5, 6, 7))
+    other = make("TestLine-v0", (25, 26, 27), 4, shifts, frozen_at=training.counts, shift_seeds=(5, 6, 7))
     told(other, 2)
     assert (other.reset() != first).all()  # noise is the evaluation's own
 
 
 def test_clocks_that_are_not_all_held_are_refused():
     """Silent failure: a clock left out starts at 0, and the evaluation is in the environment of the beginning."""
-    with pytest.raises(ValueError, match="held_at must give steps, episodes, updates, got steps"):
-        make("TestLine-v0", (0,), 1, parse_all("reward_scale:values=1/2,at=1"), held_at={"steps": np.array([5])})
+    with pytest.raises(ValueError, match="frozen_at must give steps, episodes, updates, got steps"):
+        make("TestLine-v0", (0,), 1, parse_all("reward_scale:values=1/2,at=1"), frozen_at={"steps": np.array([5])})
 
 
 # What passes between ---------------------------------------------------------------------------------------------------------
@@ -458,14 +458,14 @@ def test_observations_that_are_not_flat_are_numbered_through():
 
 @pytest.mark.parametrize("n", range(1, 6))
 def test_reorderings_are_numbered_in_lexicographic_order(n):
-    """Silent failure: a number names no reordering, or two name the same."""
-    assert [reordering(k, n) for k in range(math.factorial(n))] == list(itertools.permutations(range(n)))
+    """Silent failure: a number names no permutation, or two name the same."""
+    assert [permutation(k, n) for k in range(math.factorial(n))] == list(itertools.permutations(range(n)))
 
 
 def test_a_reordering_of_many_places_is_found_at_once():
     """Silent failure: a picture's reordering takes the factorials of all its pixels."""
-    assert reordering(5, 30_000) == (*range(29_997), 29_999, 29_998, 29_997)
-    assert reordering(0, 3) == (0, 1, 2)
+    assert permutation(5, 30_000) == (*range(29_997), 29_999, 29_998, 29_997)
+    assert permutation(0, 3) == (0, 1, 2)
 
 
 def test_actions_of_a_space_that_does_not_start_at_zero_are_reordered_within_it():
@@ -508,9 +508,9 @@ def test_a_shifter_counts_the_steps_of_environments_out_of_sight():
     shifter = Shifter(shifts, PerEnvDynamics([]), env.action_space, (0,), 1, steps_per_call=4)
     paid = []
     for _ in range(4):
-        shifter.advance()
-        shifter.after(np.zeros((1, 1), bool), np.ones((1, 1), bool))
-        paid.append(float(shifter.pay(np.ones((1, 1)), np.ones((1, 1), bool))[0, 0]))
+        shifter.before_step()
+        shifter.after_step(np.zeros((1, 1), bool), np.ones((1, 1), bool))
+        paid.append(float(shifter.reward(np.ones((1, 1)), np.ones((1, 1), bool))[0, 0]))
     assert paid == [1, 1, 2, 2]
 
 

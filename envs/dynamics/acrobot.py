@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.dynamics.base import DynamicsWrapper
+from envs.dynamics.base import DynamicsWrapper, Family
 from envs.dynamics.parameter import Parameter
 
 PARAMETERS = (
@@ -31,3 +31,6 @@ class AcrobotDynamics(DynamicsWrapper):
         setattr(env, name.upper(), value)
         if name.startswith("link_length"):
             setattr(env, name.upper().replace("LENGTH", "COM_POS"), value / 2)
+
+
+FAMILY = Family(("AcrobotEnv",), ("Acrobot-v1",), PARAMETERS, AcrobotDynamics)

@@ -1,13 +1,15 @@
-"""What sets the dynamics of environments: one wrapper an environment, or many environments at once."""
+"""Setting the dynamics of environments: one wrapper an environment, or many environments at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+
+from envs.dynamics.parameter import Parameter
 
 
 class Dynamics(Protocol):
@@ -18,28 +20,41 @@ class Dynamics(Protocol):
         ...
 
     def set(self, name: str, values: NDArray[np.float64]) -> None:
-        """Make `values` [K] the ones in force from the next step on."""
+        """Put `values` [K] into force from the next step on."""
         ...
 
 
 class DynamicsWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
-    """One environment whose dynamics can be set. The base class is for an environment that has nothing to set."""
+    """One environment whose dynamics can be set. The base class is for an environment that has no parameters."""
 
     def __init__(self, env: gym.Env) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
 
     def get(self, name: str) -> float:
-        """The value in force, or the one to come into force at the next step."""
+        """The value in force, or the one that takes effect with the next step."""
         raise AttributeError(f"{self.env} has no dynamics called {name!r}")
 
     def set(self, name: str, value: float) -> None:
-        """Make `value` the one in force from the next step on."""
+        """Put `value` into force from the next step on."""
         raise AttributeError(f"{self.env} has no dynamics called {name!r}")
 
 
+class Family(NamedTuple):
+    """Environments with the same equations of motion."""
+
+    classes: tuple[str, ...]
+    """Names of Gymnasium's classes."""
+    env_ids: tuple[str, ...]
+    """Gymnasium ids that have a shifted twin `Shifted/<id>`."""
+    parameters: tuple[Parameter, ...]
+    """What can shift in the dynamics."""
+    wrapper: type[DynamicsWrapper]
+    """What sets it in one environment."""
+
+
 def layers(env: gym.Env) -> Iterator[gym.Env]:
-    """The environment and what it wraps, from the outermost."""
+    """The environment and all that it wraps, from the outermost."""
     while isinstance(env, gym.Wrapper):
         yield env
         env = env.env

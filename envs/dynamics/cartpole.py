@@ -1,4 +1,4 @@
-"""What can change in CartPole's equations of motion: products of masses and lengths follow, a constant push is added."""
+"""What can change in CartPole's equations of motion: gravity, forces, masses, the length of the pole, the time step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.dynamics.base import DynamicsWrapper
+from envs.dynamics.base import DynamicsWrapper, Family
 from envs.dynamics.parameter import Parameter
 from rl_rmsprop.storage.snapshot import to_plain
 
@@ -24,22 +24,25 @@ PARAMETERS = (
 
 
 class CartPoleDynamics(DynamicsWrapper):
-    """CartPole: products of masses and lengths follow; a constant push is added to the force of either action."""
+    """CartPole: products of masses and lengths are updated; a constant push is added to the force of either action."""
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
-        self._set = {"push": 0.0}
+        self._forces = {"push": 0.0}
 
     def get(self, name: str) -> float:
-        return self._set[name] if name in self._set else float(getattr(self.env.unwrapped, name))
+        return self._forces[name] if name in self._forces else float(getattr(self.env.unwrapped, name))
 
     def set(self, name: str, value: float) -> None:
-        set_cartpole(self.env.unwrapped, self._set, name, value)
+        set_cartpole(self.env.unwrapped, self._forces, name, value)
 
     def step(self, action: Any) -> Any:
-        if self._set["push"]:
-            self.env.unwrapped.force_mag = pushed(self._set, np.asarray(action))  # type: ignore[attr-defined]
+        if self._forces["push"]:
+            self.env.unwrapped.force_mag = force_with_push(self._forces, np.asarray(action))  # type: ignore[attr-defined]
         return self.env.step(action)
+
+
+FAMILY = Family(("CartPoleEnv", "CartPoleVectorEnv"), ("CartPole-v1",), PARAMETERS, CartPoleDynamics)
 
 
 ATTRIBUTES = ("gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau")
@@ -47,56 +50,56 @@ ATTRIBUTES = ("gravity", "masscart", "masspole", "total_mass", "length", "polema
 
 
 class CartPoleState(Protocol):
-    """Carts and poles whose equations take numbers as well as arrays [K]: Gymnasium's CartPoleVectorEnv, or `envs.cartpole`'s."""
+    """K cart-poles whose equations take numbers or arrays [K]: Gymnasium's CartPoleVectorEnv, or `envs.cartpole.CartPoles`."""
 
     num_envs: int
     force_mag: Any
 
 
 class CartPoleArrays:
-    """`Dynamics` of all poles of one `CartPoleState`."""
+    """`Dynamics` of the K cart-poles of one `CartPoleState`."""
 
     def __init__(self, poles: CartPoleState) -> None:
         self._poles = poles
-        self._set: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
-        self._pushes = False
+        self._forces: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
+        self._any_push = False
 
     def get(self, name: str) -> NDArray[np.float64]:
-        value = self._set[name] if name in self._set else getattr(self._poles, name)
+        value = self._forces[name] if name in self._forces else getattr(self._poles, name)
         return np.broadcast_to(np.asarray(value, float), self._poles.num_envs)
 
     def set(self, name: str, values: NDArray[np.float64]) -> None:
-        set_cartpole(self._poles, self._set, name, values.astype(float))
-        self._pushes = bool(self._set["push"].any())
+        set_cartpole(self._poles, self._forces, name, values.astype(float))
+        self._any_push = bool(self._forces["push"].any())
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that can be set, as it is."""
-        return {"own": to_plain(self._set), "poles": {name: to_plain(getattr(self._poles, name)) for name in ATTRIBUTES}}
+        """All values in force, as plain data."""
+        return {"forces": to_plain(self._forces), "poles": {name: to_plain(getattr(self._poles, name)) for name in ATTRIBUTES}}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Put it back."""
-        self._set, self._pushes = to_plain(saved["own"]), bool(saved["own"]["push"].any())
+        """Put the values of a snapshot into force."""
+        self._forces, self._any_push = to_plain(saved["forces"]), bool(saved["forces"]["push"].any())
         for name, value in saved["poles"].items():
             setattr(self._poles, name, to_plain(value))
 
     def before_step(self, actions: NDArray[np.int64]) -> None:
         """To be called with the actions of every step: the push needs them."""
-        if self._pushes:
-            self._poles.force_mag = pushed(self._set, actions)
+        if self._any_push:
+            self._poles.force_mag = force_with_push(self._forces, actions)
 
 
-def set_cartpole(env: Any, own: dict[str, Any], name: str, value: Any) -> None:
-    """Set a number or an array of CartPole; `own` keeps push and force_mag, which meet only when the action is known."""
+def set_cartpole(env: Any, forces: dict[str, Any], name: str, value: Any) -> None:
+    """Set a number or an array of CartPole; push and force_mag are kept in `forces`, to be added once the action is known."""
     if name in ("push", "force_mag"):
-        own.setdefault("force_mag", env.force_mag)
-        own[name] = value
-        env.force_mag = own["force_mag"]
+        forces.setdefault("force_mag", env.force_mag)
+        forces[name] = value
+        env.force_mag = forces["force_mag"]
         return
     setattr(env, name, value)
     env.total_mass = env.masspole + env.masscart
     env.polemass_length = env.masspole * env.length
 
 
-def pushed(own: dict[str, Any], actions: NDArray) -> Any:
+def force_with_push(forces: dict[str, Any], actions: NDArray) -> Any:
     """The force_mag that makes the force of action 1 F + push, and that of action 0 −F + push."""
-    return own["force_mag"] + np.where(actions == 1, 1.0, -1.0) * own["push"]
+    return forces["force_mag"] + np.where(actions == 1, 1.0, -1.0) * forces["push"]

@@ -1,4 +1,4 @@
-"""One number of an environment that can change: what it means, what it usually is, which values are possible."""
+"""One number of an environment that can shift: its meaning, its default, its possible values."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Parameter:
     meaning: str
     default: float
     low: float
-    """The smallest possible value."""
+    """Smallest possible value."""
     high: float
-    """The largest possible value."""
+    """Largest possible value."""
     tested: tuple[float, float]
     """The range that the tests cover."""
     whole: bool = False
-    """Whether only whole numbers make sense."""
+    """Whether it takes whole numbers only."""
     choices: tuple[float, ...] = ()
     """The only possible values, where they are few."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.dynamics.base import DynamicsWrapper
+from envs.dynamics.base import DynamicsWrapper, Family
 from envs.dynamics.parameter import Parameter
 
 PARAMETERS = (
@@ -21,3 +21,6 @@ class PendulumDynamics(DynamicsWrapper):
 
     def set(self, name: str, value: float) -> None:
         setattr(self.env.unwrapped, name, value)
+
+
+FAMILY = Family(("PendulumEnv",), ("Pendulum-v1",), PARAMETERS, PendulumDynamics)

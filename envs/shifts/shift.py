@@ -1,7 +1,7 @@
-"""Shifts with known truth: a parameter of the environment that changes over the run, and what is done about it at each step.
+"""Shifts with known truth: parameters of the environment that change over the run.
 
     text → Shift (parameter, profile, clock, when applied) ─┐
-    environment → parameters and dynamics ──────────────────┴→ Shifter: advance, act → step → after, see, pay
+    environment → parameters and dynamics ──────────────────┴→ Shifter: before_step, action → step → after_step, observe, reward
 
 A shift is written like a β rule, `gravity:values=9.8/25,at=100000`. The clock is that of a *run*: with N environments that
 train together it counts the steps of all of them, and all of them shift together. It never restarts at an episode's end, and
@@ -29,14 +29,19 @@ APPLY = ("now", "reset")
 
 @dataclass(frozen=True)
 class Shift:
-    """One parameter's change."""
+    """How one parameter changes over a run; see `parse` for its text.
+
+    >>> from envs.shifts.profiles import Abrupt
+    >>> text(Shift("gravity", Abrupt((9.8, 25.0), (100_000,))))
+    'gravity:values=9.8/25,at=100000'
+    """
 
     parameter: str
     """Its name, see envs/parameters.py."""
     profile: Profile
     """Its value over time."""
     clock: str = "steps"
-    """What time is counted in: environment `steps`, `episodes` that ended, or optimizer `updates`, each of the whole run."""
+    """The unit of time: environment `steps`, `episodes` that ended, or optimizer `updates`, each of the whole run."""
     apply: str = "now"
     """`now`: in all environments of the run at once; `reset`: in each environment when its next episode begins."""
 
@@ -58,14 +63,14 @@ def parse(text: str) -> Shift:
     kind = pairs.pop("profile", "abrupt")
     if kind not in PROFILES:
         raise ValueError(f"profile must be a known one, got {kind!r} in {text!r}: {grammar.nearest(kind, PROFILES)}")
-    own = {key: pairs.pop(key) for key in ("clock", "apply") if key in pairs}
+    options = {key: pairs.pop(key) for key in ("clock", "apply") if key in pairs}
     known = {f.name for f in fields(PROFILES[kind])}
     for key in pairs:
         if key not in known:
             raise ValueError(
                 f"{text!r} has no key {key!r}: {grammar.nearest(key, sorted({*known, 'profile', 'clock', 'apply'}))}"
             )
-    return Shift(name, grammar.build(PROFILES[kind], pairs, text), **own)
+    return Shift(name, grammar.build(PROFILES[kind], pairs, text), **options)
 
 
 def text(shift: Shift) -> str:
@@ -79,23 +84,23 @@ def text(shift: Shift) -> str:
     return grammar.text(shift.parameter, pairs)
 
 
-def parse_all(given: str | Shift | Iterable[str | Shift]) -> tuple[Shift, ...]:
+def parse_all(shifts: str | Shift | Iterable[str | Shift]) -> tuple[Shift, ...]:
     """Shifts from texts, several in one text separated by spaces or semicolons; each parameter may shift once."""
-    listed = [given] if isinstance(given, (str, Shift)) else list(given)
-    words = [w for item in listed for w in (item.replace(";", " ").split() if isinstance(item, str) else [item])]
-    shifts = tuple(parse(word) if isinstance(word, str) else word for word in words)
-    names = [shift.parameter for shift in shifts]
+    items = [shifts] if isinstance(shifts, (str, Shift)) else list(shifts)
+    words = [w for item in items for w in (item.replace(";", " ").split() if isinstance(item, str) else [item])]
+    parsed = tuple(parse(word) if isinstance(word, str) else word for word in words)
+    names = [shift.parameter for shift in parsed]
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise ValueError(f"each parameter may shift once, got {twice[0]} twice: give one profile with all its values")
-    return shifts
+    return parsed
 
 
 def check(shifts: Sequence[Shift], parameters: dict[str, Parameter], env: gym.Env | gym.vector.VectorEnv, where: str) -> None:
     """ValueError unless every shift is of one of these parameters and stays among its possible values."""
     for shift in shifts:
         parameter = find(shift.parameter, parameters, where)
-        for value in shift.profile.reached():
+        for value in shift.profile.possible_values():
             parameter.check(value)
             check_places(parameter, value, env)
         if shift.profile.continuous and (parameter.whole or parameter.choices):
@@ -103,7 +108,7 @@ def check(shifts: Sequence[Shift], parameters: dict[str, Parameter], env: gym.En
 
 
 def check_places(parameter: Parameter, value: float, env: gym.Env | gym.vector.VectorEnv) -> None:
-    """ValueError for a reordering or a sensor that this environment is too small for."""
+    """ValueError for the number of a permutation or a sensor that this environment does not have."""
     space = getattr(env, "single_observation_space", env.observation_space)
     sensors = math.prod(space.shape or ())
     actions = int(getattr(getattr(env, "single_action_space", env.action_space), "n", 1))
@@ -116,14 +121,14 @@ def check_places(parameter: Parameter, value: float, env: gym.Env | gym.vector.V
         raise ValueError(f"{parameter.name} must be at most {most[parameter.name]} here, got {value:g}: {parameter.meaning}")
 
 
-def touches(shifts: Iterable[Shift], kind: str) -> bool:
+def affects(shifts: Iterable[Shift], kind: str) -> bool:
     """Whether a shift is of a parameter of this kind: reward, obs or action."""
     return any(shift.parameter.startswith(f"{kind}_") for shift in shifts)
 
 
-def widened(space: gym.Space, shifts: Iterable[Shift]) -> gym.Space:
-    """The space of what the agent sees: without bounds if observations shift, since they may leave the usual ones."""
-    if not touches(shifts, "obs"):
+def shifted_space(space: gym.Space, shifts: Iterable[Shift]) -> gym.Space:
+    """The space of the agent's observations: without bounds if observations shift, since they may leave the original ones."""
+    if not affects(shifts, "obs"):
         return space
     assert isinstance(space, gym.spaces.Box)
     return gym.spaces.Box(-np.inf, np.inf, space.shape, space.dtype.type)

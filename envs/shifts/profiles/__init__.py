@@ -2,18 +2,31 @@
 
     profile: t [R] → value [R], regime [R]
 
-t counts what the shift's clock counts (environment steps, episodes or updates of the run) from 0 at the start of training;
-it never restarts at an episode's end. A regime is a number for the value in force: recurring values have the same number. A
-profile that passes through values in between has regimes before, during and after instead.
-Profiles that draw random numbers draw from a generator of each run that is used for nothing else, so that the times of the
-changes depend neither on the environment's randomness nor on the policy's.
+t counts the units of the shift's clock (environment steps, episodes or updates of the run) from 0 at the start of training; it
+never restarts at an episode's end. A regime is a number for the value in force: recurring values have the same number. A profile
+that passes through values in between has regimes before, during and after instead.
+Random profiles draw from a generator of each run that is used for nothing else, so that the times of the changes depend neither
+on the environment's randomness nor on the policy's. A new profile is a class and its row in PROFILES.
 """
 
 from envs.shifts.profiles.base import NEVER, Profile
-from envs.shifts.profiles.deterministic import Abrupt, Pulse, Ramp, Recurring, Sine, Square, Still
+from envs.shifts.profiles.deterministic import Abrupt, NoChange, Pulse, Ramp, Recurring, Sine, Square
 from envs.shifts.profiles.random import Poisson, Walk
 
-__all__ = ["NEVER", "PROFILES", "Abrupt", "Poisson", "Profile", "Pulse", "Ramp", "Recurring", "Sine", "Square", "Still", "Walk"]
+__all__ = [
+    "NEVER",
+    "PROFILES",
+    "Abrupt",
+    "NoChange",
+    "Poisson",
+    "Profile",
+    "Pulse",
+    "Ramp",
+    "Recurring",
+    "Sine",
+    "Square",
+    "Walk",
+]
 
 PROFILES: dict[str, type[Profile]] = {
     "abrupt": Abrupt,
@@ -24,6 +37,6 @@ PROFILES: dict[str, type[Profile]] = {
     "poisson": Poisson,
     "recurring": Recurring,
     "pulse": Pulse,
-    "none": Still,
+    "none": NoChange,
 }
 """Name in texts → profile."""

@@ -1,4 +1,4 @@
-"""What every profile is: a value and a regime as functions of the clock of a run."""
+"""The base of all profiles: a value and a regime as functions of the clock of a run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LONGEST = 2**53
 
 
 class Trace:
-    """A profile under way in R runs."""
+    """A profile followed in R runs."""
 
-    def look(self, t: Clock) -> tuple[Values, Clock]:
+    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
         """Value and regime of every run at its clock t [R]; clocks never go back."""
-        raise TypeError(f"{type(self).__name__} must define look(t)")
+        raise TypeError(f"{type(self).__name__} must define evaluate(t)")
 
-    def until(self, t: Clock) -> Clock:
-        """The next clock at which value or regime may be another, later than t, the clock of the last `look`; NEVER if none."""
+    def next_change(self, t: Clock) -> Clock:
+        """The first clock after t, that of the last `evaluate`, at which value or regime may differ; NEVER if none."""
         return t + 1
 
-    def moving(self, t: Clock) -> NDArray[np.bool_]:
-        """Whether a change that began before goes on at t, so that the next value is no new change."""
+    def in_progress(self, t: Clock) -> NDArray[np.bool_]:
+        """Whether a change that began before t is in progress, so that the next value is no new change."""
         return np.zeros(t.shape, bool)
 
 
@@ -41,24 +41,24 @@ class Profile(Trace):
     """
 
     continuous = False
-    """Whether values between the given ones occur."""
+    """Whether it passes through values between the given ones."""
     random = False
     """Whether it draws random numbers, so that runs differ."""
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         """The values that can occur; of a continuous profile the extremes."""
-        raise TypeError(f"{type(self).__name__} must define reached()")
+        raise TypeError(f"{type(self).__name__} must define possible_values()")
 
     @property
     def regimes(self) -> int:
         """How many regimes there are."""
-        return len(set(self.reached()))
+        return len(set(self.possible_values()))
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
         """The profile in R runs, with a generator each."""
         return self
 
-    def look(self, t: Clock) -> tuple[Values, Clock]:
+    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
         return self.value(t), self.regime(t)
 
     def value(self, t: Clock) -> Values:
@@ -66,11 +66,11 @@ class Profile(Trace):
         raise TypeError(f"{type(self).__name__} must define value(t), or start(generators)")
 
     def regime(self, t: Clock) -> Clock:
-        """The regime at each clock: by the first place of the value among those given."""
-        return number_of(self.value(t), self.reached())
+        """The regime at each clock: the first place of the value among the possible ones."""
+        return regime_of(self.value(t), self.possible_values())
 
 
-def number_of(value: Values, values: Sequence[float]) -> Clock:
+def regime_of(value: Values, values: Sequence[float]) -> Clock:
     """The place of each value among the distinct `values`, in their order."""
     distinct = np.array(list(dict.fromkeys(values)))
     return (value[:, None] == distinct).argmax(1)
@@ -95,6 +95,6 @@ def check_rising(at: Sequence[int], name: str = "at") -> None:
 
 
 def check_period(period: int) -> None:
-    """ValueError unless a wave can be this long."""
+    """ValueError unless `period` can be the length of a wave."""
     if not 2 <= period < LONGEST:
         raise ValueError(f"period must be at least 2 and less than 2⁵³, in units of the clock, got {period}")

@@ -13,12 +13,12 @@ from envs.shifts.profiles.base import NEVER, Clock, Profile, Values, check_count
 
 @dataclass(frozen=True)
 class Abrupt(Profile):
-    """Given values from given times on: values[0] before at[0], values[k] from at[k − 1] on. A/B/A comes back to A."""
+    """Steps: values[0] before at[0], values[k] from at[k − 1] on."""
 
     values: tuple[float, ...]
     """One more than `at`."""
     at: tuple[int, ...]
-    """When the next value takes over, rising."""
+    """Times of the steps, rising."""
 
     def __post_init__(self) -> None:
         check_rising(self.at)
@@ -27,22 +27,22 @@ class Abrupt(Profile):
                 f"values needs one entry more than at, got {len(self.values)} and {len(self.at)}: values=9.8/25,at=1000"
             )
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     def value(self, t: Clock) -> Values:
         return np.array(self.values)[np.searchsorted(self.at, t, side="right")]
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return np.array([*self.at, NEVER])[np.searchsorted(self.at, t, side="right")]
 
 
 @dataclass(frozen=True)
 class Ramp(Profile):
-    """From values[0] at at[0] to values[1] at at[1], in a straight line; regimes before, during and after."""
+    """From values[0] at at[0] to values[1] at at[1], linearly; regimes before, during and after."""
 
     values: tuple[float, ...]
-    """From and to."""
+    """First and last."""
     at: tuple[int, ...]
     """Begin and end."""
 
@@ -54,7 +54,7 @@ class Ramp(Profile):
         if len(self.at) != 2:
             raise ValueError(f"at must give begin and end of the ramp, got {len(self.at)} times: at=1000/5000")
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     @property
@@ -67,19 +67,19 @@ class Ramp(Profile):
     def regime(self, t: Clock) -> Clock:
         return (t > self.at[0]).astype(np.int64) + (t >= self.at[1])
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return np.where(t < self.at[1], np.maximum(t, self.at[0]) + 1, NEVER)
 
-    def moving(self, t: Clock) -> NDArray[np.bool_]:
+    def in_progress(self, t: Clock) -> NDArray[np.bool_]:
         return (t > self.at[0]) & (t < self.at[1])
 
 
 @dataclass(frozen=True)
 class Pulse(Profile):
-    """Values[1] for `length` from `at` on, values[0] before and after: a disturbance that passes."""
+    """Values[1] for `length` from `at` on, values[0] before and after: a temporary disturbance."""
 
     values: tuple[float, ...]
-    """Usual and disturbed."""
+    """Undisturbed and disturbed."""
     at: int
     """Begin, at least 0."""
     length: int
@@ -90,26 +90,26 @@ class Pulse(Profile):
         check_rising((self.at,))
         check_length("length", self.length)
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     def value(self, t: Clock) -> Values:
         return np.where((t >= self.at) & (t < self.at + self.length), self.values[1], self.values[0])
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return np.where(t < self.at, self.at, np.where(t < self.at + self.length, self.at + self.length, NEVER))
 
 
 @dataclass(frozen=True)
 class Recurring(Profile):
-    """The values one after another, each for `every`, over and over: A-B-A-B, or A-B-C-A."""
+    """The values in turn, each for `every`, over and over: A-B-A-B, or A-B-C-A."""
 
     values: tuple[float, ...]
     """At least two."""
     every: int
     """How long each value lasts, > 0."""
     begin: int = 0
-    """When the first value's turn begins; it holds before as well."""
+    """When the first turn begins; the first value holds before as well."""
 
     def __post_init__(self) -> None:
         if len(self.values) < 2:
@@ -117,13 +117,13 @@ class Recurring(Profile):
         check_length("every", self.every)
         check_rising((self.begin,), "begin")
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     def value(self, t: Clock) -> Values:
         return np.array(self.values)[np.maximum(t - self.begin, 0) // self.every % len(self.values)]
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return self.begin + (np.maximum(t - self.begin, 0) // self.every + 1) * self.every
 
 
@@ -149,13 +149,13 @@ class Square(Profile):
             )
         check_rising((self.begin,), "begin")
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     def value(self, t: Clock) -> Values:
         return np.where(self._phase(t) < self._first, self.values[0], self.values[1])
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         phase = self._phase(t)
         return np.maximum(t, self.begin) - phase + np.where(phase < self._first, self._first, self.period)
 
@@ -169,7 +169,7 @@ class Square(Profile):
 
 @dataclass(frozen=True)
 class Sine(Profile):
-    """To and fro between values[0] and values[1] in a cosine wave that begins at values[0]."""
+    """A cosine wave between values[0] and values[1] that begins at values[0]."""
 
     values: tuple[float, ...]
     """The two extremes."""
@@ -185,7 +185,7 @@ class Sine(Profile):
         check_period(self.period)
         check_rising((self.begin,), "begin")
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     @property
@@ -200,18 +200,18 @@ class Sine(Profile):
     def regime(self, t: Clock) -> Clock:
         return (t > self.begin).astype(np.int64)
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return np.maximum(t, self.begin) + 1
 
-    def moving(self, t: Clock) -> NDArray[np.bool_]:
+    def in_progress(self, t: Clock) -> NDArray[np.bool_]:
         return t > self.begin
 
 
 @dataclass(frozen=True)
-class Still(Profile):
-    """No change: the parameter stays as the environment has it. The control beside a shift."""
+class NoChange(Profile):
+    """No change: the parameter stays as the environment has it. The control for a shift."""
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return ()
 
     @property

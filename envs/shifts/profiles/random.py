@@ -1,4 +1,4 @@
-"""Profiles that draw random numbers: every run has a path of its own, from a generator used for nothing else."""
+"""Profiles that draw random numbers: every run has its own path, from a generator used for nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.shifts.profiles.base import Clock, Profile, Trace, Values, check_length, number_of
+from envs.shifts.profiles.base import Clock, Profile, Trace, Values, check_length, regime_of
 from rl_rmsprop.storage.snapshot import Snapshottable
 
 
@@ -28,15 +28,15 @@ class Poisson(Profile):
             raise ValueError(f"poisson needs at least 2 values, got {len(self.values)}: write values=9.8/25")
         check_length("every", self.every)
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.values
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
-        return Events(self, generators)
+        return PoissonTrace(self, generators)
 
 
-class Events(Trace, Snapshottable):
-    """Times of the changes of each run, drawn as far as they are needed."""
+class PoissonTrace(Trace, Snapshottable):
+    """Times of the changes of each run, drawn when they are needed."""
 
     STATE_ATTRIBUTES = ("_generators", "_count", "_next")
 
@@ -48,24 +48,24 @@ class Events(Trace, Snapshottable):
     def _gap(self, generator: np.random.Generator) -> int:
         return math.ceil(generator.exponential(self._profile.every)) or 1
 
-    def look(self, t: Clock) -> tuple[Values, Clock]:
+    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
         for r in np.flatnonzero(t >= self._next).tolist():
             while t[r] >= self._next[r]:
                 self._count[r] += 1
                 self._next[r] += self._gap(self._generators[r])
         values = np.array(self._profile.values)[self._count % len(self._profile.values)]
-        return values, number_of(values, self._profile.values)
+        return values, regime_of(values, self._profile.values)
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return self._next.copy()
 
 
 @dataclass(frozen=True)
 class Walk(Profile):
-    """A Gaussian random walk between two walls that reflect it: every `every`, plus N(0, sd²)."""
+    """A Gaussian random walk between two reflecting walls: N(0, sd²) is added every `every`."""
 
     first: float
-    """Where it begins, between low and high."""
+    """Initial value, between low and high."""
     low: float
     """The lower wall."""
     high: float
@@ -87,7 +87,7 @@ class Walk(Profile):
             raise ValueError(f"sd must be greater than 0, in units of the parameter, got {self.sd}")
         check_length("every", self.every)
 
-    def reached(self) -> tuple[float, ...]:
+    def possible_values(self) -> tuple[float, ...]:
         return self.low, self.high
 
     @property
@@ -95,11 +95,11 @@ class Walk(Profile):
         return 1
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
-        return Wanderer(self, generators)
+        return WalkTrace(self, generators)
 
 
-class Wanderer(Trace, Snapshottable):
-    """Where each run's walk is, stepped as far as it is needed."""
+class WalkTrace(Trace, Snapshottable):
+    """The value of each run's walk, stepped when it is needed."""
 
     STATE_ATTRIBUTES = ("_generators", "_steps", "_value")
 
@@ -108,7 +108,7 @@ class Wanderer(Trace, Snapshottable):
         self._steps = np.zeros(len(generators), np.int64)  # [R]
         self._value = np.full(len(generators), profile.first)  # [R]
 
-    def look(self, t: Clock) -> tuple[Values, Clock]:
+    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
         walk = self._profile
         due = t // walk.every
         for r in np.flatnonzero(due > self._steps).tolist():
@@ -117,12 +117,12 @@ class Wanderer(Trace, Snapshottable):
         self._steps = np.maximum(self._steps, due)
         return self._value.copy(), np.zeros_like(t)
 
-    def until(self, t: Clock) -> Clock:
+    def next_change(self, t: Clock) -> Clock:
         return (t // self._profile.every + 1) * self._profile.every
 
 
 def reflect(x: float, low: float, high: float) -> float:
-    """X folded back into [low, high] by mirrors at both ends."""
+    """`x` reflected at both ends of [low, high] until it lies inside."""
     span = high - low
     y = (x - low) % (2 * span)
     return low + (y if y <= span else 2 * span - y)
