@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from envs.shifts.shift import parse_all
 from rl_rmsprop import rules
 from rl_rmsprop.cli import main
-from rl_rmsprop.study.execution import local_pool, pipeline
+from rl_rmsprop.study import run
+from rl_rmsprop.study.execution import local_pool
 from rl_rmsprop.study.spec.study import Study
 from tests.faults import inputs
 
@@ -45,7 +46,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise NotTrained
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "conduct", instead)
+    monkeypatch.setattr(run, "train_study", instead)
     return tmp_path
 
 
@@ -81,7 +82,7 @@ LINES: dict[str, tuple[list[str], str]] = {
     "workers are a fraction": (["--workers", "1.5"], "--workers must be a whole number written in digits, got '1.5'"),
     "environment is a deprecated version": (["--env", "LunarLander-v2"], "did you mean LunarLander-v3?"),
     "environment is a future version": (["--env", "LunarLander-v9"], "did you mean LunarLander-v3?"),
-    "environment's module is odd": (["--env", "..:x"], "environment '..:x' cannot be made"),
+    "environment's module is odd": (["--env", "..:x"], "module '..' cannot be imported: TypeError"),
     "environment's observations are a tuple": (["--env", "Blackjack-v1"], "observation space must be a flat Box"),
     "environment's observations are a table": (["--env", "Bad/Dict-v0"], "observation space must be a flat Box"),
     "environment's actions are texts": (["--env", "Bad/Text-v0"], "action space must be Discrete or a flat Box"),
@@ -89,6 +90,13 @@ LINES: dict[str, tuple[list[str], str]] = {
     "environment lies about its shape": (["--env", "Bad/Shape-v0"], "must have its space's shape (2,), got (3,)"),
     "environment breaks when made": (["--env", "Bad/Init-v0"], "'Bad/Init-v0' cannot be made: RuntimeError: no display"),
     "environment breaks at reset": (["--env", "Bad/Reset-v0"], "cannot begin an episode: ZeroDivisionError"),
+    "environment breaks in a step": (["--env", "tests.odd_envs:Odd/Error-v0"], "failed in step 1: ZeroDivisionError: divis"),
+    "environment ends the process": (["--env", "tests.odd_envs:Odd/Exit-v0"], "failed in step 1: SystemExit: no licence"),
+    "environment is of the old gym": (["--env", "tests.odd_envs:Odd/FourValues-v0"], "step must return five values, obser"),
+    "environment pays nothing": (["--env", "tests.odd_envs:Odd/RewardNone-v0"], "reward must be one number, got None"),
+    "environment never ends": (["--env", "tests.odd_envs:Odd/TerminatedNone-v0"], "terminated must be True or False, got None"),
+    "environment grows": (["--env", "tests.odd_envs:Odd/GrowsAtReset-v0"], "must have its space's shape (3,), got (4,)"),
+    "environment shows nothing": (["--env", "tests.odd_envs:Odd/Nothing-v0"], "observation space must have at least one number"),
     "name is too long for a disk": (["--out", LONG], "names of folders must have at most 255 bytes"),
     "name of an arm is too long": (["--out", "x", "--beta", f"linear:start=0,end=0.{'1' * 250}"], "at most 255 bytes, being fol"),
     "name made of settings is too long": (["--beta", f"linear:start=0,end=0.{'1' * 225}"], "choose one with --out"),
@@ -129,7 +137,7 @@ class Strange(gym.Env[Any, Any]):
         return np.full(3 if self.fault == "Shape" else 2, self.resets if self.fault == "Unseeded" else 0, np.float32), {}
 
     def step(self, action: Any) -> Any:
-        raise AssertionError("no step is to be taken")
+        return np.zeros(2, np.float32), 1.0, False, False, {}
 
 
 @pytest.fixture

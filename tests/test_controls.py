@@ -13,7 +13,7 @@ from rl_rmsprop.reactions import Drop
 from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Harmonic
 from rl_rmsprop.study.execution import pipeline
-from rl_rmsprop.study.execution.observer import Observer
+from rl_rmsprop.study.execution.local_pool import Pool
 from rl_rmsprop.study.spec import controls
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.study import Study, load_study
@@ -135,7 +135,7 @@ def study(folder: Path, arms: tuple[Arm, ...], **options: object) -> Study:
 def test_a_control_whose_arm_has_no_finished_run_is_a_failure_with_a_name(tmp_path: Path) -> None:
     """Silent failure: a control is missing from the table and nobody knows why."""
     arms = controls.make_arms(["cusum", "yoked@cusum"], [], 2, False)
-    choices, failures = pipeline.of_their_arms(study(tmp_path, arms), arms)
+    choices, failures = pipeline.choose_for_controls(study(tmp_path, arms), arms)
     assert choices == []
     assert failures == ["failed: CartPole-v1 · yoked@cusum needs a finished run of cusum, and there is none"]
 
@@ -151,10 +151,10 @@ def test_a_failed_arm_takes_its_controls_with_it_and_leaves_its_reason(tmp_path:
             work.error_file.write_text("the lights went out")
         return [f"failed: {work.label}" for work in specs]
 
-    monkeypatch.setattr(pipeline, "run", fail)
+    monkeypatch.setattr(pipeline, "run_tasks", fail)
     arms = controls.make_arms(["0.9", "cusum", "yoked@cusum", "mean_beta@cusum"], [], 2, False)
     given = study(tmp_path, arms, match_update_rms="0.9", tune_seeds=(7,))
-    after, failures = pipeline.conduct(given, 1, Observer())
+    after, failures = pipeline.train_study(given, Pool(1))
     assert not after.choices
     assert not any("@" in what for what in asked)
     assert len([line for line in failures if "needs a finished run of cusum" in line]) == 2

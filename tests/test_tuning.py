@@ -19,7 +19,7 @@ from rl_rmsprop.study.results import runs
 from rl_rmsprop.study.spec.arms import BASELINES, Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
 from rl_rmsprop.study.tuning import draws, trials
 from rl_rmsprop.study.tuning.draws import KEYS, Range
@@ -170,10 +170,10 @@ def test_a_winner_at_the_edge_of_the_range_is_called_so() -> None:
 
 def test_an_arm_without_any_learning_curve_trains_untuned_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silent failure: every trial crashed, and the table shows the arm as tuned."""
-    monkeypatch.setattr(pipeline, "run", lambda specs, workers, console: ["failed: it"])
+    monkeypatch.setattr(pipeline, "run_tasks", lambda specs, workers, console: ["failed: it"])
     failures: list[str] = []
     given = study([make_arm("0.9")], tmp_path)
-    after = pipeline.tuned(given, given.arms, 1, Observer(), failures)
+    after = pipeline.tune_arms(given, given.arms, 1, Observer(), failures)
     assert after.choice("CartPole-v1", given.arms[0]) == ChosenSetting("CartPole-v1", "0.9", "0.9", AGENT.lr)
     assert failures == ["failed: it", "failed: CartPole-v1 · 0.9: no draw had a learning curve; it trains untuned"]
 

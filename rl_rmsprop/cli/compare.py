@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from rl_rmsprop.cli import study_file
+from rl_rmsprop.cli import running, study_file
 from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings, WorkerOptions
-from rl_rmsprop.cli.running import run_study
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Compare:
         if self.print_config:
             print(study_file.written(study, self.report), end="")
             return 0
-        return run_study(study, self.run, self.workers, self.report)
+        return running.begin(study, self.run.overwrite, self.workers, self.report)
 
     def described(self) -> Any:
         """The study that options and study file describe; ValueError for whatever cannot be run."""

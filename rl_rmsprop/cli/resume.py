@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from rl_rmsprop.cli.options import WorkerOptions
-from rl_rmsprop.cli.running import go_on, locked
+from rl_rmsprop.cli.running import resume
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,6 @@ class Resume:
     workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
 
     def __call__(self) -> int:
-        from rl_rmsprop.study.execution import local_pool, memory_estimate
         from rl_rmsprop.study.spec.study import load_study
 
-        self.workers.check()
-        study = load_study(self.dir)
-        study.check_environments()
-        study.check_device()
-        memory_estimate.check(study, self.workers.workers or local_pool.default_workers())
-        with locked(self.dir):
-            return go_on(study, self.workers)
+        return resume(load_study(self.dir), self.workers)

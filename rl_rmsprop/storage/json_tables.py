@@ -118,3 +118,15 @@ def kind_of(value: Any) -> str:
     if isinstance(value, (bool, float, str)) or value is None or is_whole(value):
         return json.dumps(value)[:80]
     return "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a number beyond 2⁶³"
+
+
+def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What nested tables hold, by path.
+
+    >>> leaves({"settings": {"lr": 0.1}, "seed": 3})
+    {'settings.lr': 0.1, 'seed': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in content.items():
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found

@@ -44,3 +44,12 @@ def logging_steps(windows: int) -> int:
 def is_logged(window: int, windows: int) -> bool:
     """Whether a window of the training is a logging step: every so many, and the last one."""
     return window % logging_steps(windows) == 0 or window == windows
+
+
+def logged_rows(iterations: int) -> int:
+    """How many logging steps a training has.
+
+    >>> logged_rows(160), logged_rows(161), logged_rows(3)
+    (160, 81, 3)
+    """
+    return -(-iterations // logging_steps(iterations))

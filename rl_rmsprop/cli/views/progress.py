@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,9 +68,14 @@ class ProgressState:
 class ProgressView(Observer):
     """Shows a study on a console."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, title: str = "") -> None:
+        """`title` is shown when the study is accepted."""
+        self._console, self._title = console, title
         self._bar: Progress | None = None
+
+    def started(self, folder: Path) -> None:
+        if self._title:
+            self.message(self._title)
 
     def message(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)

@@ -91,6 +91,9 @@ class Failed(NamedTuple):
 class Executor(Protocol):
     """Somewhere to train batches: processes of this machine (see local_pool.py), or a cluster."""
 
+    workers: int
+    """Batches that it trains at a time."""
+
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         """Do all the tasks; yields an event for every logging step, every note and every end.
 

@@ -40,7 +40,7 @@ class Pool:
 
     def __init__(self, workers: int, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
         """At most `workers` at a time; each saves a checkpoint every so many seconds."""
-        self._workers, self._every = workers, checkpoint_every
+        self.workers, self._every = workers, checkpoint_every
         self._running: dict[Connection, tuple[int, BaseProcess]] = {}
         self._deadline = float("inf")  # when the workers have to be gone
 
@@ -55,7 +55,7 @@ class Pool:
             while waiting or self._running:
                 if self._stopping and not self._running:
                     raise Stopped
-                while waiting and len(self._running) < self._workers and not self._stopping:
+                while waiting and len(self._running) < self.workers and not self._stopping:
                     index, spec = waiting.pop()
                     self._start(index, spec)
                 if self._stopping:  # a signal may have come while one was started

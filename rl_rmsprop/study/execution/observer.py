@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rl_rmsprop.study.execution.executor import Event, Task
 
 
 class Observer:
     """Told of everything, and says nothing; subclasses show what they like."""
+
+    def started(self, folder: Path) -> None:
+        """The study is accepted, and its folder is there."""
 
     def message(self, text: str) -> None:
         """One line about the study as a whole."""

@@ -3,8 +3,8 @@
     arms that stand alone:  tuned, or matched → trained
     controls:               lr and alarms of the arm that each is a control of → matched → trained
 
-Every choice made on the way is written to study.json before the runs that depend on it. A study that was interrupted is conducted
-again from the start: what is finished is not done again, and the choices follow from it as they did the first time.
+Every choice is written to study.json before the runs that depend on it. A study that was interrupted goes through the same steps
+again: what is finished is not done again, and the choices follow from it as they did the first time.
 """
 
 from __future__ import annotations
@@ -14,38 +14,45 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rl_rmsprop.storage import checkpoint
+from rl_rmsprop.storage import atomic, checkpoint
 from rl_rmsprop.study.execution.executor import Executor, Task
 from rl_rmsprop.study.execution.observer import Observer
+from rl_rmsprop.study.results.runs import check_tables
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_files import WEIGHTS
 from rl_rmsprop.study.spec.seeds import written_seeds
 from rl_rmsprop.study.spec.study import ChosenSetting, Study
 from rl_rmsprop.study.training import control_rules
-from rl_rmsprop.study.training.batch import BatchTask
+from rl_rmsprop.study.training.tensorboard_sink import DEFAULT_SINKS
+from rl_rmsprop.study.training.train import BatchTask
 from rl_rmsprop.study.tuning import draws, matching, trials
+from rl_rmsprop.telemetry.sinks import SinkFactory
 
 
-def conduct(study: Study, executor: Executor, observer: Observer) -> tuple[Study, list[str]]:
+def train_study(
+    study: Study, executor: Executor, sinks: Sequence[SinkFactory] = DEFAULT_SINKS, observer: Observer = Observer()
+) -> tuple[Study, list[str]]:
     """Train all runs that are not finished; returns the study with its choices, and a line for everything that failed."""
     before, study = study, replace(study, choices=())
     failures: list[str] = []
     pilots: list[trials.Outcome] = []
+    discard_damaged(before, observer)
     alone = [arm for arm in study.arms if not arm.control_of]
     for arms in (alone, [arm for arm in study.arms if arm.control_of]):
         if not arms:
             continue
-        choices, failed = of_their_arms(study, arms)
+        choices, failed = choose_for_controls(study, arms)
         study = study.with_choices(choices)
         failures += failed
         if study.tune and arms is alone:
-            study = tuned(study, arms, executor, observer, failures)
+            study = tune_arms(study, arms, executor, observer, failures)
         if study.match_update_rms:
-            study = matched(study, arms, executor, observer, failures, pilots)
+            study = match_arms(study, arms, executor, observer, failures, pilots)
         save(before.with_choices(study.choices))  # those of an interrupted study that come later stay
         settled = [spec for spec in study.batches(arms) if study.is_settled(spec.env_id, spec.arm)]
-        failures += run([BatchTask(left) for spec in settled if (left := unfinished(spec))], executor, observer)
+        left = [BatchTask(rest, tuple(sinks)) for spec in settled if (rest := unfinished(spec))]
+        failures += run_tasks(left, executor, observer)
     if not failures:  # the files of trials would be missed by whoever tries again
         shutil.rmtree(study.folder / draws.PARTS, ignore_errors=True)
     return study, failures
@@ -56,15 +63,28 @@ def save(study: Study) -> None:
     study.save(**({"search_space": draws.search_space(study)} if study.tune else {}))
 
 
+def discard_damaged(study: Study, observer: Observer) -> None:
+    """Let finished runs whose tables are damaged count as not finished, so that they are trained again."""
+    for spec in study.batches():
+        for seed in spec.seeds:
+            if not (spec.run_folder(seed) / WEIGHTS).is_file():
+                continue
+            try:
+                check_tables(spec, seed)
+            except ValueError as error:
+                observer.message(f"{spec.run_label(seed)} is trained again: {error}")
+                atomic.disk.remove(spec.run_folder(seed) / WEIGHTS)
+
+
 def unfinished(spec: BatchSpec) -> BatchSpec | None:
-    """What is left to train of a batch: all of it if it can be taken up, or its runs that are not finished, or nothing."""
+    """What is left to train of a batch: all of it if it has a checkpoint, or its runs that are not finished, or nothing."""
     seeds = spec.unfinished
     if seeds and checkpoint.generations(spec.checkpoints):
         return spec
     return replace(spec, seeds=seeds) if seeds else None
 
 
-def run(tasks: Sequence[Task], executor: Executor, observer: Observer) -> list[str]:
+def run_tasks(tasks: Sequence[Task], executor: Executor, observer: Observer) -> list[str]:
     """Train batches and tell the observer how they are doing; returns a line for each run that failed."""
     if not tasks:
         return []
@@ -81,7 +101,7 @@ def run(tasks: Sequence[Task], executor: Executor, observer: Observer) -> list[s
     return failures
 
 
-def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[ChosenSetting], list[str]]:
+def choose_for_controls(study: Study, arms: Sequence[Arm]) -> tuple[list[ChosenSetting], list[str]]:
     """What controls train with, and a line for each whose arm has no finished run."""
     choices, failures = [], []
     by_text = {arm.text: arm for arm in study.arms}
@@ -90,38 +110,38 @@ def of_their_arms(study: Study, arms: Sequence[Arm]) -> tuple[list[ChosenSetting
             if not control.control_of:
                 continue
             arm = by_text[control.control_of]
-            had = study.choice(env_id, arm)
+            used = study.choice(env_id, arm)
             spec = study.batch(env_id, arm, study.seeds)
             folders = [spec.run_folder(seed) for seed in study.seeds]
             finished = [folder for folder in folders if (folder / WEIGHTS).is_file()]
             try:
-                choices.append(ChosenSetting(env_id, control.text, control_rules.rule_of(control, had.rule, finished), had.lr))
+                choices.append(ChosenSetting(env_id, control.text, control_rules.rule_of(control, used.rule, finished), used.lr))
             except ValueError as error:
                 failures.append(f"failed: {env_id} · {error}")
     return choices, failures
 
 
-def tuned(study: Study, arms: Sequence[Arm], executor: Executor, observer: Observer, failures: list[str]) -> Study:
+def tune_arms(study: Study, arms: Sequence[Arm], executor: Executor, observer: Observer, failures: list[str]) -> Study:
     """The study with each arm's best draw; writes tuning.csv."""
     many = f"{study.tune} draws × {len(study.tune_seeds)} seeds"
     observer.message(f"tuning {len(arms)} arms, {many} each, on seeds {written_seeds(study.tune_seeds)}")
     batches = draws.batches(study, arms)
-    failures += run(missing(batches), executor, observer)
-    outcomes = gathered(batches)
+    failures += run_tasks(unfinished_trials(batches), executor, observer)
+    outcomes = read_outcomes(batches)
     trials.write(study.folder / draws.FILE, outcomes)
     best = draws.winners(outcomes)
     for choice in best:
         edge = ", at the edge of what was tried" if draws.at_the_edge(study, choice) else ""
         observer.message(f"tuned: {choice.env_id} · {choice.arm} → {choice.rule}, lr {choice.lr:g}{edge}")
-    found = {(choice.env_id, choice.arm) for choice in best}
+    chosen = {(choice.env_id, choice.arm) for choice in best}
     for env_id in study.env_ids:
         for arm in arms:
-            if (env_id, arm.text) not in found:
+            if (env_id, arm.text) not in chosen:
                 failures.append(f"failed: {env_id} · {arm.text}: no draw had a learning curve; it trains untuned")
     return study.with_choices(best)
 
 
-def matched(
+def match_arms(
     study: Study, arms: Sequence[Arm], executor: Executor, observer: Observer, failures: list[str], outcomes: list[trials.Outcome]
 ) -> Study:
     """The study with each arm's lr scaled to the reference's updates; adds to `outcomes`, and writes them to matching.csv."""
@@ -131,8 +151,8 @@ def matched(
     for number in range(matching.ROUNDS):
         going = [arm for arm in arms if number == 0 or arm.text != study.match_update_rms]
         batches = matching.batches(study, going, number)
-        failures += run(missing(batches), executor, observer)
-        outcomes += gathered(batches)
+        failures += run_tasks(unfinished_trials(batches), executor, observer)
+        outcomes += read_outcomes(batches)
         trials.write(study.folder / matching.FILE, outcomes)
         study = study.with_choices(matching.scaled(study, going, outcomes))
     for env_id in study.env_ids:
@@ -141,11 +161,11 @@ def matched(
     return study
 
 
-def missing(batches: Sequence[trials.TrialBatch]) -> list[trials.TrialBatch]:
+def unfinished_trials(batches: Sequence[trials.TrialBatch]) -> list[trials.TrialBatch]:
     """Those that have not come to an end."""
     return [batch for batch in batches if not Path(batch.file).is_file()]
 
 
-def gathered(batches: Sequence[trials.TrialBatch]) -> list[trials.Outcome]:
+def read_outcomes(batches: Sequence[trials.TrialBatch]) -> list[trials.Outcome]:
     """The outcomes of all batches that came to an end."""
     return [outcome for batch in batches if Path(batch.file).is_file() for outcome in trials.read(Path(batch.file))]

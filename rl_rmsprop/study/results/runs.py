@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop.storage.json_tables import read_json
+from rl_rmsprop.storage.json_tables import leaves, read_json
 from rl_rmsprop.study.results import scores
 from rl_rmsprop.study.results.scores import Episodes, Response
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_config import run_config
-from rl_rmsprop.study.spec.run_files import CONFIG, EPISODES, ERROR, METRICS, SHIFTS, TIMING
+from rl_rmsprop.study.spec.run_files import ALARMS, CONFIG, EPISODES, ERROR, METRICS, SHIFTS, TIMING, WEIGHTS
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.statistics.intervals import Interval, Trim, bootstrap, quarter
 from rl_rmsprop.telemetry import csv_table, tags
@@ -177,11 +177,12 @@ def load_results(study: Study) -> list[ArmResults]:
 def load_run(spec: BatchSpec, seed: int) -> Run | None:
     """One run of a batch, or None if it has not finished: its last row then has no evaluation."""
     folder = spec.run_folder(seed)
-    if not (folder / METRICS).is_file() or not (folder / "checkpoint" / "weights.npz").is_file():
+    if not (folder / METRICS).is_file() or not (folder / WEIGHTS).is_file():
         return None
     check_origin(spec, seed)
     metrics = columns(folder / METRICS, ("step", *tags.TAGS))
-    if not len(metrics["step"]) or not np.isfinite(metrics["eval/mean_reward"][-1]):
+    evaluated = spec.options.eval_episodes > 0
+    if not len(metrics["step"]) or (evaluated and not np.isfinite(metrics["eval/mean_reward"][-1])):
         return None
     shifts = columns(folder / SHIFTS, ("update", "step", "regime"))
     episodes = columns(folder / EPISODES, ("step", "return", "length"))
@@ -189,6 +190,20 @@ def load_run(spec: BatchSpec, seed: int) -> Run | None:
     ended = Episodes(episodes["step"], episodes["return"], episodes["length"])
     seconds = float(timing["time/seconds"][-1]) if len(timing["time/seconds"]) else float("nan")
     return Run(seed, metrics, shifts, ended, spec.agent.n_envs, spec.agent.n_steps, seconds)
+
+
+def check_tables(spec: BatchSpec, seed: int) -> None:
+    """ValueError unless the tables of a finished run are whole: what was cut off in between two rows is found by their number."""
+    folder = spec.run_folder(seed)
+    rows = tags.logged_rows(spec.iterations)
+    for name, names in ((METRICS, ("step", *tags.TAGS)), (TIMING, ("step", "time/seconds"))):
+        count = len(columns(folder / name, names)["step"])
+        if count != rows:
+            raise ValueError(f"{folder / name} must have {rows} rows, got {count}")
+    columns(folder / EPISODES, ("step", "return", "length"))
+    columns(folder / SHIFTS, ("update", "step", "regime"))
+    columns(folder / ALARMS, ("update", "step"))
+    read_config(folder / CONFIG)
 
 
 def columns(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -216,18 +231,6 @@ def check_origin(spec: BatchSpec, seed: int) -> None:
                 f"{path} is of another study: its {name} is {saved[name]!r}, this study's {wanted[name]!r}; "
                 "keep each study in a folder of its own"
             )
-
-
-def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """What nested tables hold, by path.
-
-    >>> leaves({"settings": {"lr": 0.1}, "seed": 3})
-    {'settings.lr': 0.1, 'seed': 3}
-    """
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,8 @@ from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS, Agent
 from rl_rmsprop.study.spec.seeds import LARGEST_SEED, MOST_SEEDS, written_seeds
 
+STUDY_FILE = "study.json"
+"""In a study's folder: what it is."""
 LARGEST_BATCH = 64
 MOST_DRAWS = 10_000
 
@@ -150,6 +153,10 @@ class Study:
         settled = {(choice.env_id, choice.arm): choice for choice in (*self.choices, *choices)}
         return replace(self, choices=tuple(settled.values()))
 
+    def is_same(self, other: Study) -> bool:
+        """Whether both describe the same runs, whatever has been chosen so far, and however batches are cut."""
+        return replace(self, **UNESSENTIAL) == replace(other, **UNESSENTIAL)
+
     def cut_for(self, workers: int) -> Study:
         """The same study with an arm's seeds together, or cut up further if that keeps more workers busy."""
         arms = len(self.env_ids) * len(self.arms)
@@ -178,12 +185,16 @@ class Study:
         """Write study.json, from which `report` and `evaluate` know what to look for, and what else a reader should know."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {**asdict(self), "agents": [asdict(a) for a in self.agents], **more}
-        write_json(self.folder / "study.json", {k: v for k, v in content.items() if k != "folder"})
+        write_json(self.folder / STUDY_FILE, {k: v for k, v in content.items() if k != "folder"})
+
+
+UNESSENTIAL: dict[str, Any] = {"folder": Path(), "command": "", "batch_size": LARGEST_BATCH, "choices": ()}
+"""Fields that do not say what a study is, with a value for all."""
 
 
 def load_study(folder: Path) -> Study:
     """The study that a folder holds; ValueError if it holds none."""
-    path = folder / "study.json"
+    path = folder / STUDY_FILE
     if not path.is_file():
         raise ValueError(f"{folder} holds no study: there is no study.json in it; rl-rmsprop train or compare makes one")
     try:

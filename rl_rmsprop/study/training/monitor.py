@@ -1,4 +1,4 @@
-"""Between a batch at work and whoever watches it: how far it is, when to save, whether to stop."""
+"""Between a batch that is trained and whoever watches it: how far it is, when to save, whether to stop."""
 
 from __future__ import annotations
 
@@ -14,31 +14,37 @@ class Progress(NamedTuple):
     episode_return: float  # mean over runs of the mean of the last 100 episodes, NaN before the first
     beta: float  # mean over runs, NaN for baselines
     alarms: float  # of all runs so far
+    phase: str = ""  # what the batch does, where it does not train
 
 
 class Note(NamedTuple):
-    """Something that a reader should know, in a line."""
+    """A line that a reader should see."""
 
     text: str
 
 
 class Stopped(Exception):
-    """The work was told to stop; what it has saved can be taken up."""
+    """The work was told to stop; it can be resumed from what it has saved."""
 
 
 class Monitor:
-    """What a batch is given: it tells its progress, and asks now and then what to do."""
+    """What a batch reports to while it is trained, and what it asks whether to save or to stop."""
 
     def __init__(self, send: Callable[[Progress | Note], None], every: float = float("inf")) -> None:
-        """`send` takes news; a checkpoint is due every so many seconds."""
+        """`send` takes progress and notes; a checkpoint is due every so many seconds, never if that is infinite."""
         self.report: Callable[[Progress], None] = send
         self._send, self._every = send, every
         self._last = time.monotonic()
         self.stopping = False
         """Whether to save and raise `Stopped`."""
 
+    @property
+    def saves(self) -> bool:
+        """Whether checkpoints are wanted at all."""
+        return self._every < float("inf")
+
     def note(self, text: str) -> None:
-        """Say something that is not progress."""
+        """Report something that is not progress."""
         self._send(Note(text))
 
     def is_due(self) -> bool:
@@ -49,6 +55,11 @@ class Monitor:
         self._last = now
         return True
 
+    def check(self) -> None:
+        """Raise `Stopped` if the batch is to stop."""
+        if self.stopping:
+            raise Stopped
 
-UNWATCHED = Monitor(lambda news: None)
-"""Nobody listens, nothing is saved."""
+
+UNWATCHED = Monitor(lambda message: None)
+"""Nobody watches, nothing is saved."""

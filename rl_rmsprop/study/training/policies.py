@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +53,25 @@ def evaluation_seed(seed: int) -> int:
 
 
 def evaluate_batch(
-    spec: BatchSpec, policy: ActorCritic, episodes: int, clocks: dict[str, NDArray[np.int64]], stochastic: bool = False
+    spec: BatchSpec,
+    policy: ActorCritic,
+    episodes: int,
+    clocks: dict[str, NDArray[np.int64]],
+    stochastic: bool = False,
+    progress: Callable[[int], object] = lambda finished: None,
 ) -> NDArray[np.float64]:
     """Returns [R, episodes] in fresh environments whose seeds differ from those of training.
 
-    If the environment shifts, it stands still where `clocks`, counts [R] of every clock, say: at the training's end.
+    If the environment shifts, its clocks stand where `clocks`, counts [R] of every clock, say: at the training's end. `progress`
+    is told how many episodes are finished, and may raise to stop.
     """
+    if not episodes:
+        return np.empty((len(spec.seeds), 0))
     seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
     env = envs.make(spec.env_id, seeds, count, spec.options.shifts, frozen_at=clocks, shift_seeds=spec.seeds)
     noise = generators(spec.seeds, "evaluation") if stochastic else None
     try:
-        return episode_returns(env, policy, episodes, noise)
+        return episode_returns(env, policy, episodes, noise, progress)
     finally:
         env.close()
 

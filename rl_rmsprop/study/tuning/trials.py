@@ -30,7 +30,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.training.monitor import Monitor, Progress, Stopped
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import generators, make_policy
-from rl_rmsprop.study.training.recorder import WINDOW
+from rl_rmsprop.study.training.recorder import MEAN_EPISODES
 from rl_rmsprop.telemetry import tags
 
 
@@ -205,7 +205,7 @@ class LearningCurves:
 
     def progress(self) -> Progress:
         """How far the batch is."""
-        recent = [earned for ended in self._ended for _, earned, _ in ended[-WINDOW:]]
+        recent = [earned for ended in self._ended for _, earned, _ in ended[-MEAN_EPISODES:]]
         return Progress(int(self._steps.sum()), sum(recent) / len(recent) if recent else math.nan, math.nan, 0.0)
 
 
