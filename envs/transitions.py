@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ def as_number(value: Any) -> float:
     (1.0, 2.5, 0.5)
     """
     element = only_element(value)
-    if not hasattr(element, "__float__"):
+    if not isinstance(element, Real):
         raise InvalidTransition(f"reward must be one number, got {described(value)}")
     return float(element)
 
@@ -106,7 +107,7 @@ def as_bool(value: Any, name: str) -> bool:
     (False, True, True)
     """
     element = only_element(value)
-    if not (isinstance(element, (bool, int, float)) and element in (0, 1)):
+    if not (isinstance(element, Real) and element in (0, 1)):
         raise InvalidTransition(f"{name} must be True or False, got {described(value)}")
     return bool(element)
 
