@@ -16,7 +16,7 @@ from envs.make import BACKENDS
 from envs.shifts.shift import parse_all
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.run_files import WEIGHTS
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
 from tests.builders import batch_of
 

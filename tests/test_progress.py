@@ -10,7 +10,7 @@ from rl_rmsprop.cli.views.progress import ProgressState, ProgressView
 from rl_rmsprop.study.execution.executor import Event
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.batch import BatchTask
+from rl_rmsprop.study.training.train import BatchTask
 from rl_rmsprop.study.training.monitor import Progress
 from tests.builders import batch_of
 

@@ -19,7 +19,7 @@ from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
 from rl_rmsprop.study.spec.run_config import hparams_group
-from rl_rmsprop.study.training.batch import BatchTask, train_batch
+from rl_rmsprop.study.training.train import BatchTask, train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed

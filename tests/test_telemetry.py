@@ -11,7 +11,7 @@ from rl_rmsprop.cli import main
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import Table, read_table
 from rl_rmsprop.telemetry.tensorboard import EventFile

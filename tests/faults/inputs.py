@@ -52,7 +52,7 @@ from rl_rmsprop.study.execution import pipeline
 from rl_rmsprop.study.report import plotting
 from rl_rmsprop.study.spec.arms import BASELINES
 from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.tuning import draws, trials
 from tests.faults.table import Row
