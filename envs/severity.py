@@ -1,7 +1,7 @@
-"""How much a shift hurts: values of each parameter at which a trained policy that no longer learns loses 10, 50 and 90 %.
+"""How much a shift costs: values of each parameter at which a trained policy that no longer learns loses 10, 50 and 90 %.
 
-What is lost is counted in the lead of the trained policy over one that acts at random: 0 % keeps all of it, 100 % is no better
-than random, more is worse. The numbers are in severity.csv; `python -m tests.benchmarks.severity` measures them.
+The loss is a share of the trained policy's lead over random actions: 0 % keeps all of it, 100 % is no better than random, more is
+worse. The numbers are in severity.csv; `python -m tests.benchmarks.severity` measures them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import resources
 from typing import NamedTuple
 
 LEVELS = {"mild": 0.1, "medium": 0.5, "severe": 0.9}
-"""Name → the loss that it stands for."""
+"""Name → loss."""
 
 
 class Severity(NamedTuple):
@@ -20,12 +20,12 @@ class Severity(NamedTuple):
     env_id: str
     parameter: str
     direction: str
-    """`up` or `down` from the usual value; `to` where values have no order."""
+    """`up` or `down` from the default; `to` where values have no order."""
     level: str
     """mild, medium or severe."""
     value: float
     loss: float
-    """The share of the lead that was lost, as measured at this value."""
+    """The share of the lead that a policy loses at this value, as measured."""
 
 
 def load(env_id: str) -> list[Severity]:

@@ -13,12 +13,12 @@ from envs.shifts.profiles.base import NEVER, Clock, Profile, Values, check_count
 
 @dataclass(frozen=True)
 class Abrupt(Profile):
-    """Steps: values[0] before at[0], values[k] from at[k − 1] on."""
+    """Piecewise constant: values[0] before at[0], values[k] from at[k − 1] on."""
 
     values: tuple[float, ...]
     """One more than `at`."""
     at: tuple[int, ...]
-    """Times of the steps, rising."""
+    """Times of the changes, rising."""
 
     def __post_init__(self) -> None:
         check_rising(self.at)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from envs.registration import make_env
 from envs.parameters import parameters_of
+from envs.registration import make_env
 from envs.severity import LEVELS, load
 from envs.shifts.profiles import PROFILES
 from rl_rmsprop import grammar
@@ -24,7 +24,7 @@ def show(console: Console) -> None:
     table = Table("environment", "observation", "actions", "longest episode", "solved at", "tuned for", title_justify="left")
     for env_id in [*tuned, *(e for e in usable() if e not in tuned)]:
         spec = gym.spec(env_id)
-        env = gym.make(env_id, disable_env_checker=True)
+        env = make_env(env_id)
         observation, action = envs.check_spaces(env)
         env.close()
         agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
@@ -33,13 +33,15 @@ def show(console: Console) -> None:
         table.add_row(*cells)
     console.print(table)
     console.print(
-        "Any other registered id with a flat Box observation and Discrete or flat Box actions works too.", soft_wrap=True
+        "Any other registered id with a flat Box observation and Discrete or flat Box actions works too; one that a module of "
+        "yours registers is written module:id.",
+        soft_wrap=True,
     )
     console.print("What can shift in one: rl-rmsprop envs CartPole-v1", soft_wrap=True)
 
 
 def kind_of(action: gym.spaces.Discrete | gym.spaces.Box) -> str:
-    """How many actions there are to choose from, or how many real numbers an action is."""
+    """The number of discrete actions, or of the real numbers of a continuous one."""
     return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{action.shape[0]} continuous"
 
 
@@ -48,8 +50,10 @@ def show_shifts(env_id: str, console: Console) -> None:
     env = make_env(env_id)
     parameters = parameters_of(env)
     env.close()
+    if (newest := envs.newest_version(env_id)) != env_id:
+        console.print(f"{env_id} is an old version; the newest is {newest}", soft_wrap=True)
     table = Table(
-        "parameter", "what it is", "usually", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
+        "parameter", "meaning", "default", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
     )
     for parameter in parameters.values():
         numbers = [f"{x:g}" for x in (parameter.default, *parameter.tested)]
@@ -65,28 +69,29 @@ def show_shifts(env_id: str, console: Console) -> None:
 
 
 def show_severity(env_id: str, console: Console) -> None:
-    """The values that hurt, where they were measured."""
+    """How much shifts cost a trained policy, where it was measured."""
     rows = load(env_id)
     if not rows:
         return
     levels = [f"{name}, {loss:.0%}" for name, loss in LEVELS.items()]
-    table = Table("parameter", "from the usual", *levels, title="What hurts a trained policy, and how much", title_justify="left")
+    title = "Shifts that cost a trained policy a share of its lead"
+    table = Table("parameter", "direction", *levels, title=title, title_justify="left")
     for parameter, direction in dict.fromkeys((row.parameter, row.direction) for row in rows):
-        found = {row.level: row for row in rows if (row.parameter, row.direction) == (parameter, direction)}
-        cells = [f"{found[level].value:g} ({found[level].loss:.0%})" if level in found else "–" for level in LEVELS]
+        by_level = {row.level: row for row in rows if (row.parameter, row.direction) == (parameter, direction)}
+        cells = [f"{by_level[level].value:g} ({by_level[level].loss:.0%})" if level in by_level else "–" for level in LEVELS]
         table.add_row(parameter, direction, *cells)
     console.print(table)
     console.print(SEVERITY, soft_wrap=True)
 
 
 SEVERITY = (
-    "In brackets the share of its lead over random actions that the policy loses when it does not go on learning; –: no value "
-    "in the tested range comes near. Parameters that are not listed hurt less than that; rewards change what counts and not the "
-    "policy. Measured by python -m tests.benchmarks.severity."
+    "In brackets the measured share of its lead over random actions that a trained policy loses at this value, if it does not go "
+    "on learning; –: no value in the tested range comes near. Parameters that are not listed cost less. Rewards are not listed: "
+    "they change the score and not the policy. Measured by python -m tests.benchmarks.severity."
 )
 SYNTAX = (
-    "Written PARAMETER:profile=…,KEY=…; abrupt where no profile is named. clock=steps|episodes|updates is what `at`, `every` and "
-    "`period` count, of the whole run; apply=now|reset says whether a change waits for the next episode. "
+    "Written PARAMETER:profile=…,KEY=…; the profile is abrupt if none is named. clock=steps|episodes|updates is the unit of "
+    "`at`, `every` and `period`, counted over the whole run; apply=now|reset: at once, or when the next episode begins. "
     "Example: --shift gravity:values=9.8/25,at=100000"
 )
 
