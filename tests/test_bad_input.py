@@ -243,11 +243,11 @@ def test_the_memory_that_a_study_needs_is_about_what_was_measured() -> None:
     Peaks of one worker that trained for two logging steps, in GB (resource.getrusage), imports included.
     """
     from rl_rmsprop.cli import parse
-    from rl_rmsprop.study.execution.memory_estimate import needed
+    from rl_rmsprop.study.execution.memory_estimate import needed_memory
 
     for line, measured in MEASURED.items():
         study: Study = parse(["compare", "--betas", "0.99", "--env", *line.split()]).described()
-        assert 0.7 * measured < needed(study, 1) / 1e9 < 2 * measured, line
+        assert 0.7 * measured < needed_memory(study, 1) / 1e9 < 2 * measured, line
 
 
 MEASURED = {

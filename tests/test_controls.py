@@ -110,7 +110,7 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
     played = "cusum:signal=grad_norm,reaction=drop,low=0.25,max=0.995"
 
     def made(kind: str) -> rules.Rule:
-        return rules.parse(control_rules.rule_of(Arm(f"{kind}@cusum", control_of="cusum"), played, folders))
+        return rules.parse(control_rules.control_rule(Arm(f"{kind}@cusum", control_of="cusum"), played, folders))
 
     expected = {"oracle": Oracle(), "yoked": Yoked(str(tmp_path)), "random": Random(2 * 100 / 4)}
     for kind, detector in expected.items():
@@ -121,7 +121,7 @@ def test_a_control_keeps_schedule_and_reaction_and_takes_its_alarms_from_elsewhe
 def test_an_arm_that_never_alarmed_has_controls_that_never_do(tmp_path: Path) -> None:
     """1/0 updates between alarms."""
     folders = runs(tmp_path, {0: [], 1: []}, {0: [0.5], 1: [0.5]})
-    rule = control_rules.rule_of(Arm("random@cusum", control_of="cusum"), "cusum:max=0.9", folders)
+    rule = control_rules.control_rule(Arm("random@cusum", control_of="cusum"), "cusum:max=0.9", folders)
     assert rules.parse(rule) == Adaptive(Never(), Harmonic(0.9))
 
 

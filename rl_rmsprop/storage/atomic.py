@@ -1,10 +1,10 @@
-"""How a study names and writes its files: whole or not at all, and always the same bytes for the same content.
+"""Files that are written whole or not at all, always with the same bytes for the same content.
 
     write: a new file beside the old one → fsync → rename over it → fsync of the folder
 
-Whoever is killed in between leaves the old file, or the new one. A `Log` grows instead: what a checkpoint knows of it is how long
-it was and what it held, and to go on is to cut off the rest. Every operation goes through `disk`, so that tests can stop at each
-of them; one that fails is an `Unwritable` that names the file and how much was to be written.
+A process that is killed in between leaves the old file, or the new one. A `Log` grows instead: a checkpoint records its length
+and hash, and to resume is to cut off the rest. Every operation goes through `disk`, so that tests can stop at each of them; one
+that fails is an `Unwritable` that names the file and how much was to be written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError:  # Windows
 
 
 class Disk:
-    """The operations on files that a study's results depend on."""
+    """The file operations that a study's results depend on."""
 
     def write(self, file: BinaryIO, data: bytes) -> None:
         """Write all of `data` and hand it to the system."""
@@ -62,7 +62,7 @@ PART = ".part"
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}{PART}")
-    with naming(path, len(data)):
+    with named_errors(path, len(data)):
         try:
             with temporary.open("wb") as file:
                 disk.write(file, data)
@@ -79,7 +79,7 @@ def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on the disk."""
     if os.name == "nt":  # has no such operation
         return
-    with naming(folder):
+    with named_errors(folder):
         handle = os.open(folder, os.O_RDONLY)
         try:
             disk.sync(handle)
@@ -88,7 +88,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class Lock:
-    """A lock on a folder, held by a process within `with` and let go by the system when it dies.
+    """A lock on a folder, held by a process within `with`, and released by the system when the process dies.
 
     Shared ones keep out exclusive ones. Where the system has no `flock`, nothing is locked.
     """
@@ -98,11 +98,11 @@ class Lock:
         self._folder, self._shared, self._patience = folder, shared, patience
 
     def __enter__(self) -> Lock:
-        """Take it; BlockingIOError if another process holds it."""
+        """Acquire it; BlockingIOError if another process holds it."""
         self._handle = os.open(self._folder, os.O_RDONLY) if fcntl is not None else -1
         until = time.monotonic() + self._patience
         try:
-            while not self._take(self._shared):
+            while not self._acquire(self._shared):
                 if time.monotonic() > until:
                     raise BlockingIOError(f"{self._folder} is locked")
                 time.sleep(0.02)
@@ -112,11 +112,11 @@ class Lock:
         return self
 
     def share(self) -> None:
-        """Let shared ones in; BlockingIOError if an exclusive one was faster."""
-        if not self._take(shared=True):
+        """Admit shared locks; BlockingIOError if an exclusive one was faster."""
+        if not self._acquire(shared=True):
             raise BlockingIOError(f"{self._folder} is locked")
 
-    def _take(self, shared: bool) -> bool:
+    def _acquire(self, shared: bool) -> bool:
         if fcntl is None:
             return True
         try:
@@ -141,17 +141,17 @@ class Damaged(ValueError):
 class Log:
     """A file that grows; what was written is on disk's way after `flush`."""
 
-    def __init__(self, path: Path, kept: Mapping[str, Any] | None = None) -> None:
-        """Begin the file, or go on where it was when `snapshot` returned `kept`; Damaged if it does not hold that any more."""
+    def __init__(self, path: Path, saved: Mapping[str, Any] | None = None) -> None:
+        """Begin the file, or continue it from where `snapshot` returned `saved`; Damaged if it does not hold that any more."""
         self.path = path
         self._pending: list[bytes] = []
         self._hash = hashlib.sha256()
         self._size = 0
-        with naming(path):
-            if kept is None:
+        with named_errors(path):
+            if saved is None:
                 self._file: BinaryIO = path.open("wb")
             else:
-                self._file = self._cut(kept["size"], kept["sha256"])
+                self._file = self._cut(saved["size"], saved["sha256"])
 
     def _cut(self, size: int, sha256: str) -> BinaryIO:
         """The file without what came behind its first `size` bytes."""
@@ -159,9 +159,9 @@ class Log:
             file = self.path.open("r+b")
         except FileNotFoundError as error:
             raise Damaged(f"{self.path} is missing") from error
-        held = file.read(size)
-        self._hash.update(held)
-        if len(held) < size or self._hash.hexdigest() != sha256:
+        head = file.read(size)
+        self._hash.update(head)
+        if len(head) < size or self._hash.hexdigest() != sha256:
             file.close()
             raise Damaged(f"{self.path} is not what it was at the checkpoint")
         file.seek(size)
@@ -179,13 +179,13 @@ class Log:
             return
         data = b"".join(self._pending)
         self._pending.clear()
-        with naming(self.path, len(data)):
+        with named_errors(self.path, len(data)):
             disk.write(self._file, data)
         self._hash.update(data)
         self._size += len(data)
 
     def snapshot(self) -> dict[str, Any]:
-        """What is needed to go on from here."""
+        """What is needed to continue from here."""
         self.flush()
         return {"size": self._size, "sha256": self._hash.hexdigest()}
 
@@ -194,12 +194,12 @@ class Log:
         try:
             self.flush()
         finally:
-            with suppress(OSError):  # of what could not be written, which `flush` has told
+            with suppress(OSError):  # of what could not be written, which `flush` has reported
                 self._file.close()
 
 
 @contextmanager
-def naming(path: Path, size: int | None = None) -> Iterator[None]:
+def named_errors(path: Path, size: int | None = None) -> Iterator[None]:
     """Let an OSError be an `Unwritable` that says which file it was, and how much was to be written."""
     try:
         yield
@@ -225,7 +225,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     write_text(path, text.getvalue())
 
 
-def written(save: Callable[[BinaryIO], None]) -> bytes:
+def bytes_written(save: Callable[[BinaryIO], None]) -> bytes:
     """What `save` writes to a file, for libraries that do not return it."""
     memory = io.BytesIO()
     save(memory)
@@ -233,7 +233,7 @@ def written(save: Callable[[BinaryIO], None]) -> bytes:
 
 
 def env_folder(env_id: str) -> str:
-    """The folder of an environment in a study, and what its figures are called after: ids of namespaces have a slash.
+    """The folder of an environment in a study, and what its figures are called after: ids with a namespace have a slash.
 
     >>> env_folder("envs:Shifted/CartPole-v1")
     'envs:Shifted-CartPole-v1'

@@ -1,4 +1,4 @@
-"""Checkpoints: a tree of plain data on disk, in two generations, each of which is whole or is not taken.
+"""Checkpoints: a tree of plain data on disk, in two generations, each of which is whole or is rejected.
 
     dicts, lists, numbers, texts, arrays, tensors → state.json + state.safetensors + manifest.json → the same tree
 
@@ -6,8 +6,8 @@
                              state.json            all the rest, with the arrays' names in their places
                              manifest.json         format, size and SHA-256 of both; written last: it makes the generation
 
-A generation is taken if its manifest is there and both files are what it says; else the one before. Nothing is read that a
-manifest does not announce, and nothing bigger than it says: a file from elsewhere can be refused, and never run.
+A generation is loaded if its manifest is there and both files are what it says; else the one before. Nothing is read that a
+manifest does not list, and nothing bigger than it says: a foreign file may be rejected, and is never run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KIND = "__kind__"
 def save(folder: Path, number: int, tree: Mapping[str, Any]) -> None:
     """Write generation `number` (≥ 0, later ones higher), then remove all but the last `KEEP`."""
     home = folder / f"{number:08d}"
-    with atomic.naming(home):
+    with atomic.named_errors(home):
         if home.exists():  # of an attempt that was cut off, or that is being made once more
             atomic.disk.remove(home)
         atomic.disk.make_folder(home)
@@ -87,10 +87,10 @@ def read(home: Path) -> dict[str, Any]:
     """The tree of one generation; Damaged if it is not whole, not ours, or of another format."""
     if home.is_symlink() or not home.is_dir():
         raise Damaged(f"{home} is not a folder of this study")
-    announced = read_file(home / MANIFEST, LARGEST_MANIFEST)
-    if not announced.endswith(b"}\n"):
+    listed = read_file(home / MANIFEST, LARGEST_MANIFEST)
+    if not listed.endswith(b"}\n"):
         raise Damaged(f"{home / MANIFEST} is cut off")
-    manifest = table(announced, home / MANIFEST)
+    manifest = table(listed, home / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise Damaged(f"{home / MANIFEST} has format {manifest.get('format')!r}, this version reads {FORMAT}")
     parts = {}
@@ -98,7 +98,7 @@ def read(home: Path) -> dict[str, Any]:
         try:
             size, sha256 = int(manifest["files"][name]["bytes"]), manifest["files"][name]["sha256"]
         except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"{home / MANIFEST} does not announce {name}") from error
+            raise Damaged(f"{home / MANIFEST} does not list {name}") from error
         data = read_file(home / name, min(size, LARGEST_FILE))
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             raise Damaged(f"{home / name} is damaged: its SHA-256 is not that of its manifest")

@@ -1,10 +1,10 @@
-"""What an object keeps from one step to the next, taken out as plain data and put back: for checkpoints.
+"""The state of an object as plain data, and the object with that state again: for checkpoints.
 
-    snapshot(object) → dict of arrays, numbers, texts, lists …        restore(object, that dict) → the object goes on from there
+    object.snapshot() → dict of arrays, numbers, texts, lists …        object.restore(that dict) → the object continues from there
 
-A class names its attributes in `STATE_ATTRIBUTES`. What an attribute holds is followed: objects that have snapshots of their own, random
-generators (of which only the state is saved, so that whoever shares one goes on sharing it), lists and dicts of any of them.
-What is fixed when an object is made (settings, sizes) is not kept: restore into an object made alike.
+A class names its attributes in `STATE_ATTRIBUTES`, which may hold objects with snapshots of their own, random generators (of
+which only the state is saved, so that whoever shares one still shares it), and lists and dicts of any of them. What is fixed when an
+object is made (settings, sizes) is not saved: restore into an object made alike.
 """
 
 from __future__ import annotations

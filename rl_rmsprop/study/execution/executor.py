@@ -11,7 +11,7 @@ from rl_rmsprop.study.training.monitor import Monitor, Progress
 
 
 class Task(Protocol):
-    """A picklable description of a batch that can be trained: a BatchSpec, or trials."""
+    """Something to be trained, picklable: a batch of a study, or trials of a tuning."""
 
     @property
     def arm(self) -> Arm:
@@ -20,12 +20,12 @@ class Task(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is, for whoever reads of its failure."""
+        """What messages call it."""
         ...
 
     @property
     def parts(self) -> Sequence[str]:
-        """What fails with it, each by its name: its runs."""
+        """What messages call its runs, which fail with it."""
         ...
 
     @property
@@ -46,36 +46,36 @@ class Task(Protocol):
     def run(self, monitor: Monitor) -> Sequence[str]:
         """Do all of it, telling `monitor` at every logging step; raises `Stopped` soon after it says so.
 
-        Returns a line for each run that has failed while the others went on.
+        Returns a line for each run that has failed by itself.
         """
         ...
 
 
 class Event(NamedTuple):
-    """News of one batch."""
+    """What has happened to one task."""
 
-    batch: int  # its number
+    batch: int  # its place among the tasks
     progress: Progress | None = None
     note: str | None = None
     ended: bool = False
     error: str | None = None  # why it failed, if it did
-    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed while the others went on
+    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed by itself
 
 
 class Ended(NamedTuple):
-    """A worker's last word: it has done its work."""
+    """A worker's last message: the task is done."""
 
     failures: tuple[str, ...]  # a line for each run that has failed by itself
 
 
 class WorkerLost(NamedTuple):
-    """A worker's last word, or that of whoever found it dead: it may go better the next time."""
+    """A worker's last message, or that of its driver if it died: the task may succeed the next time."""
 
     reason: str
 
 
 class DiskFailed(NamedTuple):
-    """A worker's last word: nothing more can be written."""
+    """A worker's last message: nothing more can be written."""
 
     number: int
     reason: str
@@ -83,7 +83,7 @@ class DiskFailed(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A worker's last word: this will not work the next time either."""
+    """A worker's last message: the task would fail the next time too."""
 
     reason: str
 

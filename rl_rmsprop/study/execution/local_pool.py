@@ -1,14 +1,14 @@
-"""Runs batches in worker processes, one process and one torch thread a batch, and says how they are doing.
+"""Trains batches in worker processes of this machine, one process and one torch thread a batch, and reports how they are doing.
 
 A process per batch: whatever happens in one (an exception, a crash of a simulator) cannot touch another. Where the system
 can fork, processes start from a server that has imported torch already.
 
-    a worker ends by        the batch has                         and then
-    its own end             finished                              –
-    an exception, sys.exit  failed: the same would happen again   the others go on
-    a signal, no memory     been lost                             is started again, from its checkpoint, RETRIES times
+    a worker ends by        the batch                             and then
+    its own end             has finished                          –
+    an exception, sys.exit  has failed: it would fail again       the others continue
+    a signal, no memory     is lost                               it starts again from its checkpoint, RETRIES times
     a disk that is full …   –                                     all stop, and OSError tells why
-    the driver's end        –                                     it ends itself: no work goes on that nobody waits for
+    the driver's end        –                                     the worker ends itself: nobody waits for its results
 """
 
 from __future__ import annotations
@@ -44,37 +44,37 @@ class Pool:
         self._running: dict[Connection, tuple[int, BaseProcess]] = {}
         self._deadline = float("inf")  # when the workers have to be gone
 
-    def run(self, specs: Sequence[Task]) -> Iterator[Event]:
-        """Do all the work; yields an event for every logging step, every note and every end.
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """Do all the tasks; yields an event for every logging step, every note and every end.
 
         Raises `Stopped` after `stop` has been called, and OSError when a worker could not write.
         """
-        waiting = list(enumerate(specs))[::-1]
-        losses = [0] * len(specs)
+        waiting = list(enumerate(tasks))[::-1]
+        losses = [0] * len(tasks)
         try:
             while waiting or self._running:
                 if self._stopping and not self._running:
                     raise Stopped
                 while waiting and len(self._running) < self.workers and not self._stopping:
-                    index, spec = waiting.pop()
-                    self._start(index, spec)
+                    index, task = waiting.pop()
+                    self._start(index, task)
                 if self._stopping:  # a signal may have come while one was started
                     self.stop()
                 for pipe in self._ready():
                     index, process = self._running[pipe]
-                    said = hear(pipe, process)
-                    if not isinstance(said, (Progress, Note)):
+                    message = receive(pipe, process)
+                    if not isinstance(message, (Progress, Note)):
                         process.join()
                         pipe.close()
                         del self._running[pipe]
-                    if isinstance(said, DiskFailed):
-                        raise OSError(*said)
-                    if isinstance(said, WorkerLost) and not self._stopping and losses[index] < RETRIES:
+                    if isinstance(message, DiskFailed):
+                        raise OSError(*message)
+                    if isinstance(message, WorkerLost) and not self._stopping and losses[index] < RETRIES:
                         losses[index] += 1
-                        waiting.append((index, specs[index]))
-                        yield Event(index, note=f"{specs[index].label}: {said.reason}; started again")
-                    elif not (isinstance(said, WorkerLost) and self._stopping):
-                        yield event_of(index, said)
+                        waiting.append((index, tasks[index]))
+                        yield Event(index, note=f"{tasks[index].label}: {message.reason}; started again")
+                    elif not (isinstance(message, WorkerLost) and self._stopping):
+                        yield event_of(index, message)
             if self._stopping:
                 raise Stopped
         finally:
@@ -100,17 +100,17 @@ class Pool:
         """Whether no worker is running."""
         return not self._running
 
-    def _start(self, index: int, spec: Task) -> None:
+    def _start(self, index: int, task: Task) -> None:
         context = process_context()
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(spec, theirs, self._every), daemon=True)
+        process = context.Process(target=work, args=(task, theirs, self._every), daemon=True)
         with interrupts_ignored():
             process.start()
         theirs.close()
         self._running[ours] = (index, process)
 
     def _ready(self) -> list[Connection]:
-        """Pipes of workers that have something to say, or have ended; all others are killed when their time is over."""
+        """Pipes of workers that have sent something, or have ended; all others are killed when their time is over."""
         left = None if not self._stopping else max(0.0, self._deadline - time.monotonic())
         ready = wait(list(self._running), left if left is not None else 1.0)  # now and then: a signal may have come in between
         if left == 0.0 and not ready:
@@ -118,15 +118,15 @@ class Pool:
         return [pipe for pipe in ready if isinstance(pipe, Connection)]
 
 
-def event_of(index: int, said: Any) -> Event:
-    """A worker's word as news of its batch."""
-    if isinstance(said, Progress):
-        return Event(index, progress=said)
-    if isinstance(said, Note):
-        return Event(index, note=said.text)
-    if isinstance(said, Ended):
-        return Event(index, ended=True, failures=said.failures)
-    return Event(index, ended=True, error=said.reason)
+def event_of(index: int, message: Any) -> Event:
+    """A worker's message as an event of its batch."""
+    if isinstance(message, Progress):
+        return Event(index, progress=message)
+    if isinstance(message, Note):
+        return Event(index, note=message.text)
+    if isinstance(message, Ended):
+        return Event(index, ended=True, failures=message.failures)
+    return Event(index, ended=True, error=message.reason)
 
 
 @contextmanager
@@ -142,8 +142,8 @@ def interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def hear(pipe: Connection, process: BaseProcess) -> Any:
-    """A worker's next word; of one that died without a last one, why it did."""
+def receive(pipe: Connection, process: BaseProcess) -> Any:
+    """A worker's next message; where it died without a last one, why it did."""
     try:
         return pipe.recv()
     except (EOFError, OSError):

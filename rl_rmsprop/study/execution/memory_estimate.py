@@ -1,9 +1,9 @@
 """How much memory a study needs at once, roughly, so that one that no machine holds is refused before it begins.
 
-    batch = environments + copies of the networks + copies of a window, with the networks' activations + recorded signals
+    batch = environments + copies of the networks + copies of a rollout, with the networks' activations + recorded signals
     study = the largest batch · batches at a time
 
-Within a factor of two of what was measured (tests/test_bad_input.py names the cases): enough to tell a slip of the keyboard from
+Within a factor of two of what was measured (tests/test_bad_input.py names the cases): enough to tell a typing error from
 a study.
 """
 
@@ -22,32 +22,32 @@ OF_CARTPOLE, OF_ANY = 200, 100_000
 """Bytes of one environment: of CartPole-v1, which is rows of arrays, and of any other (Acrobot 4,000, LunarLander 100,000)."""
 OF_PROCESS = 300_000_000
 """Bytes of a worker that has imported everything."""
-OF_WEIGHTS, OF_WINDOWS = 4, 2
-"""How often weights exist (themselves, gradient, E, what an update needs), and a window (forward and backward)."""
+OF_WEIGHTS, OF_ROLLOUTS = 4, 2
+"""How often weights exist (themselves, gradient, E, what an update needs), and a rollout (forward and backward)."""
 OF_SIGNALS = 400
 """Bytes recorded a run and update."""
 
 
 def check(study: Study, workers: int) -> None:
     """ValueError if the study needs more memory than this machine has."""
-    wanted, there = needed(study, workers), available()
-    if wanted > there:
+    needed, available = needed_memory(study, workers), available_memory()
+    if needed > available:
         raise ValueError(
-            f"this study needs about {gigabytes(wanted)} of memory, and this machine has {gigabytes(there)}: "
+            f"this study needs about {gigabytes(needed)} of memory, and this machine has {gigabytes(available)}: "
             "give fewer --n-envs, --n-steps, --hidden, --seeds or --workers"
         )
 
 
-def needed(study: Study, workers: int) -> int:
+def needed_memory(study: Study, workers: int) -> int:
     """Bytes that all workers need at once."""
     batches = study.cut_for(workers).batches()
     widest = {spec.env_id: max(len(other.seeds) for other in batches if other.env_id == spec.env_id) for spec in batches}
     if study.tune:
         widest = dict.fromkeys(widest, LARGEST_BATCH)
-    return max(of_batch(study, env_id, runs) for env_id, runs in widest.items()) * min(workers, len(batches))
+    return max(batch_memory(study, env_id, runs) for env_id, runs in widest.items()) * min(workers, len(batches))
 
 
-def of_batch(study: Study, env_id: str, runs: int) -> int:
+def batch_memory(study: Study, env_id: str, runs: int) -> int:
     """Bytes of `runs` runs trained together in an environment."""
     agent = study.agent_in(env_id)
     env = envs.make(env_id, (0,), 1)
@@ -57,15 +57,15 @@ def of_batch(study: Study, env_id: str, runs: int) -> int:
     widths = (sensors, *agent.hidden, outputs)
     weights = 2 * sum((i + 1) * h for i, h in pairwise(widths))
     steps = agent.n_envs * agent.n_steps
-    learned = min(steps, getattr(agent, "batch_size", steps)) * 2 * sum(agent.hidden)  # what autograd keeps of both networks
-    judged = steps * 2 * max(agent.hidden, default=0)  # a layer of both, of a whole window
-    window = steps * (sensors + outputs + 10) + max(learned, judged)
+    activations = min(steps, getattr(agent, "batch_size", steps)) * 2 * sum(agent.hidden)  # of both networks, for autograd
+    forward = steps * 2 * max(agent.hidden, default=0)  # one layer of both, for a whole rollout
+    rollout = steps * (sensors + outputs + 10) + max(activations, forward)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
     of_env = OF_CARTPOLE if env_id == "CartPole-v1" else OF_ANY
-    return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_WINDOWS * window) + signals)
+    return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_ROLLOUTS * rollout) + signals)
 
 
-def available() -> int:
+def available_memory() -> int:
     """Bytes of memory that this process may use at most: the machine's, or its container's."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**63
     limit = Path("/sys/fs/cgroup/memory.max")

@@ -115,7 +115,8 @@ def choose_for_controls(study: Study, arms: Sequence[Arm]) -> tuple[list[ChosenS
             folders = [spec.run_folder(seed) for seed in study.seeds]
             finished = [folder for folder in folders if (folder / WEIGHTS).is_file()]
             try:
-                choices.append(ChosenSetting(env_id, control.text, control_rules.rule_of(control, used.rule, finished), used.lr))
+                rule = control_rules.control_rule(control, used.rule, finished)
+                choices.append(ChosenSetting(env_id, control.text, rule, used.lr))
             except ValueError as error:
                 failures.append(f"failed: {env_id} · {error}")
     return choices, failures

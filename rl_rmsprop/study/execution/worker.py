@@ -1,4 +1,4 @@
-"""The body of a worker process: do one task, say how far it is, and how it ended."""
+"""The body of a worker process: it does one task, reports how far it is, and last how it ended."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Failed, Task,
 from rl_rmsprop.study.training.monitor import Monitor, Note, Progress, Stopped
 
 
-def work(spec: Task, pipe: Connection, checkpoint_every: float) -> None:
-    """The body of a worker process: do the work, tell how far it is, and how it ended."""
+def work(task: Task, pipe: Connection, checkpoint_every: float) -> None:
+    """Do a task in this process, and send progress and outcome through the pipe."""
     import torch
 
     torch.set_num_threads(1)
@@ -31,16 +31,16 @@ def work(spec: Task, pipe: Connection, checkpoint_every: float) -> None:
     monitor = Monitor(send, checkpoint_every)
     signal.signal(signal.SIGTERM, lambda *_: setattr(monitor, "stopping", True))
     end_with_the_driver()
-    last_word = outcome(spec, monitor)
-    with suppress(OSError):  # the process that wanted the results has ended
-        pipe.send(last_word)
+    result = outcome(task, monitor)
+    with suppress(OSError):  # the driver has ended
+        pipe.send(result)
 
 
-def outcome(spec: Task, monitor: Monitor) -> Any:
-    """Do the work; how it ended."""
+def outcome(task: Task, monitor: Monitor) -> Any:
+    """Do a task; returns how it ended."""
     try:
-        with atomic.Lock(spec.study_folder, shared=True):
-            return Ended(tuple(spec.run(monitor)))
+        with atomic.Lock(task.study_folder, shared=True):
+            return Ended(tuple(task.run(monitor)))
     except Stopped:
         return WorkerLost("it was stopped")
     except MemoryError as error:
@@ -50,14 +50,14 @@ def outcome(spec: Task, monitor: Monitor) -> Any:
     except atomic.Unwritable as error:
         return DiskFailed(error.errno or 0, str(error.strerror), str(error.filename))
     except BaseException as error:  # the study goes on without this batch, and says why; SystemExit of a simulator too
-        return failure(spec, error)
+        return failure(task, error)
 
 
-def failure(spec: Task, error: BaseException) -> Failed:
+def failure(task: Task, error: BaseException) -> Failed:
     """What failed, with its traceback in a file."""
     with suppress(OSError):  # a full disk may be the very reason
-        spec.error_file.parent.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
-        spec.error_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        task.error_file.parent.mkdir(parents=True, exist_ok=True)  # the failure may have come before anything was written
+        task.error_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return Failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 

@@ -81,7 +81,7 @@ class Batch:
     def _begin_folders(self) -> None:
         """A folder for every run, with what it is, and without what says that it is finished or has failed."""
         for folder, seed in zip(self.folders, self.spec.seeds, strict=True):
-            with atomic.naming(folder):
+            with atomic.named_errors(folder):
                 atomic.disk.make_folder(folder / "checkpoint")
                 for old in (WEIGHTS, TRAINED, LAST_GOOD, ERROR):
                     (folder / old).unlink(missing_ok=True)
@@ -117,7 +117,7 @@ class Batch:
                 write_json(folder / SHIFT_CLOCKS, {name: int(count[r]) for name, count in clocks.items()})
         self.recorder.close()
         for folder in finished.values():
-            with atomic.naming(folder / WEIGHTS):
+            with atomic.named_errors(folder / WEIGHTS):
                 atomic.disk.rename(folder / TRAINED, folder / WEIGHTS)
                 atomic.sync_folder((folder / WEIGHTS).parent)
         reasons = zip(spec.seeds, health.reasons, strict=True)

@@ -17,27 +17,27 @@ from rl_rmsprop.study.spec.run_files import ALARMS, CONFIG, METRICS
 from rl_rmsprop.telemetry import csv_table
 
 
-def rule_of(control: Arm, played: str, folders: Sequence[Path]) -> str:
+def control_rule(control: Arm, arm_rule: str, folders: Sequence[Path]) -> str:
     """The text of the rule that a control trains with: known once its arm has trained.
 
-    `played` is the text of the rule that the arm had in this environment, `folders` are those of its finished runs.
+    `arm_rule` is the text of the rule that the arm had in this environment, `folders` are those of its finished runs.
     ValueError if there is none.
     """
     if not folders:
         raise ValueError(f"{control.text} needs a finished run of {control.control_of}, and there is none")
-    kind = control.text.partition("@")[0]
+    kind = control.control_kind
     if kind == "mean_beta":
         return grammar.value_text(mean_beta(folders))
-    return rules.text(alarmed_by(detector_of(kind, folders), rules.parse(played)))
+    return rules.text(with_detector(control_detector(kind, folders), rules.parse(arm_rule)))
 
 
-def alarmed_by(detector: Detector, rule: Rule) -> Adaptive:
+def with_detector(detector: Detector, rule: Rule) -> Adaptive:
     """The same schedule and reaction with other alarms."""
-    assert isinstance(rule, Adaptive), rule  # `misfit` has seen to it
+    assert isinstance(rule, Adaptive), rule  # others were refused by `objection_to`
     return Adaptive(detector, rule.schedule, rule.reaction)
 
 
-def detector_of(kind: str, folders: Sequence[Path]) -> Detector:
+def control_detector(kind: str, folders: Sequence[Path]) -> Detector:
     """What alarms in the place of the arm's detector."""
     if kind == "oracle":
         return Oracle()

@@ -80,7 +80,7 @@ def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
     """The weights and running statistics of one run as plain arrays (numpy's format, no pickle)."""
     arrays: dict[str, Any] = {name: theta.detach()[run].cpu().numpy() for name, theta in policy.named_parameters()}
     arrays |= {name: array[run] for name, array in policy.normalization.arrays().items()}
-    atomic.write_bytes(path, atomic.written(lambda file: np.savez(file, **arrays)))
+    atomic.write_bytes(path, atomic.bytes_written(lambda file: np.savez(file, **arrays)))
 
 
 def load_weights(paths: Sequence[Path], policy: ActorCritic) -> None:

@@ -87,10 +87,10 @@ class Recorder(Snapshottable):
         self._request_surprise()
 
     def take(self, update: Update) -> bool:
-        """One record; returns whether this was a logging step."""
-        self._keep_episodes(update)
-        self._keep_shifts(update)
-        self._keep_alarms(update)
+        """One iteration of the training; returns whether this was a logging step."""
+        self._record_episodes(update)
+        self._record_shifts(update)
+        self._record_alarms(update)
         self._steps, self._iteration = update.steps, update.window
         logging = tags.is_logged(update.window, self._iterations)
         failing = self._active & update.health.failed
@@ -126,7 +126,7 @@ class Recorder(Snapshottable):
         return self
 
     def __exit__(self, *failure: object) -> None:
-        with suppress(OSError) if failure[0] else nullcontext():  # the first failure is the one to tell
+        with suppress(OSError) if failure[0] else nullcontext():  # the first failure is the one to report
             self.close()
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Recorder(Snapshottable):
             iteration, rest = divmod(self._updates + 1, self._per_iteration)
             self._optimizer.measure_surprise = not rest and tags.is_logged(iteration, self._iterations)
 
-    def _keep_episodes(self, update: Update) -> None:
+    def _record_episodes(self, update: Update) -> None:
         for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
             if not self._active[run]:
                 continue
@@ -161,8 +161,8 @@ class Recorder(Snapshottable):
             lengths.append(length)
             self._tables[run].episodes.add_cells([repr(step), repr(episode_return), repr(length)])
 
-    def _keep_shifts(self, update: Update) -> None:
-        """Write down the changes that have begun since the last update."""
+    def _record_shifts(self, update: Update) -> None:
+        """A row for every change that has begun since the last iteration."""
         if self._shifting is None:
             return
         for run in np.flatnonzero(self._active & (self._shifting.onsets > self._onsets)).tolist():
@@ -172,10 +172,10 @@ class Recorder(Snapshottable):
         self._onsets = self._shifting.onsets.copy()
 
     def _after_update(self, *_: Any) -> None:
-        """Called after each update of the optimizer, of which a record may hold several."""
+        """Called after each update of the optimizer, of which an iteration may have several."""
         self._updates += 1
         self._note_alarms()
-        self._keep_range()
+        self._widen_range()
         self._request_surprise()
 
     def _note_alarms(self) -> None:
@@ -185,13 +185,13 @@ class Recorder(Snapshottable):
             self._new_alarms += [(run, self._updates) for run in np.flatnonzero(now > self._alarms).tolist()]
             self._alarms = now.copy()
 
-    def _keep_alarms(self, update: Update) -> None:
-        """Write down the alarms since the last record."""
+    def _record_alarms(self, update: Update) -> None:
+        """A row for every alarm since the last iteration."""
         for run, number in self._new_alarms:
             self._tables[run].alarms.add({"update": number, "step": int(update.steps[run])})
         self._new_alarms.clear()
 
-    def _keep_range(self) -> None:
+    def _widen_range(self) -> None:
         """Widen the range of β by that of the last update."""
         beta = self._optimizer.param_groups[0].get("alpha")
         if isinstance(beta, Tensor):
