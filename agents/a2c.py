@@ -2,38 +2,28 @@
 
     loss = −mean(A · ln π(a|s))  +  vf_coef · mean((G − V(s))²)  −  ent_coef · mean(entropy)
 
-One update per window of `n_steps` steps in `n_envs` environments; the means are over the window's valid steps.
+One update per rollout of `n_steps` steps in `n_envs` environments; the means are over the rollout's valid steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from agents.config import Settings
+from agents.config import A2C, Settings
 from agents.distributions import Generators
 from agents.losses import Evaluation, MetricsFn, UpdateStep, evaluate, explained_variance, mean, normalized
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-@dataclass(frozen=True)
-class A2C(Settings):
-    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/spec/presets.py."""
-
-    n_steps: int = 16
-    """Steps of each environment per update (T)."""
-    gae_lambda: float = 0.95
-    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
-
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
-        """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
-        seen = evaluate(policy, rollout, self, self.gae_lambda)
-        descend(loss(seen, self))
-        return partial(metrics, seen)
+def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+    """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
+    seen = evaluate(policy, rollout, settings, settings.gae_lambda)
+    descend(loss(seen, settings))
+    return partial(metrics, seen)
 
 
 def loss(seen: Evaluation, settings: Settings) -> Tensor:

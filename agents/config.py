@@ -1,8 +1,14 @@
-"""Settings that all agents share, validated once."""
+"""Settings of the agents, validated once: those that all of them share, then one class an agent.
+
+Nothing here imports torch, so that options can be listed and checked at once. What an agent makes of a rollout is in a file of
+its own, see agents/learning.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
 MOST_STEPS = 10_000_000
@@ -17,12 +23,12 @@ class Settings:
     n_envs: int = 8
     """Environments per run (N)."""
     n_steps: int = 16
-    """Steps of each environment per update (T)."""
+    """Steps of each environment per rollout (T)."""
     gamma: float = 0.99
     """Discount per environment step, in [0, 1]."""
     lr: float = 7e-4
     """Step size of the optimizer, > 0."""
-    lr_schedule: str = "constant"
+    lr_schedule: Literal["constant", "linear"] = "constant"
     """`constant`, or `linear`: falls to 0 over the training."""
     vf_coef: float = 0.5
     """Weight of the value loss, ≥ 0."""
@@ -49,14 +55,14 @@ class Settings:
 
     @property
     def updates_per_iteration(self) -> int:
-        """Optimizer updates that a window of `n_steps` steps is good for."""
+        """Optimizer updates on each rollout."""
         return 1
 
     def __post_init__(self) -> None:
         for name in ("n_envs", "n_steps"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        window = self.n_envs * self.n_steps
-        require(window <= MOST_STEPS, "n_envs · n_steps", f"at most {MOST_STEPS}, the steps of one update", window)
+        steps = self.n_envs * self.n_steps
+        require(steps <= MOST_STEPS, "n_envs · n_steps", f"at most {MOST_STEPS}, the steps of one rollout", steps)
         for name in ("gamma", "gae_lambda"):
             if hasattr(self, name):
                 require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
@@ -76,7 +82,66 @@ class Settings:
         require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
 
 
+@dataclass(frozen=True)
+class A2C(Settings):
+    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/spec/presets.py."""
+
+    n_steps: int = 16
+    """Steps of each environment per rollout (T)."""
+    gae_lambda: float = 0.95
+    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
+
+
+@dataclass(frozen=True)
+class Reinforce(Settings):
+    """Settings of REINFORCE; an advantage here is G − b(s)."""
+
+    n_steps: int = 500
+    """Steps of each environment per rollout (T); the longest episode, or more."""
+
+
+@dataclass(frozen=True)
+class PPO(Settings):
+    """Settings of PPO. The defaults are those of Stable-Baselines3, but for 8 environments instead of one."""
+
+    n_steps: int = 256
+    """Steps of each environment per rollout (T)."""
+    lr: float = 3e-4
+    """Step size of the optimizer, > 0."""
+    gae_lambda: float = 0.95
+    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
+    n_epochs: int = 10
+    """Passes over a rollout."""
+    batch_size: int = 64
+    """Steps per optimizer update, from 2 to those of a rollout; the last minibatch of an epoch may be smaller."""
+    clip_range: float = 0.2
+    """c: how far the probability of an action may move, as a ratio, before it gains nothing more; > 0."""
+    normalize_advantage: bool = True
+    """Scale advantages to mean 0, standard deviation 1 within each minibatch."""
+
+    @property
+    def updates_per_iteration(self) -> int:
+        """One for every minibatch of every epoch."""
+        return self.n_epochs * -(-self.n_envs * self.n_steps // self.batch_size)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.n_epochs >= 1, "n_epochs", "at least 1", self.n_epochs)
+        require(0 < self.clip_range < float("inf"), "clip_range", "greater than 0 and finite", self.clip_range)
+        steps = self.n_envs * self.n_steps
+        require(2 <= self.batch_size <= steps, "batch_size", f"from 2 to n_envs · n_steps, {steps}", self.batch_size)
+
+
 def require(condition: bool, name: str, rule: str, value: object) -> None:
     """Raise ValueError naming the setting, its rule and the value, unless the condition holds (NaN holds nowhere)."""
     if not condition:
         raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def check_scale(observation_scale: Sequence[float], observation_size: int) -> None:
+    """ValueError unless there is one number a sensor, or none at all."""
+    if observation_scale and len(observation_scale) != observation_size:
+        raise ValueError(
+            f"observation_scale must have one number a sensor, {observation_size}, got {len(observation_scale)}: "
+            "give all of them, or none"
+        )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.config import check_scale
 from agents.distributions import ActionEvaluation, Head
 from agents.mlp import MLP, ActingNetwork
 from agents.normalization import UNCHANGED, Normalization
@@ -98,12 +99,3 @@ class ActorCritic:
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
         """Expected discounted return from each state."""
         return self.critic(observations).squeeze(-1)
-
-
-def check_scale(observation_scale: Sequence[float], observation_size: int) -> None:
-    """ValueError unless there is one number a sensor, or none at all."""
-    if observation_scale and len(observation_scale) != observation_size:
-        raise ValueError(
-            f"observation_scale must have one number a sensor, {observation_size}, got {len(observation_scale)}: "
-            "give all of them, or none"
-        )

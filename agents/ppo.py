@@ -11,7 +11,6 @@ and returns G are those of the networks before the first of them. Every run has 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.config import Settings, require
+from agents.config import PPO
 from agents.distributions import Generators
 from agents.losses import (
     Evaluation,
@@ -37,57 +36,26 @@ from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-@dataclass(frozen=True)
-class PPO(Settings):
-    """Settings of PPO. The defaults are those of Stable-Baselines3, but for 8 environments instead of one."""
-
-    n_steps: int = 256
-    """Steps of each environment per window (T)."""
-    lr: float = 3e-4
-    """Step size of the optimizer, > 0."""
-    gae_lambda: float = 0.95
-    """λ of the advantage estimate, in [0, 1]; 1 gives n-step returns."""
-    n_epochs: int = 10
-    """How often a window is gone through."""
-    batch_size: int = 64
-    """Steps per optimizer update, from 2 to those of a window; the last minibatch of an epoch may be smaller."""
-    clip_range: float = 0.2
-    """c: how far the probability of an action may move, as a ratio, before it gains nothing more; > 0."""
-    normalize_advantage: bool = True
-    """Scale advantages to mean 0, standard deviation 1 within each minibatch."""
-
-    @property
-    def updates_per_iteration(self) -> int:
-        """One for every minibatch of every epoch."""
-        return self.n_epochs * -(-self.n_envs * self.n_steps // self.batch_size)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.n_epochs >= 1, "n_epochs", "at least 1", self.n_epochs)
-        require(0 < self.clip_range < float("inf"), "clip_range", "greater than 0 and finite", self.clip_range)
-        window = self.n_envs * self.n_steps
-        require(2 <= self.batch_size <= window, "batch_size", f"from 2 to n_envs · n_steps, {window}", self.batch_size)
-
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
-        """`updates_per_iteration` updates of all runs; the order of the minibatches is drawn from `generators`."""
-        with torch.no_grad():
-            before = evaluate(policy, rollout, self, self.gae_lambda)
-        window = Minibatch(
-            flatten_time(rollout.observations[:-1]),
-            flatten_time(rollout.actions),
-            flatten_time(rollout.valid),
-            before.log_prob,
-            before.advantage,
-            before.returns,
-        )
-        updates = []
-        for _ in range(self.n_epochs):
-            for part in minibatches(window, self.batch_size, generators):
-                terms = judge(policy, part, self)
-                loss = terms.policy_loss + self.vf_coef * terms.value_loss
-                descend(loss - self.ent_coef * terms.entropy if self.ent_coef else loss)
-                updates.append(terms.detached())
-        return partial(metrics, before, updates, self)
+def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+    """`updates_per_iteration` updates of all runs; the order of the minibatches is drawn from `generators`."""
+    with torch.no_grad():
+        before = evaluate(policy, rollout, settings, settings.gae_lambda)
+    whole = Minibatch(
+        flatten_time(rollout.observations[:-1]),
+        flatten_time(rollout.actions),
+        flatten_time(rollout.valid),
+        before.log_prob,
+        before.advantage,
+        before.returns,
+    )
+    updates = []
+    for _ in range(settings.n_epochs):
+        for part in minibatches(whole, settings.batch_size, generators):
+            terms = judge(policy, part, settings)
+            loss = terms.policy_loss + settings.vf_coef * terms.value_loss
+            descend(loss - settings.ent_coef * terms.entropy if settings.ent_coef else loss)
+            updates.append(terms.detached())
+    return partial(metrics, before, updates, settings)
 
 
 class Minibatch(NamedTuple):

@@ -2,34 +2,26 @@
 
     loss = −mean((G − b(s)) · ln π(a|s))  +  vf_coef · mean((G − b(s))²)  −  ent_coef · mean(entropy)
 
-G is the Monte Carlo return: the discounted sum of rewards to the episode's end. An update takes the window of `n_steps`
-steps in `n_envs` environments; choose `n_steps` of the order of the longest episode. An episode that the window cuts, or
+G is the Monte Carlo return: the discounted sum of rewards to the episode's end. An update takes the rollout of `n_steps`
+steps in `n_envs` environments; choose `n_steps` of the order of the longest episode. An episode that the rollout cuts, or
 that the environment truncates, counts the baseline's value of its last state as the rest of its return, as Spinning Up's
 VPG does: leaving cut episodes out would favour short ones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from agents.a2c import loss, metrics
-from agents.config import Settings
+from agents.config import Reinforce
 from agents.distributions import Generators
 from agents.losses import MetricsFn, UpdateStep, evaluate
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-@dataclass(frozen=True)
-class Reinforce(Settings):
-    """Settings of REINFORCE; an advantage here is G − b(s)."""
-
-    n_steps: int = 500
-    """Steps of each environment per update (T); the longest episode, or more."""
-
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
-        """One update of all runs on the whole window; nothing is drawn. Its curves show the networks before the update."""
-        seen = evaluate(policy, rollout, self, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-        descend(loss(seen, self))
-        return partial(metrics, seen)
+def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+    """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
+    seen = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
+    descend(loss(seen, settings))
+    return partial(metrics, seen)

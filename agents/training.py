@@ -12,45 +12,21 @@ only when someone wants the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.config import Settings
 from agents.distributions import Generators
-from agents.losses import MetricsFn, UpdateStep
+from agents.learning import learn
+from agents.losses import MetricsFn
 from agents.networks import ActorCritic
 from agents.nonfinite import Health
-from agents.rollout import Actor, Environments, Episodes, Rollout
+from agents.rollout import Actor, Environments, Episodes
 from rl_rmsprop.storage.snapshot import Snapshottable
-
-
-class Agent(Protocol):
-    """A learning rule: see agents/a2c.py."""
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of each environment per window."""
-        ...
-
-    @property
-    def max_grad_norm(self) -> float:
-        """Longest gradient of a run."""
-        ...
-
-    @property
-    def lr_schedule(self) -> str:
-        """`constant` or `linear`."""
-        ...
-
-    def learn(self, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
-        """Learn from one rollout; calls `descend` on a loss [R] for every optimizer update, as often in every window.
-
-        What has to be drawn comes from `generators`, one a run.
-        """
-        ...
 
 
 class Update(NamedTuple):
@@ -91,7 +67,7 @@ class Training(Snapshottable):
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Settings,
         env: Environments,
         policy: ActorCritic,
         optimizer: torch.optim.Optimizer,
@@ -122,7 +98,7 @@ class Training(Snapshottable):
         self._shifted = torch.from_numpy(onsets_of(self._env) > before)
         self.health.look(rollout, self._actor.steps)
         self._norms.clear()
-        measure = self._agent.learn(self._policy, rollout.to(self._policy.device), self._descend, self._generators)
+        measure = learn(self._agent, self._policy, rollout.to(self._policy.device), self._descend, self._generators)
         self._window += 1
         self._updates += len(self._norms)
         norms, steps = torch.stack(self._norms), self._actor.steps.copy()

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from agents.a2c import A2C, metrics
-from agents.config import Settings
+from agents import learning
+from agents.a2c import metrics
+from agents.config import A2C, Reinforce, Settings
 from agents.distributions import Categorical, gumbel_noise
 from agents.evaluation import episode_returns
 from agents.losses import Evaluation, count, evaluate, explained_variance, flatten_time, normalized
 from agents.networks import ActorCritic
-from agents.reinforce import Reinforce
 from agents.rollout import Actor, Rollout
 from agents.training import Training
 from envs import Step, make
@@ -72,7 +72,7 @@ def learn(agent, policy: ActorCritic, rollout: Rollout) -> tuple[torch.Tensor, E
         losses.append(loss.detach())
         policy.backward(loss)
 
-    seen = agent.learn(policy, rollout, descend, generators()).args[0]
+    seen = learning.learn(agent, policy, rollout, descend, generators()).args[0]
     assert len(losses) == 1
     return losses[0], seen
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import PPO as TheirPPO
 from stable_baselines3.common.logger import configure
 
+from agents import learning
 from agents.config import A2C, PPO, Reinforce
 from agents.distributions import Categorical, Gaussian
 from agents.losses import count, evaluate, normalized_sample
@@ -115,7 +116,7 @@ def test_weights_and_curves_after_a_window_are_those_of_stable_baselines(env_id,
         optimizer.step()
 
     before = [p.detach().clone() for p in policy.parameters()]
-    measured = learn(agent, policy, rollout, descend, [np.random.RandomState(seed) for seed in (3, 4)])()
+    measured = learning.learn(agent, policy, rollout, descend, [np.random.RandomState(seed) for seed in (3, 4)])()
     for r, model in enumerate(models):
         np.random.seed((3, 4)[r])  # their order is drawn from numpy's global stream
         model.train()
@@ -175,7 +176,7 @@ def gradients_of(agent: PPO, rollout: Rollout) -> list[torch.Tensor]:
         policy.backward(loss)
         found.extend([loss.detach().clone(), *(p.grad.clone() for p in policy.parameters())])
 
-    measure = learn(agent, policy, rollout, descend, generators(*range(rollout.rewards.shape[1])))
+    measure = learning.learn(agent, policy, rollout, descend, generators(*range(rollout.rewards.shape[1])))
     return found + list(measure().values())
 
 
@@ -255,7 +256,7 @@ def test_runs_and_epochs_have_orders_of_their_own():
 def test_a_window_makes_as_many_updates_as_it_says(agent, updates):
     """Silent failure: schedules of β are stretched over another number of updates than are made, and end elsewhere."""
     made = []
-    learn(agent, policy_of(2), window(8, 2, 2, 0), made.append, generators(0, 1))
+    learning.learn(agent, policy_of(2), window(8, 2, 2, 0), made.append, generators(0, 1))
     assert len(made) == agent.updates_per_iteration == updates
 
 

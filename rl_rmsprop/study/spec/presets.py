@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from agents.a2c import A2C
-from agents.ppo import PPO
-from agents.reinforce import Reinforce
+from agents.config import A2C, PPO, Reinforce
 from rl_rmsprop import grammar
 
 Agent = A2C | PPO | Reinforce

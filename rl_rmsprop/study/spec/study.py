@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import envs
-from agents.networks import check_scale
+from agents.config import check_scale
 from rl_rmsprop.storage.atomic import env_folder, write_json
 from rl_rmsprop.storage.json_tables import convert, from_table, read_json
 from rl_rmsprop.study.spec.arms import Arm

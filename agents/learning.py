@@ -1,0 +1,26 @@
+"""What each agent makes of a rollout, chosen by the type of its settings.
+
+An agent is a subclass of `Settings` and a function that is registered here: `learn.register(MyAgent, my_learn)`.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from agents import a2c, ppo, reinforce
+from agents.config import A2C, PPO, Reinforce, Settings
+from agents.distributions import Generators
+from agents.losses import MetricsFn, UpdateStep
+from agents.networks import ActorCritic
+from agents.rollout import Rollout
+
+
+@singledispatch
+def learn(settings: Settings, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+    """All updates of all runs on a rollout: `descend` is called with each loss [R]; returns what makes the curves' values."""
+    raise TypeError(f"settings must be those of an agent that is registered with learn, got {type(settings).__name__}")
+
+
+learn.register(A2C, a2c.learn)
+learn.register(PPO, ppo.learn)
+learn.register(Reinforce, reinforce.learn)
