@@ -29,7 +29,7 @@ def play(env, calls: int, seed: int = 0, change_ignored: bool = False) -> list[l
     """
     rng = np.random.default_rng(seed)
     shape, n = (env.runs, env.envs_per_run), int(env.action_space.n)
-    shown = [[env.reset()]]
+    outputs = [[env.reset()]]
     over = np.zeros(shape, bool)
     for _ in range(calls):
         actions = rng.integers(0, n, shape)
@@ -37,12 +37,12 @@ def play(env, calls: int, seed: int = 0, change_ignored: bool = False) -> list[l
             actions = np.where(over, (actions + 1) % n, actions)
         step = env.step(actions)
         over = step.terminated | step.truncated
-        shown.append(list(step))
-    return shown
+        outputs.append(list(step))
+    return outputs
 
 
-def assert_same(shown, expected) -> None:
-    for call, (ours, theirs) in enumerate(zip(shown, expected, strict=True)):
+def assert_same(outputs, expected) -> None:
+    for call, (ours, theirs) in enumerate(zip(outputs, expected, strict=True)):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=f"call {call}")
 
@@ -78,12 +78,12 @@ def test_what_a_step_returned_stays_as_it_was(env_id):
     """Silent failure: a buffer reused inside the environment rewrites the rollout that is being recorded."""
     env = make(env_id, (1, 2), 2)
     rng = np.random.default_rng(0)
-    shown = [[env.reset()]]
-    copies = [[a.copy() for a in shown[0]]]
+    outputs = [[env.reset()]]
+    copies = [[a.copy() for a in outputs[0]]]
     for _ in range(60):
-        shown.append(list(env.step(rng.integers(0, 2, (2, 2)))))
-        copies.append([a.copy() for a in shown[-1]])
-    assert_same(shown, copies)
+        outputs.append(list(env.step(rng.integers(0, 2, (2, 2)))))
+        copies.append([a.copy() for a in outputs[-1]])
+    assert_same(outputs, copies)
 
 
 @pytest.mark.parametrize("env_id", TABLE)
@@ -119,10 +119,10 @@ def test_the_same_seeds_give_the_same_episodes(env_id):
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "LunarLander-v3"])
 def test_reset_steps_ignore_the_action_pay_nothing_and_end_nothing(env_id):
     """Silent failure: the call after an episode's end acts in the new one, or counts as a step of it."""
-    shown = play(make(env_id, (0, 1), 3), 260)
-    assert_same(shown, play(make(env_id, (0, 1), 3), 260, change_ignored=True))
+    outputs = play(make(env_id, (0, 1), 3), 260)
+    assert_same(outputs, play(make(env_id, (0, 1), 3), 260, change_ignored=True))
     over, resets = np.zeros((2, 3), bool), 0
-    for _, rewards, terminated, truncated, valid in shown[1:]:
+    for _, rewards, terminated, truncated, valid in outputs[1:]:
         np.testing.assert_array_equal(valid, ~over)
         assert not rewards[~valid].any()
         assert not (terminated | truncated)[~valid].any()
@@ -298,9 +298,9 @@ class Vector(Echo):
 
     def step(self, action):
         assert self.action_space.contains(action)
-        seen = action.astype(np.float32)
+        observation = action.astype(np.float32)
         action[:] = 0
-        return seen, 0.0, False, False, {}
+        return observation, 0.0, False, False, {}
 
 
 class Precise(Vector):
@@ -356,9 +356,9 @@ def test_vectors_arrive_in_the_precision_of_the_space_and_are_the_environments_o
     assert env.action_space.dtype == dtype
     env.reset()
     actions = np.random.default_rng(0).uniform(0, 1, (2, 2, 2)).astype(np.float32)
-    kept = actions.copy()
-    np.testing.assert_array_equal(env.step(actions).observations, kept)
-    np.testing.assert_array_equal(actions, kept)
+    original = actions.copy()
+    np.testing.assert_array_equal(env.step(actions).observations, original)
+    np.testing.assert_array_equal(actions, original)
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------------

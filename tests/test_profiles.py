@@ -91,20 +91,20 @@ def followed(profile: Profile, clocks: list[int], seed: int = 0) -> list[tuple[f
 @pytest.mark.parametrize(("reference", "profile", "regimes"), TABLE, ids=IDS)
 def test_a_profile_has_the_values_that_a_loop_gives(reference, profile, regimes):
     """Silent failure: a change comes a step early or late, and every detection delay is off by one."""
-    seen = followed(profile, list(range(LAST + 1)))
-    np.testing.assert_allclose([value for value, _ in seen], [reference(profile, t) for t in range(LAST + 1)], rtol=1e-12)
-    assert sorted({regime for _, regime in seen}) == regimes
+    pairs = followed(profile, list(range(LAST + 1)))
+    np.testing.assert_allclose([value for value, _ in pairs], [reference(profile, t) for t in range(LAST + 1)], rtol=1e-12)
+    assert sorted({regime for _, regime in pairs}) == regimes
     assert max(regimes) < profile.regimes
     low, high = min(profile.possible_values()), max(profile.possible_values())
-    assert all(low <= value <= high for value, _ in seen)
+    assert all(low <= value <= high for value, _ in pairs)
 
 
 @pytest.mark.parametrize(("reference", "profile", "regimes"), TABLE, ids=IDS)
 def test_many_runs_at_clocks_of_their_own_see_what_one_sees(reference, profile, regimes):
     """Silent failure: the clock of run 0 is taken for everyone's."""
     clocks = [0, 3, 5, 6, 7, 14, 40]
-    values, found = start(profile, len(clocks)).evaluate(np.array(clocks))
-    for t, value, regime in zip(clocks, values, found, strict=True):
+    values, numbers = start(profile, len(clocks)).evaluate(np.array(clocks))
+    for t, value, regime in zip(clocks, values, numbers, strict=True):
         assert (float(value), int(regime)) == followed(profile, [t])[0]
 
 
@@ -113,16 +113,16 @@ RANDOM = [Poisson((1.0, 2.0, 3.0), 4.0), Walk(0.5, 0.0, 1.0, 0.2, 3)]
 
 @pytest.mark.parametrize("profile", [p for _, p, _ in TABLE] + RANDOM, ids=[*IDS, "poisson", "walk"])
 def test_nothing_changes_before_the_time_that_a_profile_names(profile):
-    """Silent failure: the profile is not asked at the step of a change, since it was said to rest, and the change comes late."""
-    seen = followed(profile, list(range(LAST + 1)))
+    """Silent failure: the profile is not evaluated at the step of a change, because next_change is late."""
+    pairs = followed(profile, list(range(LAST + 1)))
     trace = start(profile)
     for t in range(LAST + 1):
         trace.evaluate(np.array([t]))
-        until = int(trace.next_change(np.array([t]))[0])
-        assert until > t
-        assert all(seen[s] == seen[t] for s in range(t, min(until, LAST + 1)))
-    if not profile.random and not profile.continuous and until == NEVER:
-        assert followed(profile, [10**15]) == seen[-1:]
+        next_change = int(trace.next_change(np.array([t]))[0])
+        assert next_change > t
+        assert all(pairs[s] == pairs[t] for s in range(t, min(next_change, LAST + 1)))
+    if not profile.random and not profile.continuous and next_change == NEVER:
+        assert followed(profile, [10**15]) == pairs[-1:]
 
 
 def test_only_a_ramp_and_a_wave_are_under_way_by_themselves():
@@ -140,7 +140,7 @@ def test_only_a_ramp_and_a_wave_are_under_way_by_themselves():
 
 
 def test_a_regime_that_comes_back_has_the_number_that_it_had():
-    """Silent failure: A-B-A is told as three regimes, and coming back cannot be told from going on."""
+    """Silent failure: A-B-A has three regimes, and coming back cannot be distinguished from going on."""
     assert [r for _, r in followed(Abrupt((9.8, 25.0, 9.8), (2, 4)), list(range(6)))] == [0, 0, 1, 1, 0, 0]
     assert [r for _, r in followed(Pulse((9.8, 25.0), 2, 2), list(range(6)))] == [0, 0, 1, 1, 0, 0]
     assert [r for _, r in followed(Recurring((1.0, 2.0, 1.0), 1), list(range(6)))] == [0, 1, 0, 0, 1, 0]
@@ -152,7 +152,7 @@ def test_a_regime_that_comes_back_has_the_number_that_it_had():
 
 
 def changes(profile: Poisson, runs: int, last: int, seed: int = 0) -> list[list[int]]:
-    """Times of the changes of each run, found by asking at every clock."""
+    """Times of the changes of each run, by evaluating it at every clock."""
     trace = start(profile, runs, seed)
     values = np.array([trace.evaluate(np.full(runs, t))[0] for t in range(last + 1)])  # [T, R]
     return [(np.flatnonzero(np.diff(values[:, r])) + 1).tolist() for r in range(runs)]

@@ -57,23 +57,23 @@ def action_of(env_id: str, parameter: str, value: float, call: int):
     return np.array([0.8 if fired == 2 else -1.0, {1: -0.9, 3: 0.9}.get(fired, 0.2)], np.float32)
 
 
-def shown_by(env: gym.Env, env_id: str, parameter: str, value: float, by_hand=None) -> list[tuple]:
+def outputs_of(env: gym.Env, env_id: str, parameter: str, value: float, by_hand=None) -> list[tuple]:
     """Observation, reward, terminated and truncated of each call; `by_hand(env, action, call)` may change the twin."""
     env.reset(seed=SEED)
-    shown = []
+    outputs = []
     for call in range(CALLS):
         action = action_of(env_id, parameter, value, call)
         if by_hand is not None:
             action = by_hand(env.unwrapped, action, call)
         observation, reward, terminated, truncated, _ = env.step(action)
-        shown.append((np.asarray(observation).tobytes(), float(reward), terminated, truncated))
+        outputs.append((np.asarray(observation).tobytes(), float(reward), terminated, truncated))
         assert not terminated
         assert not truncated
-    return shown
+    return outputs
 
 
-def first_difference(shown, expected) -> int | None:
-    return next((call for call, (a, b) in enumerate(zip(shown, expected, strict=True)) if a != b), None)
+def first_difference(outputs, expected) -> int | None:
+    return next((call for call, (a, b) in enumerate(zip(outputs, expected, strict=True)) if a != b), None)
 
 
 def name(env_id: str) -> str:
@@ -150,9 +150,9 @@ def test_a_parameter_acts_from_the_step_of_its_shift_on(env_id, parameter, defau
     """Silent failure: a product of masses, a world or a module keeps the old value, and the shift does nothing, or only later."""
     wind = {"enable_wind": True, "wind_power": 0.0, "turbulence_power": 0.0} if parameter in WIND else {}
     shift = f"{parameter}:values={default}/{value},at={AT}"
-    shifted = shown_by(ShiftWrapper(gym.make(env_id, **wind), shift), env_id, parameter, value)
-    plain = shown_by(gym.make(env_id, **wind), env_id, parameter, value)
-    changed = shown_by(gym.make(env_id, **wind), env_id, parameter, value, by_hand(env_id, parameter, value, monkeypatch))
+    shifted = outputs_of(ShiftWrapper(gym.make(env_id, **wind), shift), env_id, parameter, value)
+    plain = outputs_of(gym.make(env_id, **wind), env_id, parameter, value)
+    changed = outputs_of(gym.make(env_id, **wind), env_id, parameter, value, by_hand(env_id, parameter, value, monkeypatch))
     assert first_difference(shifted, plain) == AT
     assert first_difference(shifted, changed) is None
 
@@ -165,7 +165,7 @@ def test_poles_side_by_side_shift_as_one_alone_does(kind, env_id, parameter, def
     shift = f"{parameter}:values={default}/{value},at={AT * n}"
     actions = np.array([[(call + i) % 2 for i in range(n)] for call in range(CALLS)])
 
-    def shown(shifts: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    def outputs(shifts: str) -> list[tuple[np.ndarray, np.ndarray]]:
         if kind == "batch":
             batch = make(env_id, (3, SEED), n, parse_all(shifts))
             batch.reset()
@@ -178,7 +178,7 @@ def test_poles_side_by_side_shift_as_one_alone_does(kind, env_id, parameter, def
         env.reset(seed=SEED)
         return [env.step(a)[:2] for a in actions]
 
-    shifted, plain = shown(shift), shown("")
+    shifted, plain = outputs(shift), outputs("")
     for call, ((a, _), (b, _)) in enumerate(zip(shifted, plain, strict=True)):
         same = (a == b).all(-1)
         assert same.all() if call < AT else not same.any()
@@ -209,12 +209,12 @@ def test_environments_stepped_one_by_one_shift_together(env_id, parameter, defau
     """Silent failure: only the first environment of a batch shifts, or each by a clock of its own."""
     n = 2
 
-    def shown(shifts: str) -> list[np.ndarray]:
+    def outputs(shifts: str) -> list[np.ndarray]:
         batch = make(env_id, (3, SEED), n, parse_all(shifts))
         batch.reset()
         return [batch.step(np.full((2, n), action_of(env_id, parameter, value, call))).observations for call in range(CALLS)]
 
-    shifted, plain = shown(f"{parameter}:values={default}/{value},at={AT * n}"), shown("")
+    shifted, plain = outputs(f"{parameter}:values={default}/{value},at={AT * n}"), outputs("")
     for call, (a, b) in enumerate(zip(shifted, plain, strict=True)):
         same = (a == b).all(-1)
         assert same.all() if call < AT else not same.any() or call > AT
@@ -223,7 +223,7 @@ def test_environments_stepped_one_by_one_shift_together(env_id, parameter, defau
 # Values read back ------------------------------------------------------------------------------------------------------------
 
 
-def truly(env, parameter):
+def actual_value(env, parameter):
     """What the environment's own attributes say."""
     if parameter == "gravity" and hasattr(env, "world"):
         return env.world.gravity[1]
@@ -235,7 +235,7 @@ def truly(env, parameter):
 
 @pytest.mark.parametrize("env_id", BASE_IDS)
 def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
-    """Silent failure: the list of what can shift tells another default than Gymnasium has; a set value is not in force."""
+    """Silent failure: the list of what can shift has another default than Gymnasium has; a set value is not in force."""
     own = BY_CLASS[name(env_id)].parameters
     env = with_dynamics(gym.make(env_id))
     env.reset(seed=0)
@@ -249,7 +249,7 @@ def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
                 parameter.name not in ("push", "wind_power", "turbulence_power", "failed_engine")
                 and "engine" not in parameter.name
             ):
-                assert truly(env.unwrapped, parameter.name) == pytest.approx(value, rel=1e-6)
+                assert actual_value(env.unwrapped, parameter.name) == pytest.approx(value, rel=1e-6)
     if env_id == "CartPole-v1":
         dynamics.set("masspole", np.array([2.0]))
         dynamics.set("length", np.array([3.0]))
@@ -258,7 +258,7 @@ def test_defaults_are_the_environments_own_and_every_value_reads_back(env_id):
 
 
 def test_defaults_of_engines_are_those_of_gymnasiums_module():
-    """Silent failure: a new version of Gymnasium has other engines than the list tells."""
+    """Silent failure: a new version of Gymnasium has other engines than the list."""
     defaults = {p.name: p.default for p in BY_CLASS["LunarLander"].parameters}
     assert defaults["main_engine_power"] == lunar_lander.MAIN_ENGINE_POWER
     assert defaults["side_engine_power"] == lunar_lander.SIDE_ENGINE_POWER
@@ -336,7 +336,7 @@ def test_engines_of_other_landers_keep_their_power():
 
 @pytest.mark.parametrize(("engine", "fuel"), [(1, 0.03), (2, 0.3), (3, 0.03)])
 def test_a_failed_engine_burns_no_fuel(engine, fuel):
-    """Silent failure: an engine without thrust still costs, and the reward tells which action failed.
+    """Silent failure: an engine without thrust still costs, and the reward shows which action failed.
 
     Reward is a difference of potentials less fuel: doing nothing and firing a failed engine move and pay alike.
     """
@@ -353,13 +353,13 @@ def test_a_failed_engine_burns_no_fuel(engine, fuel):
 def test_a_failed_engine_of_the_continuous_lander_is_off_and_the_others_are_not(engine):
     """Silent failure: left and right are mistaken for each other, or a failed main engine takes the side engines with it."""
     actions = {1: (0.0, -0.9), 2: (0.7, 0.0), 3: (0.0, 0.9)}
-    for fired, given in actions.items():
+    for fired, action in actions.items():
         failed = lander(f"failed_engine:values={engine},at=none", continuous=True)
         idle, plain = (lander("failed_engine:profile=none", continuous=True) for _ in range(2))
-        shown = failed.step(np.array(given, np.float32))[:2]
-        expected = (idle.step(np.zeros(2, np.float32)) if fired == engine else plain.step(np.array(given, np.float32)))[:2]
-        assert shown[0].tolist() == expected[0].tolist()
-        assert shown[1] == expected[1]
+        outputs = failed.step(np.array(action, np.float32))[:2]
+        expected = (idle.step(np.zeros(2, np.float32)) if fired == engine else plain.step(np.array(action, np.float32)))[:2]
+        assert outputs[0].tolist() == expected[0].tolist()
+        assert outputs[1] == expected[1]
 
 
 @pytest.mark.parametrize("parameter", ["wind_power", "turbulence_power"])
@@ -368,9 +368,9 @@ def test_wind_that_rises_in_an_episode_takes_no_random_number(parameter):
     windy, calm = lander(f"{parameter}:values=0/15,at={AT}"), lander(f"{parameter}:profile=none")
     for episode in range(3):
         for call in range(40):
-            shown, expected = windy.step(0), calm.step(0)
+            outputs, expected = windy.step(0), calm.step(0)
             blows = episode > 0 or call >= AT
-            assert (shown[0].tolist() != expected[0].tolist()) == blows
+            assert (outputs[0].tolist() != expected[0].tolist()) == blows
         states = [env.unwrapped.np_random.bit_generator.state for env in (windy, calm)]
         assert states[0] == states[1]
         windy.reset()
@@ -383,11 +383,11 @@ def test_wind_blows_differently_in_every_episode_and_the_same_with_the_same_seed
 
     def places(seed: int) -> list[int]:
         env = ShiftWrapper(gym.make("LunarLander-v3"), "wind_power:values=9,at=none")
-        found = []
+        phases = []
         for episode in range(4):
             env.reset(seed=seed if episode == 0 else None)
-            found.append(env.unwrapped.wind_idx)
-        return found
+            phases.append(env.unwrapped.wind_idx)
+        return phases
 
     assert len(set(places(1))) == 4
     assert places(1) == places(1)
@@ -427,7 +427,7 @@ def test_a_lander_of_a_class_of_ones_own_shifts_too():
 
 
 def test_a_lander_from_a_pickle_goes_on_with_the_values_in_force():
-    """Silent failure: Gymnasium makes a pickled lander anew, with the usual gravity, while the truth tells another."""
+    """Silent failure: Gymnasium makes a pickled lander anew, with the usual gravity, while the truth says another."""
     env = lander("gravity:values=-10/-3,at=2 main_engine_power:values=13/5,at=2")
     for _ in range(4):
         env.step(0)
@@ -498,9 +498,9 @@ def test_what_passes_between_agent_and_environment_changes_from_the_shift_on(env
             assert ours.tobytes() == theirs.tobytes()
             assert reward == expected
         elif parameter in FIRST:
-            paid, seen = FIRST[parameter](value, float(expected), theirs.tolist())
-            assert reward == pytest.approx(paid, rel=1e-12)
-            np.testing.assert_allclose(ours, np.array(seen, np.float32), rtol=1e-6)
+            expected_reward, expected_observation = FIRST[parameter](value, float(expected), theirs.tolist())
+            assert reward == pytest.approx(expected_reward, rel=1e-12)
+            np.testing.assert_allclose(ours, np.array(expected_observation, np.float32), rtol=1e-6)
         elif parameter == "reward_noise":
             assert ours.tobytes() == theirs.tobytes()
             assert reward != expected
@@ -515,7 +515,7 @@ def test_what_passes_between_agent_and_environment_changes_from_the_shift_on(env
 
 def test_every_parameter_is_in_one_of_the_tables():
     """Silent failure: a new parameter is listed and never tried."""
-    seen = {(row[0], row[1]) for row in ROWS} | {row[:2] for row in everywhere()}
+    covered = {(row[0], row[1]) for row in ROWS} | {row[:2] for row in everywhere()}
     expected = {(env_id, p) for env_id in BASE_IDS for p in parameters_of(gym.make(env_id))}
-    assert seen == expected
+    assert covered == expected
     assert parse("gravity:values=9.8/25,at=1").parameter in {row[1] for row in ROWS}

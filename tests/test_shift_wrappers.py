@@ -48,28 +48,30 @@ def wrapped(env_id: str, shift: str, **kwargs) -> ShiftWrapper:
 def play(env, calls: int, seed: int | None = 0, actions_seed: int = 0) -> list[tuple]:
     """All that a scalar environment shows in `calls` calls, with its own resets; random actions of the seed."""
     env.action_space.seed(actions_seed)
-    shown = [env.reset(seed=seed)]
+    outputs = [env.reset(seed=seed)]
     for _ in range(calls):
         step = env.step(env.action_space.sample())
-        shown.append(step)
+        outputs.append(step)
         if step[2] or step[3]:
-            shown.append(env.reset())
-    return shown
+            outputs.append(env.reset())
+    return outputs
 
 
 def play_vector(env, calls: int, seed: int | None = 0) -> list[tuple]:
     env.action_space.seed(0)
-    shown = [env.reset(seed=seed)]
-    return shown + [env.step(env.action_space.sample()) for _ in range(calls)]
+    outputs = [env.reset(seed=seed)]
+    return outputs + [env.step(env.action_space.sample()) for _ in range(calls)]
 
 
-def same(shown, expected) -> bool:
-    return len(shown) == len(expected) and all(data_equivalence(a, b, exact=True) for a, b in zip(shown, expected, strict=True))
+def same(outputs, expected) -> bool:
+    return len(outputs) == len(expected) and all(
+        data_equivalence(a, b, exact=True) for a, b in zip(outputs, expected, strict=True)
+    )
 
 
-def bare(shown) -> list[tuple]:
+def bare(outputs) -> list[tuple]:
     """Without what infos say of shifts."""
-    return [(*step[:-1], {k: v for k, v in step[-1].items() if "shift/" not in k}) for step in shown]
+    return [(*step[:-1], {k: v for k, v in step[-1].items() if "shift/" not in k}) for step in outputs]
 
 
 # Checkers ---------------------------------------------------------------------------------------------------------------------
@@ -110,10 +112,10 @@ def test_a_shifted_vector_environment_keeps_gymnasiums_contract(kind, shift):
     assert env.action_space == plain.action_space
     assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     assert (env.single_observation_space == plain.single_observation_space) == ("obs" not in shift)
-    shown, again = play_vector(env, 60), play_vector(env, 60)
-    assert same(shown, again)
+    outputs, again = play_vector(env, 60), play_vector(env, 60)
+    assert same(outputs, again)
     expected = play_vector(plain, 60)
-    for ours, theirs in zip(shown, expected, strict=True):
+    for ours, theirs in zip(outputs, expected, strict=True):
         assert ours[0] in env.observation_space
         assert [(a.shape, a.dtype) for a in ours[:-1]] == [(a.shape, a.dtype) for a in theirs[:-1]]
         info = ours[-1]
@@ -122,7 +124,7 @@ def test_a_shifted_vector_environment_keeps_gymnasiums_contract(kind, shift):
             assert info[key].shape == info[f"_{key}"].shape == (n,)
             assert info[f"_{key}"].all()
         assert (info["shift/t"].dtype, info["shift/changed"].dtype, info["shift/gravity"].dtype) == (int, bool, float)
-    arrays = [a for step in shown for a in step[:-1]]
+    arrays = [a for step in outputs for a in step[:-1]]
     assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
 
 
@@ -136,9 +138,9 @@ def test_a_wrapper_whose_shift_comes_after_the_end_changes_nothing(env_id):
     late = " ".join(f"{p.name}:values={p.default}/{p.tested[1]},at=1e9" for p in BY_CLASS[family].parameters)
     noise = "reward_noise:values=0/1,at=1e9 obs_noise:values=0/1,at=1e9 action_noise:values=0/1,at=1e9"
     plain = play(gym.make(env_id), 150)
-    shown = bare(play(wrapped(env_id, late), 150))
-    assert same(shown, plain)
-    assert [type(step[1]) for step in shown] == [type(step[1]) for step in plain]
+    outputs = bare(play(wrapped(env_id, late), 150))
+    assert same(outputs, plain)
+    assert [type(step[1]) for step in outputs] == [type(step[1]) for step in plain]
     for ours, theirs in zip(play(wrapped(env_id, f"{late} {noise}"), 150), plain, strict=True):
         assert ours[0].tobytes() == theirs[0].tobytes()
         assert ours[1:-1] == theirs[1:-1]
@@ -170,32 +172,32 @@ def test_observations_and_actions_that_are_no_arrays_pass_untouched():
     assert env.observation_space == Odd.observation_space
     assert env.reset()[0] == (1, {"a": 0})
     action = {"push": np.array([1, 2])}
-    shown = [env.step(action) for _ in range(2)]
-    assert [s[0] for s in shown] == [(2, {"a": 2})] * 2
-    assert [s[1] for s in shown] == [2, 6]
-    assert shown[0][4]["own"] == 2
+    outputs = [env.step(action) for _ in range(2)]
+    assert [s[0] for s in outputs] == [(2, {"a": 2})] * 2
+    assert [s[1] for s in outputs] == [2, 6]
+    assert outputs[0][4]["own"] == 2
 
 
 # Truth ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_infos_of_resets_and_steps_tell_the_truth():
-    """Silent failure: t is that after the step, a change is told a step late, or not at all where a reset comes between.
+def test_infos_of_resets_and_steps_have_the_truth():
+    """Silent failure: t is that after the step, a change is reported a step late, or not at all where a reset comes between.
 
     Pendulum cut after 4 steps, by hand: shifts before the 5th step (with a reset between) and before the 7th.
     """
     env = ShiftWrapper(gym.make("Pendulum-v1", max_episode_steps=4), "g:values=10/5,at=4 m:values=1/2,at=6")
-    told = [env.reset(seed=3)[1]]
-    truly = []
+    infos = [env.reset(seed=3)[1]]
+    actual = []
     for _ in range(9):
         *_, over, info = env.step(env.action_space.sample())
-        truly.append((env.unwrapped.g, env.unwrapped.m))
-        told.append(info)
+        actual.append((env.unwrapped.g, env.unwrapped.m))
+        infos.append(info)
         if over:
-            told.append(env.reset()[1])
-            truly.append((env.unwrapped.g, env.unwrapped.m))
+            infos.append(env.reset()[1])
+            actual.append((env.unwrapped.g, env.unwrapped.m))
     keys = ("shift/t", "shift/regime", "shift/changed", "shift/g", "shift/m")
-    assert [tuple(info[key] for key in keys) for info in told] == [
+    assert [tuple(info[key] for key in keys) for info in infos] == [
         (0, 0, False, 10, 1),  # reset
         (0, 0, False, 10, 1),
         (1, 0, False, 10, 1),
@@ -209,19 +211,19 @@ def test_infos_of_resets_and_steps_tell_the_truth():
         (8, 3, False, 5, 2),  # reset
         (8, 3, False, 5, 2),
     ]
-    assert truly == [tuple(info[key] for key in keys[-2:]) for info in told[1:]]
-    assert [type(told[0][key]) for key in keys] == [int, int, bool, float, float]
+    assert actual == [tuple(info[key] for key in keys[-2:]) for info in infos[1:]]
+    assert [type(infos[0][key]) for key in keys] == [int, int, bool, float, float]
 
 
-def test_infos_of_a_vector_tell_the_truth_over_resets():
+def test_infos_of_a_vector_have_the_truth_over_resets():
     """Silent failure: the call that resets a pole counts as a step of the run, or hides the change."""
     env = VectorShiftWrapper(gym.make_vec("CartPole-v1", 2, max_episode_steps=3), "gravity:values=9.8/25,at=6")
     _, info = env.reset(seed=0)
-    told = [info] + [env.step(np.array([0, 1]))[-1] for _ in range(6)]  # 3 steps, a reset, 2 steps
-    assert [i["shift/t"].tolist() for i in told] == [[t] * 2 for t in (0, 0, 2, 4, 6, 6, 8)]
-    assert [bool(i["shift/changed"].all()) for i in told] == [False, False, False, False, True, True, False]
-    assert [bool(i["shift/changed"].any()) for i in told] == [bool(i["shift/changed"].all()) for i in told]
-    assert [float(i["shift/gravity"][0]) for i in told] == [9.8] * 4 + [25] * 3
+    infos = [info] + [env.step(np.array([0, 1]))[-1] for _ in range(6)]  # 3 steps, a reset, 2 steps
+    assert [i["shift/t"].tolist() for i in infos] == [[t] * 2 for t in (0, 0, 2, 4, 6, 6, 8)]
+    assert [bool(i["shift/changed"].all()) for i in infos] == [False, False, False, False, True, True, False]
+    assert [bool(i["shift/changed"].any()) for i in infos] == [bool(i["shift/changed"].all()) for i in infos]
+    assert [float(i["shift/gravity"][0]) for i in infos] == [9.8] * 4 + [25] * 3
 
 
 def test_shifts_at_reset_and_by_episodes_in_one_environment():
@@ -229,13 +231,13 @@ def test_shifts_at_reset_and_by_episodes_in_one_environment():
     env = ShiftWrapper(
         gym.make("Pendulum-v1", max_episode_steps=3), "g:values=10/5,at=4,apply=reset m:values=1/2,at=2,clock=episodes"
     )
-    seen = []
+    actual = []
     for _ in range(3):
         env.reset()
         for _ in range(3):
             env.step(np.zeros(1, np.float32))
-            seen.append((env.unwrapped.g, env.unwrapped.m))
-    assert seen == [(10, 1)] * 6 + [(5, 2)] * 3
+            actual.append((env.unwrapped.g, env.unwrapped.m))
+    assert actual == [(10, 1)] * 6 + [(5, 2)] * 3
 
 
 def test_a_partial_reset_of_a_vector_leaves_the_others_alone():
@@ -270,7 +272,7 @@ RANDOM = "length:profile=poisson,values=0.5/1,every=20 obs_noise:profile=walk,fi
 
 @pytest.mark.parametrize("env_id", BASE_IDS)
 def test_a_seeded_reset_starts_everything_anew(env_id):
-    """Silent failure: the second life of an environment begins in the regime, the wind and the push in which the first ended."""
+    """Silent failure: an environment begins in the regime, the wind and the push in which it ended before."""
     env = wrapped(env_id, f"{SHIFTS[env_id]} {BETWEEN}")
     first = play(env, 60, seed=4)
     assert first[-1][-1]["shift/regime"] > 0
@@ -308,8 +310,8 @@ def test_the_times_of_shifts_do_not_move_the_environment():
     """Silent failure: profile and environment share a generator: another profile is another set of episodes."""
     starts = []
     for shift in ("reward_scale:profile=none", "reward_scale:profile=poisson,values=1/2,every=2", "reward_noise:values=0/1,at=0"):
-        shown = play(wrapped("CartPole-v1", shift), 100, seed=9)
-        starts.append([s[0].tolist() for s in shown])
+        outputs = play(wrapped("CartPole-v1", shift), 100, seed=9)
+        starts.append([s[0].tolist() for s in outputs])
     assert starts[0] == starts[1] == starts[2]
 
 
@@ -354,16 +356,16 @@ def test_registered_twins_are_what_they_say(env_id):
     limits = [w for w in layers(env) if isinstance(w, gym.wrappers.TimeLimit)]
     assert len(limits) == 1
     assert type(env.unwrapped) is type(gym.make(env_id).unwrapped)
-    shown = play(env, 60)
-    assert same(shown, play(wrapped(env_id, SHIFTS[env_id]), 60))
+    outputs = play(env, 60)
+    assert same(outputs, play(wrapped(env_id, SHIFTS[env_id]), 60))
     assert same(bare(play(gym.make(f"Shifted/{env_id}"), 60)), play(gym.make(env_id), 60))
 
 
 def layers(env) -> list[gym.Env]:
-    found = [env]
-    while isinstance(found[-1], gym.Wrapper):
-        found.append(found[-1].env)
-    return found
+    chain = [env]
+    while isinstance(chain[-1], gym.Wrapper):
+        chain.append(chain[-1].env)
+    return chain
 
 
 @pytest.mark.parametrize("env_id", BASE_IDS)
@@ -373,10 +375,10 @@ def test_an_environment_is_made_again_from_its_spec(env_id):
         gym.make(f"Shifted/{env_id}", shift=SHIFTS[env_id], n_envs=1, shift_seed=5),
         ShiftWrapper(gym.make(env_id), SHIFTS[env_id], shift_seed=5),
     ):
-        shown = play(env, 40)
+        outputs = play(env, 40)
         for spec in (env.spec, pickle.loads(pickle.dumps(env.spec)), gym.envs.registration.EnvSpec.from_json(env.spec.to_json())):
             again = gym.make(spec)
-            assert same(play(again, 40), shown)
+            assert same(play(again, 40), outputs)
             assert [type(w) for w in layers(again)].count(ShiftWrapper) == 1
             assert again.spec == env.spec
 
@@ -403,9 +405,9 @@ def test_every_way_to_the_same_poles_shifts_alike():
     """Silent failure: one of Gymnasium's ways to vectorize ignores the shift."""
     for mode in ("sync", "async", "vector_entry_point"):
         env = gym.make_vec("envs:Shifted/CartPole-v1", 2, mode, shift="gravity:values=9.8/25,at=8", n_envs=2)
-        told = [step[-1]["shift/gravity"].tolist() for step in play_vector(env, 8)[1:]]
+        values = [step[-1]["shift/gravity"].tolist() for step in play_vector(env, 8)[1:]]
         env.close()
-        assert told == [[9.8] * 2] * 4 + [[25.0] * 2] * 4
+        assert values == [[9.8] * 2] * 4 + [[25.0] * 2] * 4
     with pytest.raises(ValueError, match="n_envs must be num_envs, 2, or left out, got 3"):
         gym.make_vec("envs:Shifted/CartPole-v1", 2, shift=GRAVITY, n_envs=3)
 
@@ -413,15 +415,15 @@ def test_every_way_to_the_same_poles_shifts_alike():
 # Others' training loops ---------------------------------------------------------------------------------------------------------
 
 
-class Told(BaseCallback):
-    """Keeps the truth that Stable-Baselines3 is told."""
+class TruthRecorder(BaseCallback):
+    """Records the truth that Stable-Baselines3 gets."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[list[tuple]] = []
+        self.rows: list[list[tuple]] = []
 
     def _on_step(self) -> bool:
-        self.told.append([(i["shift/t"], i["shift/gravity"], i["shift/changed"]) for i in self.locals["infos"]])
+        self.rows.append([(i["shift/t"], i["shift/gravity"], i["shift/changed"]) for i in self.locals["infos"]])
         return True
 
 
@@ -429,11 +431,11 @@ class Told(BaseCallback):
 def test_stable_baselines_learns_in_a_shifted_environment(algorithm):
     """Silent failure: through Monitor and VecEnv the shift comes n_envs times too late, or its truth gets lost."""
     env = make_vec_env("envs:Shifted/CartPole-v1", 4, seed=1, env_kwargs={"shift": "gravity:values=9.8/25,at=64", "n_envs": 4})
-    told = Told()
+    recorder = TruthRecorder()
     extra = {"batch_size": 32, "n_epochs": 1} if algorithm is sb3.PPO else {}
-    algorithm("MlpPolicy", env, n_steps=8, device="cpu", seed=1, **extra).learn(128, callback=told)
-    assert [t for t, _, _ in (row[0] for row in told.told)] == list(range(0, 128, 4))
-    assert told.told == [[(4 * call, 9.8 if call < 16 else 25.0, call == 16)] * 4 for call in range(32)]
+    algorithm("MlpPolicy", env, n_steps=8, device="cpu", seed=1, **extra).learn(128, callback=recorder)
+    assert [t for t, _, _ in (row[0] for row in recorder.rows)] == list(range(0, 128, 4))
+    assert recorder.rows == [[(4 * call, 9.8 if call < 16 else 25.0, call == 16)] * 4 for call in range(32)]
 
 
 @pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
@@ -459,11 +461,11 @@ def test_a_loop_like_cleanrls_trains_in_a_shifted_environment(mode):
 def test_asynchronous_environments_shift_in_their_own_processes():
     """Silent failure: a worker's environment is made without its shift."""
     env = AsyncVectorEnv([lambda: ShiftWrapper(gym.make("CartPole-v1"), GRAVITY, n_envs=2) for _ in range(2)])
-    shown = play_vector(env, 12)
+    outputs = play_vector(env, 12)
     env.close()
     inside = SyncVectorEnv([lambda: ShiftWrapper(gym.make("CartPole-v1"), GRAVITY, n_envs=2) for _ in range(2)])
-    assert same(shown, play_vector(inside, 12))
-    assert shown[-1][-1]["shift/gravity"].tolist() == [25, 25]
+    assert same(outputs, play_vector(inside, 12))
+    assert outputs[-1][-1]["shift/gravity"].tolist() == [25, 25]
 
 
 def test_what_passes_between_can_shift_in_asynchronous_environments_from_outside():
@@ -497,7 +499,7 @@ def test_other_ways_to_reset_are_refused(mode):
 
 
 class Spaces(gym.Env):
-    """An environment of given spaces, to be looked at only."""
+    """An environment of given spaces, never stepped."""
 
     def __init__(self, observation, action) -> None:
         self.observation_space, self.action_space = observation, action
@@ -532,7 +534,7 @@ def test_a_shift_that_the_spaces_do_not_allow_is_refused(observation, action, sh
     assert "\n" not in str(error.value)
 
 
-def test_a_mistake_in_a_registered_id_is_told_in_one_line():
+def test_a_mistake_in_a_registered_id_is_reported_in_one_line():
     """Silent failure: Gymnasium's traceback names its own internals, not the shift."""
     with pytest.raises(ValueError, match=r"^CartPole-v1 has no parameter 'gravty' that can shift: did you mean gravity"):
         gym.make("envs:Shifted/CartPole-v1", shift="gravty:values=9.8/25,at=1")

@@ -1,4 +1,4 @@
-"""Shifts at work: the run's clock, when they take hold, noise, the truth that is told, and runs that do not depend on others."""
+"""Shifts at work: the run's clock, when they take hold, noise, the truth in infos, and runs that do not depend on others."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ NOISY = (
 def play(env, calls: int, seed: int = 0, runs: slice = slice(None), update_every: int = 10) -> list[list[np.ndarray]]:
     """What `calls` calls return, with random actions of a run that do not depend on which other runs there are."""
     actions = np.random.default_rng(seed).integers(0, int(env.action_space.n), (calls, 8, env.envs_per_run))[:, runs]
-    shown = [[env.reset()]]
+    outputs = [[env.reset()]]
     for call in range(calls):
-        shown.append([*env.step(actions[call][: env.runs])])
+        outputs.append([*env.step(actions[call][: env.runs])])
         if call % update_every == 0 and hasattr(env, "count_update"):
             env.count_update()
-            shown.append([*env.truth().values(), env.regime, env.onsets, *env.counts.values()])
-    return shown
+            outputs.append([*env.truth().values(), env.regime, env.onsets, *env.counts.values()])
+    return outputs
 
 
-def same(shown, expected) -> None:
-    for call, (ours, theirs) in enumerate(zip(shown, expected, strict=True)):
+def same(outputs, expected) -> None:
+    for call, (ours, theirs) in enumerate(zip(outputs, expected, strict=True)):
         for a, b in zip(ours, theirs, strict=True):
             assert a.dtype == b.dtype
             assert a.tobytes() == b.tobytes(), f"call {call}"
@@ -147,9 +147,9 @@ def test_streams_of_a_shift_are_its_own():
         "obs_noise:values=0/1,at=0",
     ):
         shifted = make("CartPole-v1", (3, 8), 2, parse_all(text))
-        shown, expected = play(shifted, 100), play(calm, 100)
+        outputs, expected = play(shifted, 100), play(calm, 100)
         calm = make("CartPole-v1", (3, 8), 2)
-        for ours, theirs in zip((s for s in shown if len(s) == 5), (s for s in expected if len(s) == 5), strict=True):
+        for ours, theirs in zip((s for s in outputs if len(s) == 5), (s for s in expected if len(s) == 5), strict=True):
             same([ours[2:]], [theirs[2:]])
             if not text.startswith("obs"):
                 same([ours[:1]], [theirs[:1]])
@@ -188,7 +188,7 @@ def line():
     gym.registry.pop("TestLine-v0")
 
 
-def told(env, calls: int) -> list[dict[str, np.ndarray]]:
+def truth_by_call(env, calls: int) -> list[dict[str, np.ndarray]]:
     """What `truth()` says after each call, with rewards and valid beside."""
     env.reset()
     rows = []
@@ -204,7 +204,7 @@ def test_the_clock_counts_steps_of_all_environments_and_no_resets_and_never_star
     Calls 0–3 are steps, call 4 resets, 5–8 are steps, 9 resets; each step is 3 steps of the run.
     """
     env = make("TestLine-v0", (0, 1), 3, parse_all("reward_scale:values=1/2,at=15"))
-    rows = told(env, 12)
+    rows = truth_by_call(env, 12)
     assert [int(r["shift/t"][0, 0]) for r in rows] == [0, 3, 6, 9, 12, 12, 15, 18, 21, 24, 24, 27]
     assert [float(r["reward"][1, 2]) for r in rows] == [1, 1, 1, 1, 0, 1, 2, 2, 2, 0, 2, 2]
     assert [bool(r["over"][0, 0]) for r in rows] == [call in (3, 8) for call in range(12)]
@@ -218,15 +218,15 @@ def test_the_clock_counts_steps_of_all_environments_and_no_resets_and_never_star
 def test_episodes_and_updates_are_clocks_too():
     """Silent failure: episodes that have begun are counted for those that ended, updates once for each environment."""
     env = make("TestLine-v0", (0,), 2, parse_all("reward_scale:values=1/2,at=4,clock=episodes"))
-    assert [float(r["reward"][0, 0]) for r in told(env, 12)] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 2, 2]
+    assert [float(r["reward"][0, 0]) for r in truth_by_call(env, 12)] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 2, 2]
     env = make("TestLine-v0", (0, 1), 2, parse_all("reward_scale:values=1/2,at=2,clock=updates"))
     env.reset()
-    paid = []
+    rewards = []
     for call in range(8):
-        paid.append(float(env.step(np.zeros((2, 2), np.int64)).rewards[0, 0]))
+        rewards.append(float(env.step(np.zeros((2, 2), np.int64)).rewards[0, 0]))
         if call in (1, 5):
             env.count_update()
-    assert paid == [1, 1, 1, 1, 0, 1, 2, 2]
+    assert rewards == [1, 1, 1, 1, 0, 1, 2, 2]
     assert env.counts["updates"].tolist() == [2, 2]
 
 
@@ -244,11 +244,11 @@ def test_a_shift_at_reset_takes_hold_in_each_environment_when_its_own_next_episo
     Episodes of 3 and 5 steps; the profile changes at step 4 of the run, before call 2. Environment 0 ends in call 2 and resets
     in call 3, environment 1 ends in call 4 and resets in call 5.
     """
-    rows = told(uneven("reward_scale:values=1/2,at=4,apply=reset"), 8)
+    rows = truth_by_call(uneven("reward_scale:values=1/2,at=4,apply=reset"), 8)
     assert [r["shift/reward_scale"][0].tolist() for r in rows] == [[1, 1]] * 3 + [[2, 1]] * 2 + [[2, 2]] * 3
     assert [r["reward"][0].tolist() for r in rows] == [[1, 1]] * 3 + [[0, 1], [2, 1], [2, 0], [2, 2], [0, 2]]
     assert [r["shift/regime"][0].tolist() for r in rows] == [[0, 0]] * 3 + [[1, 0]] * 2 + [[1, 1]] * 3
-    # The reset that brings the value and the first step with it are both told as a change.
+    # The reset that brings the value and the first step with it both count as a change.
     assert [r["shift/changed"][0].tolist() for r in rows] == [
         [False, False],
         [False, False],
@@ -275,8 +275,8 @@ def test_an_episode_cut_by_the_time_limit_is_one_that_ended():
 
 def test_a_shift_now_takes_hold_everywhere_at_once_and_ends_no_episode():
     """Silent failure: a change resets the environments, and the agent sees it in the episode's length."""
-    rows = told(uneven("reward_scale:values=1/2,at=4"), 8)
-    plain = told(uneven("reward_scale:profile=none"), 8)
+    rows = truth_by_call(uneven("reward_scale:values=1/2,at=4"), 8)
+    plain = truth_by_call(uneven("reward_scale:profile=none"), 8)
     assert [r["shift/reward_scale"][0].tolist() for r in rows] == [[1, 1]] * 2 + [[2, 2]] * 6
     assert [r["shift/changed"][0].tolist() for r in rows] == [[call == 2] * 2 for call in range(8)]
     for ours, theirs in zip(rows, plain, strict=True):
@@ -284,9 +284,9 @@ def test_a_shift_now_takes_hold_everywhere_at_once_and_ends_no_episode():
         assert ours["valid"].tolist() == theirs["valid"].tolist()
 
 
-def test_a_change_during_an_environments_reset_is_told_at_its_next_step():
-    """Silent failure: the only call told as a change is one that was no step, and whoever masks resets never sees it."""
-    rows = told(uneven("reward_scale:values=1/2,at=6"), 6)  # 6 steps are made before call 3, in which environment 0 resets
+def test_a_change_during_an_environments_reset_is_reported_at_its_next_step():
+    """Silent failure: the only call reported as a change is one that was no step, and whoever masks resets never sees it."""
+    rows = truth_by_call(uneven("reward_scale:values=1/2,at=6"), 6)  # before call 3 are 6 steps; then environment 0 resets
     assert [r["shift/changed"][0].tolist() for r in rows] == [[False, False]] * 3 + [[True, True], [True, False], [False, False]]
     assert [r["valid"][0].tolist() for r in rows[3:5]] == [[False, True], [True, True]]
 
@@ -307,13 +307,13 @@ def test_two_shifts_have_one_number_of_their_regimes():
     env = make(
         "TestLine-v0", (0,), 1, parse_all("reward_scale:values=1/2/3,at=2/4 reward_offset:profile=recurring,values=0/9,every=1")
     )
-    seen = {}
-    for row in told(env, 20):
+    numbers = {}
+    for row in truth_by_call(env, 20):
         pair = float(row["shift/reward_scale"][0, 0]), float(row["shift/reward_offset"][0, 0])
-        assert seen.setdefault(pair, int(row["shift/regime"][0, 0])) == int(row["shift/regime"][0, 0])
-    assert env.regime.tolist() == [seen[pair]]
-    assert len(set(seen.values())) == len(seen) >= 5
-    assert max(seen.values()) < 6
+        assert numbers.setdefault(pair, int(row["shift/regime"][0, 0])) == int(row["shift/regime"][0, 0])
+    assert env.regime.tolist() == [numbers[pair]]
+    assert len(set(numbers.values())) == len(numbers) >= 5
+    assert max(numbers.values()) < 6
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_time_stands_still_where_it_is_held():
     counts = {"steps": np.array([0, 100, 5000]), "episodes": np.array([0, 3, 9]), "updates": np.array([2, 2, 2])}
     shifts = parse_all("reward_scale:values=1/2/3,at=100/200 reward_offset:values=0/10,at=3,clock=episodes")
     env = make("TestLine-v0", (0, 1, 2), 2, shifts, frozen_at=counts)
-    rows = told(env, 30)
+    rows = truth_by_call(env, 30)
     for row in rows:
         assert row["reward"][row["valid"].all(1)].tolist() == [[1, 1], [12, 12], [13, 13]][: row["valid"].all(1).sum()]
         assert row["shift/t"][:, 0].tolist() == [0, 100, 5000]
@@ -367,12 +367,12 @@ def test_held_random_times_are_those_of_the_training():
     """Silent failure: the evaluation of a run stands in the regime of another."""
     shifts = parse_all("reward_scale:profile=walk,first=1,low=0,high=2,sd=0.3,every=7 obs_noise:values=0.5,at=none")
     training = make("TestLine-v0", (5, 6, 7), 2, shifts)
-    told(training, 40)
+    truth_by_call(training, 40)
     held = make("TestLine-v0", (15, 16, 17), 4, shifts, frozen_at=training.counts, shift_seeds=(5, 6, 7))
-    np.testing.assert_array_equal(told(held, 2)[-1]["shift/reward_scale"][:, 0], training.values["reward_scale"][:, 0])
+    np.testing.assert_array_equal(truth_by_call(held, 2)[-1]["shift/reward_scale"][:, 0], training.values["reward_scale"][:, 0])
     first = held.reset()
     other = make("TestLine-v0", (25, 26, 27), 4, shifts, frozen_at=training.counts, shift_seeds=(5, 6, 7))
-    told(other, 2)
+    truth_by_call(other, 2)
     assert (other.reset() != first).all()  # noise is the evaluation's own
 
 
@@ -394,21 +394,21 @@ def test_noise_has_the_standard_deviation_asked_for_in_each_run():
     sd = np.array([[0.5] * 4, [2.0] * 4])
     noise = {"reward_noise": generators(0, 1), "obs_noise": generators(0, 1)}
     rewards = np.array([change_rewards(np.zeros((2, 4)), {"reward_noise": sd}, noise) for _ in range(4000)])
-    seen = np.array([change_observations(np.zeros((2, 4, 3)), {"obs_noise": sd}, noise) for _ in range(2000)])
-    for x in (rewards, seen.mean(-1) * math.sqrt(3)):
+    observations = np.array([change_observations(np.zeros((2, 4, 3)), {"obs_noise": sd}, noise) for _ in range(2000)])
+    for x in (rewards, observations.mean(-1) * math.sqrt(3)):
         np.testing.assert_allclose(x.std((0, 2)), [0.5, 2.0], rtol=0.04)
         assert np.abs(np.corrcoef(x.reshape(len(x), -1).T)[np.triu_indices(8, 1)]).max() < 0.1
-    assert np.abs(np.corrcoef(seen[:, 0, 0].T)[np.triu_indices(3, 1)]).max() < 0.1
+    assert np.abs(np.corrcoef(observations[:, 0, 0].T)[np.triu_indices(3, 1)]).max() < 0.1
 
 
 def test_random_actions_come_as_often_as_asked_and_are_uniform():
     """Silent failure: a random action is never the agent's own, or the chance is that of another one."""
     space, chance = gym.spaces.Discrete(4), np.array([[0.2, 0.8, 0.0]])
     noise = {"action_noise": generators(3)}
-    sent = np.array([change_actions(np.full((1, 3), 2), {"action_noise": chance}, space, noise) for _ in range(8000)])[:, 0]
+    actions = np.array([change_actions(np.full((1, 3), 2), {"action_noise": chance}, space, noise) for _ in range(8000)])[:, 0]
     for n, share in enumerate(chance[0]):
         expected = share / 4 + (1 - share) * (np.arange(4) == 2)
-        np.testing.assert_allclose(np.bincount(sent[:, n], minlength=4) / 8000, expected, atol=0.02)
+        np.testing.assert_allclose(np.bincount(actions[:, n], minlength=4) / 8000, expected, atol=0.02)
 
 
 def test_continuous_actions_turn_blur_and_stay_in_their_box():
@@ -419,10 +419,10 @@ def test_continuous_actions_turn_blur_and_stay_in_their_box():
     assert turned.tolist() == [[[3.0, -0.25]]]
     assert turned.dtype == np.float32
     noise = {"action_noise": generators(0)}
-    sent = np.array(
+    actions = np.array(
         [change_actions(np.array([[[2.0, 0.0]]], np.float32), {"action_noise": 0.1 * one}, space, noise) for _ in range(4000)]
     )[:, 0, 0]
-    np.testing.assert_allclose(sent.std(0), [0.2, 0.1], rtol=0.05)
+    np.testing.assert_allclose(actions.std(0), [0.2, 0.1], rtol=0.05)
     wild = np.array([change_actions(np.zeros((1, 1, 2)), {"action_noise": 5 * one}, space, noise) for _ in range(100)])
     assert (wild >= space.low).all()
     assert (wild <= space.high).all()
@@ -434,15 +434,15 @@ def test_where_a_value_is_the_usual_one_not_a_bit_changes():
     x = np.array([[[-0.0, 1e-45]], [[-0.0, 1e-45]]], np.float32)
     both = {"obs_gain": np.array([[1.0], [2.0]]), "obs_bias": np.array([[0.0], [1.0]]), "obs_noise": np.array([[0.0], [1.0]])}
     both |= {"obs_permutation": np.array([[0.0], [1.0]]), "obs_dropout": np.array([[0.0], [1.0]])}
-    seen = change_observations(x, both, {"obs_noise": generators(0, 1)})
-    assert seen[0].tobytes() == x[0].tobytes()
-    assert seen[1].tobytes() != x[1].tobytes()
+    observations = change_observations(x, both, {"obs_noise": generators(0, 1)})
+    assert observations[0].tobytes() == x[0].tobytes()
+    assert observations[1].tobytes() != x[1].tobytes()
     rewards = np.array([[-0.0], [-0.0]], np.float32)
-    paid = change_rewards(
+    shifted = change_rewards(
         rewards, {"reward_offset": np.array([[0.0], [2.0]]), "reward_noise": np.zeros((2, 1))}, {"reward_noise": generators(0, 1)}
     )
-    assert paid[0].tobytes() == rewards[0].tobytes()
-    assert paid[1, 0] == 2
+    assert shifted[0].tobytes() == rewards[0].tobytes()
+    assert shifted[1, 0] == 2
 
 
 def test_observations_that_are_not_flat_are_numbered_through():
@@ -506,12 +506,12 @@ def test_a_shifter_counts_the_steps_of_environments_out_of_sight():
     env = Line()
     shifts = (Shift("reward_scale", Abrupt((1.0, 2.0), (8,))),)
     shifter = Shifter(shifts, PerEnvDynamics([]), env.action_space, (0,), 1, steps_per_call=4)
-    paid = []
+    rewards = []
     for _ in range(4):
         shifter.before_step()
         shifter.after_step(np.zeros((1, 1), bool), np.ones((1, 1), bool))
-        paid.append(float(shifter.reward(np.ones((1, 1)), np.ones((1, 1), bool))[0, 0]))
-    assert paid == [1, 1, 2, 2]
+        rewards.append(float(shifter.reward(np.ones((1, 1)), np.ones((1, 1), bool))[0, 0]))
+    assert rewards == [1, 1, 2, 2]
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------------------
@@ -561,6 +561,6 @@ def test_shifts_may_be_given_in_every_form():
     """Silent failure: of several shifts in one text only the first is read."""
     one, other = "gravity:values=9.8/25,at=1", "length:values=0.5/1,at=3"
     expected = (*parse_all(one), *parse_all(other))
-    for given in (f"{one} {other}", f"{one};{other}", f" {one} ; {other}\n", [one, other], (expected[0], other), expected):
-        assert parse_all(given) == expected
+    for form in (f"{one} {other}", f"{one};{other}", f" {one} ; {other}\n", [one, other], (expected[0], other), expected):
+        assert parse_all(form) == expected
     assert parse_all("") == parse_all(()) == ()
