@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.networks import ActorCritic
+from agents.reproducible import one_thread
 from agents.rollout import Environments
 
 MAX_EPISODE_STEPS = 10_000
@@ -17,6 +18,7 @@ PROGRESS_EVERY = 100
 """Calls of the environments from one report of progress to the next."""
 
 
+@one_thread()
 def episode_returns(
     env: Environments,
     policy: ActorCritic,

@@ -7,17 +7,16 @@ They are computed as sigmoids σ, because torch's sigmoid takes a third of its t
     s₁ = σ(x F₁ + c₁),     s₂ = σ(s₁ F₂ + c₂),     y = s₂ F₃ + c₃
     F₁ = 2W₁, c₁ = 2b₁;    F₂ = 4W₂, c₂ = 2(b₂ − Σᵢ W₂);    F₃ = 2W₃, c₃ = b₃ − Σᵢ W₃                     (`MLP.fold`)
 
-is the same function (to a few units in the last place; tests hold it to float64). Acting (`ActingNetwork`) and learning (`MLPFunction`) share
-it, and memory that is reused and calls that are prepared (`Buffers`). A network is one node of autograd, its gradient written out
-with respect to F and c and folded back to W and b.
+is the same function (to a few units in the last place; tests hold it to float64). Acting (`ActingNetwork`) and learning
+(`MLPFunction`) share it, memory that is reused and calls that are prepared (`Buffers`). A network is one node of autograd, its
+gradient written out with respect to F and c and folded back to W and b.
 
-All of a network lies on one device. Initial weights are drawn on the CPU whatever the device; acting is in numpy (`ActingNetwork`).
+A network lies on one device. Initial weights are drawn on the CPU whatever the device; acting takes and returns numpy arrays.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -27,18 +26,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-# Intel's MKL rounds a product by how its operands lie in memory, so that a run would depend on its place in the batch, unless
-# this is set before the process's first product. It costs no time, and networks whose widths are multiples of 4 no bit.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+from agents.reproducible import aligned, in_whole_blocks, reproducible_products
 
 NARROW = 16
 """Outputs below which a product is computed transposed: MKL takes up to six times as long otherwise."""
-ROOMS = 4
+MAX_BUFFERS = 4
 """Numbers of rows for which a network keeps memory."""
 
 Call = Callable[[], object]
-"""Something to be computed, prepared to the last view: for small tensors that takes as long as computing it."""
+"""A computation prepared to the last view: for small tensors preparing takes as long as computing."""
 
 
 class Layer(NamedTuple):
@@ -63,8 +61,9 @@ class MLP:
         """Orthogonal weights scaled by `gains` (one a layer), zero biases; `generators` holds one generator per run.
 
         `constants` are initial values of further outputs behind the last layer's, trained as well, the same for every x.
-        Inputs are multiplied by `input_gain` [O] first, if there is one. Everything is kept on `device`.
+        Inputs are multiplied by `input_gain` [O] first, if there is one. All tensors are on `device`.
         """
+        reproducible_products()
         self.runs, self.widths, self.shapes = len(generators), tuple(widths), list(pairwise(widths))
         size = sum((i + 1) * h for i, h in self.shapes) + len(constants)
         weights = aligned(self.runs, size, device)
@@ -77,41 +76,29 @@ class MLP:
                 layer.weight[r] = gain * orthogonal(layer.weight.shape[1:], generator)
         self.scale = scale_of(self.shapes, size, input_gain).to(device)  # [P]
         self.folded, self._fold = folding(weights, self.scale, self.shapes)
-        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `filled`
-        self._rooms: dict[int, Buffers] = {}
+        self._multiple = max([4, *(16 // math.gcd(16, width) for width in widths[1:-1])])  # see `padded_rows`
+        self._buffers: dict[int, Buffers] = {}
 
     def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A + C]
         """The outputs of every run, rounded alike whatever batch the run is in."""
         y: Tensor = MLPFunction.apply(x, self.theta, self)
         return y
 
-    def filled(self, rows: int) -> int:
-        """`rows` filled up, so that each run's part of every tensor is a multiple of 16 numbers and rounds by itself.
-
-        Torch computes sigmoids 16 at a time and what is left over by another routine; products, see `aligned`.
-        """
+    def padded_rows(self, rows: int) -> int:
+        """`rows`, or as many more as make each run's part of every layer a multiple of 64 bytes: see `aligned`."""
         return -(-rows // self._multiple) * self._multiple
 
     def fold(self) -> None:
-        """Take over the weights of now into F and c, with which every pass computes."""
-        carry_out(self._fold)
+        """Compute F and c, which the forward and the backward pass use, from the present weights."""
+        call_all(self._fold)
 
-    def room(self, rows: int) -> Buffers:
-        """Where to pass so many rows; what was in there is lost."""
-        if rows not in self._rooms:
-            while len(self._rooms) >= ROOMS:
-                del self._rooms[next(iter(self._rooms))]
-            self._rooms[rows] = Buffers(self, rows)
-        return self._rooms[rows]
-
-
-def aligned(runs: int, size: int, device: torch.device | str) -> Tensor:
-    """Zeros [R, P] in which every run begins at a multiple of 64 bytes.
-
-    How a product rounds may depend on where in memory its factors begin (Intel MKL on processors with AVX2): a run must
-    find its weights at the same alignment whichever place in a batch it has.
-    """
-    return torch.zeros(runs, -(-size // 16) * 16, device=device)[:, :size]
+    def buffers(self, rows: int) -> Buffers:
+        """Memory for a pass of so many rows; its contents are lost."""
+        if rows not in self._buffers:
+            while len(self._buffers) >= MAX_BUFFERS:
+                del self._buffers[next(iter(self._buffers))]
+            self._buffers[rows] = Buffers(self, rows)
+        return self._buffers[rows]
 
 
 def views(flat: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Layer]:
@@ -129,8 +116,8 @@ def tail(flat: Tensor, size: int) -> Tensor:
     return flat[:, -size:].view(len(flat), 1, size)
 
 
-def carry_out(calls: Sequence[Call]) -> None:
-    """One after the other."""
+def call_all(calls: Sequence[Call]) -> None:
+    """Carry out prepared calls, one after the other."""
     for call in calls:
         call()
 
@@ -139,7 +126,7 @@ def carry_out(calls: Sequence[Call]) -> None:
 
 
 def scale_of(shapes: Sequence[tuple[int, int]], size: int, input_gain: Tensor | None) -> Tensor:
-    """What F is over W, and c over b but for Σᵢ W, in the order of θ [P]."""
+    """The ratios F/W and, without the term Σᵢ W, c/b, in the order of θ [P]."""
     scale = torch.ones(size)
     for i, (weight, bias) in enumerate(views(scale.unsqueeze(0), shapes)):
         outwards = 2.0 if i < len(shapes) - 1 else 1.0  # a hidden layer's σ is of 2z
@@ -151,7 +138,7 @@ def scale_of(shapes: Sequence[tuple[int, int]], size: int, input_gain: Tensor | 
 
 
 def folding(weights: Tensor, scale: Tensor, shapes: Sequence[tuple[int, int]]) -> tuple[list[Layer], list[Call]]:
-    """Memory for F and c of weights [R, P], and what fills it."""
+    """Memory for F and c of weights [R, P], and the calls that compute them."""
     flat = aligned(len(weights), weights.shape[1], weights.device)
     layers = views(flat, shapes)
     calls: list[Call] = [partial(torch.mul, weights, scale, out=flat)]
@@ -180,56 +167,58 @@ class Buffers:
     """
 
     def __init__(self, network: MLP, rows: int) -> None:
-        runs, filled, device = network.runs, network.filled(rows), network.theta.device
+        runs, padded, device = network.runs, network.padded_rows(rows), network.theta.device
         self.passes = 0
         self._network = network
-        self._x = torch.zeros(runs, filled, network.widths[0], device=device)
-        self._y = columnwise(runs, filled, network.widths[-1], device)
-        self.x, self.y = self._x[:, :rows], self._y[:, :rows]  # [R, rows, O] and [R, rows, A]: what goes in and comes out
-        hidden = [torch.empty(runs, filled, width, device=device) for width in network.widths[1:-1]]
-        works: list[Tensor | None] = [None, *(torch.empty_like(s) for s in hidden)]
-        self._inputs, self._works = [self._x, *hidden], works
+        self._x = torch.zeros(runs, padded, network.widths[0], device=device)
+        self._y = columnwise(runs, padded, network.widths[-1], device)
+        self.x, self.y = self._x[:, :rows], self._y[:, :rows]  # [R, rows, O] and [R, rows, A]: inputs and outputs
+        shapes = [(runs, padded, width) for width in network.widths[1:-1]]
+        hidden = [in_whole_blocks(shape, device) for shape in shapes]  # s, and all of its memory, where nothing is left over
+        self._inputs = [self._x, *(s for s, _ in hidden)]
+        self._deltas: list[Tensor | None] = [None, *(torch.empty(shape, device=device) for shape in shapes)]  # of the inputs
         self.forwards: list[Call] = []
-        for x, layer, out, work in zip(self._inputs, network.folded, [*hidden, self._y], works, strict=True):
+        outputs = [*hidden, (self._y, None)]
+        for x, layer, (out, flat), work in zip(self._inputs, network.folded, outputs, self._deltas, strict=True):
             self.forwards += affine(x, layer, out, work)
-            if out is not self._y:
-                self.forwards.append(out.sigmoid_)
+            if flat is not None:
+                self.forwards.append(flat.sigmoid_)
         self._back: list[Call] = []
 
     def forward(self) -> None:
         """From `x` to `y`."""
         self.passes += 1
-        carry_out(self.forwards)
+        call_all(self.forwards)
 
     def gradient(self, delta: Tensor) -> Tensor:
-        """Of what has the gradient δ [R, B, A + C] with respect to the outputs: its gradient with respect to θ, [R, P]."""
+        """The gradient with respect to θ, [R, P], from the gradient δ [R, B, A + C] with respect to the outputs."""
         if not self._back:
             self._prepare()
         outputs = self.y.shape[2]
         self._delta.copy_(delta[..., :outputs])
-        carry_out(self._back)
+        call_all(self._back)
         if self._network.constants is not None:
-            torch.sum(delta[..., outputs:], 1, keepdim=True, out=tail(self._found, delta.shape[2] - outputs))
-        return self._found * self._network.scale
+            torch.sum(delta[..., outputs:], 1, keepdim=True, out=tail(self._gradient, delta.shape[2] - outputs))
+        return self._gradient * self._network.scale
 
     def _prepare(self) -> None:
-        """What a pass back needs."""
+        """Memory and calls for the backward pass."""
         network = self._network
         runs, size = network.theta.shape
-        self._found = aligned(runs, size, network.theta.device)  # with respect to F and c; then to W and b over `scale`
+        self._gradient = aligned(runs, size, network.theta.device)  # with respect to F and c; then to W and b, over `scale`
         delta: Tensor = torch.zeros_like(self._y)
         self._delta = delta[:, : self.x.shape[1]]
-        gradients = views(self._found, network.shapes)
+        gradients = views(self._gradient, network.shapes)
         for i in range(len(gradients) - 1, -1, -1):
-            x, work, (weight, bias) = self._inputs[i], self._works[i], gradients[i]
-            self._back += [partial(torch.sum, delta, 1, keepdim=True, out=bias), *of_weight(x, delta, weight, work)]
-            if work is not None:
+            x, before, (weight, bias) = self._inputs[i], self._deltas[i], gradients[i]
+            self._back += [partial(torch.sum, delta, 1, keepdim=True, out=bias), *of_weight(x, delta, weight, before)]
+            if before is not None:
                 self._back += [
                     partial(weight.sub_, bias, alpha=0.5),
-                    of_input(delta, network.folded[i].weight, work),
-                    partial(torch.ops.aten.sigmoid_backward.grad_input, work, x, grad_input=work),
+                    of_input(delta, network.folded[i].weight, before),
+                    partial(torch.ops.aten.sigmoid_backward.grad_input, before, x, grad_input=before),
                 ]
-                delta = work
+                delta = before
 
 
 def affine(x: Tensor, layer: Layer, out: Tensor, work: Tensor | None) -> list[Call]:
@@ -269,48 +258,49 @@ def of_input(delta: Tensor, weight: Tensor, out: Tensor) -> Call:
 
 
 class MLPFunction(torch.autograd.Function):
-    """Outputs [R, B, A + C] of x [R, B, O] as one node of autograd, with a gradient with respect to θ."""
+    """Outputs [R, B, A + C] of x [R, B, O] as one node of autograd, with a gradient with respect to θ (not to x)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, theta: Tensor, network: MLP) -> Tensor:
         network.fold()
-        room = network.room(x.shape[1])
-        room.x.copy_(x)
-        room.forward()
+        buffers = network.buffers(x.shape[1])
+        buffers.x.copy_(x)
+        buffers.forward()
         ctx.save_for_backward(x, theta)
-        ctx.room, ctx.passes = room, room.passes
+        ctx.buffers, ctx.passes = buffers, buffers.passes
         if network.constants is None:
-            return room.y.clone(memory_format=torch.contiguous_format)
-        return torch.cat([room.y, network.constants.expand(-1, x.shape[1], -1)], -1)
+            return buffers.y.clone(memory_format=torch.contiguous_format)
+        return torch.cat([buffers.y, network.constants.expand(-1, x.shape[1], -1)], -1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, _ = ctx.saved_tensors  # torch refuses if θ has changed since; F and c are of its last pass
-        if ctx.passes != ctx.room.passes:  # something else has been in the room
-            ctx.room.x.copy_(x)
-            ctx.room.forward()
-        return None, ctx.room.gradient(gradients[0]), None
+        if ctx.passes != ctx.buffers.passes:  # another pass has used the memory
+            ctx.buffers.x.copy_(x)
+            ctx.buffers.forward()
+        return None, ctx.buffers.gradient(gradients[0]), None
 
 
 class ActingNetwork:
-    """A network arranged for acting: as many rows at every step, the same weights for a window, no gradients."""
+    """A network arranged for acting: as many rows at every step, the same weights for a rollout, no gradients."""
 
     def __init__(self, network: MLP, rows: int) -> None:
         """For observations [R, rows, O]."""
-        room = Buffers(network, rows)
-        x, y = room.x.cpu(), room.y.cpu()  # the room's own memory, if it is on the CPU
-        into = [] if x is room.x else [partial(room.x.copy_, x)]
-        out = [] if y is room.y else [partial(y.copy_, room.y)]
-        self._calls: list[Call] = [*into, *room.forwards, *out]
+        buffers = Buffers(network, rows)
+        x, y = buffers.x.cpu(), buffers.y.cpu()  # the buffers' own memory, if it is on the CPU
+        into = [] if x is buffers.x else [partial(buffers.x.copy_, x)]
+        out = [] if y is buffers.y else [partial(y.copy_, buffers.y)]
+        self._calls: list[Call] = [*into, *buffers.forwards, *out]
         self._x, self._y = x.numpy(), y.numpy()
-        self.learn = network.fold
-        """Take over the network's weights of now, for all steps until the next time."""
-        self.learn()
+        self.update_weights = network.fold
+        """Take the network's present weights, for all steps until the next call."""
+        self.update_weights()
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs [R, rows, A] of x [R, rows, O], but for those that do not depend on x; the next call writes over them."""
+        """Outputs [R, rows, A] of x [R, rows, O], without those that do not depend on x; the next call overwrites them."""
         self._x[:] = x
-        carry_out(self._calls)
+        call_all(self._calls)
         return self._y
 
 

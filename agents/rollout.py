@@ -81,7 +81,7 @@ class Actor(Snapshottable):
         rewards = np.empty(shape, np.float32) if normalizing else earned  # as the policy learns from them
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         actions = []
-        reflex.learn()
+        reflex.update_weights()
         noise = head.noise(self.generators, steps, env.envs_per_run, self.policy.actor.constants)
         with torch.inference_mode():
             for t, drawn in enumerate(noise):

@@ -25,6 +25,7 @@ from agents.learning import learn
 from agents.losses import MetricsFn
 from agents.networks import ActorCritic
 from agents.nonfinite import Health
+from agents.reproducible import one_thread
 from agents.rollout import Actor, Environments, Episodes
 from rl_rmsprop.storage.snapshot import Snapshottable
 
@@ -88,6 +89,7 @@ class Training(Snapshottable):
     def __iter__(self) -> Training:
         return self
 
+    @one_thread()
     def __next__(self) -> Update:
         """One window of every run."""
         if self._window == self._windows or self.health.failed.all():

@@ -77,7 +77,7 @@ def test_acting_computes_what_the_policy_computes(R, N, O, hidden, A, continuous
     reflex = policy.reflex(N)
     for _ in range(3):  # as in three windows
         policy.actor.theta.data.add_(torch.randn(policy.actor.theta.shape, generator=noise))
-        reflex.learn()
+        reflex.update_weights()
         for _ in range(2):
             x = torch.randn(R, N, O, generator=noise)
             expected = policy.outputs(x).detach()[..., :A]
