@@ -28,7 +28,8 @@ from agents.reproducible import BLOCK, one_thread
 from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.batch import Batch, train_batch
+from rl_rmsprop.study.training.batch import Batch
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of
 
