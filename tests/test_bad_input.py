@@ -273,24 +273,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 RUN = "CartPole-v1/0.9/seed_0000"
 STUDY: dict[str, tuple[Any, str]] = {
-    "no table": ([], "study.json must hold a table, got a list"),
+    "no table": ([], "study.json must hold a table, got []"),
     "a seed of a million millions": ({"seeds": [10**12]}, "seeds must be whole numbers from 0 to 4294967295"),
-    "a seed without end": ({"seeds": [10**30]}, "study.json: seeds must be a whole number, got a number beyond"),
+    "a seed without end": (
+        {"seeds": [10**30]},
+        "study.json: seeds must be a whole number such as 64 or 1e5, got a number beyond",
+    ),
     "seeds by the million": ({"seeds": list(range(20_000))}, "at most 10000 seeds"),
     "seeds as a number": ({"seeds": 3}, "study.json: seeds must be a list, got 3"),
-    "seeds of texts": ({"seeds": ["0"]}, 'study.json: seeds must be a whole number, got "0"'),
-    "true steps": ({"steps": True}, "study.json: steps must be a whole number, got true"),
-    "steps without end": ({"steps": 10**15}, "steps must be from 1 to 1,000,000,000,000"),
+    "seeds of texts": ({"seeds": ["0"]}, 'study.json: seeds must be a whole number such as 64 or 1e5, got "0"'),
+    "true steps": ({"options": {"steps": True}}, "study.json: options: steps must be a whole number such as 64 or 1e5, got true"),
+    "steps without end": ({"options": {"steps": 10**15}}, "steps must be from 1 to 1,000,000,000,000"),
     "no arms": ({"arms": []}, "at least one of its arms"),
     "an arm that is a text": ({"arms": ["0.9"]}, 'study.json: arms must be a table, got "0.9"'),
-    "an arm without a rule": ({"arms": [{}]}, "study.json: arms needs a key 'rule'"),
-    "an arm with a wrong rule": ({"arms": [{"rule": "../../x"}]}, "β rule must be a number in [0, 1) or a known rule"),
-    "an agent of another kind": ({"agent_name": "dqn"}, "agent_name must be one of a2c, ppo, reinforce, got 'dqn'"),
-    "an agent that is a list": ({"agent_name": []}, "agent_name must be one of a2c, ppo, reinforce, got []"),
+    "an arm without a rule": ({"arms": [{}]}, "study.json: arms needs a key 'text'"),
+    "an arm with a wrong rule": ({"arms": [{"text": "../../x"}]}, "β rule must be a number in [0, 1) or a known rule"),
+    "an agent of another kind": ({"options": {"agent": "dqn"}}, "options.agent must be one of a2c, ppo, reinforce, got 'dqn'"),
+    "an agent that is a list": ({"options": {"agent": []}}, "options.agent must be one of a2c, ppo, reinforce, got []"),
     "settings for too many": ({"env_ids": ["CartPole-v1", "Acrobot-v1"]}, "settings must be one for each environment"),
-    "settings of texts": ({"agents": [{"lr": "fast"}]}, 'agents: lr must be a number, got "fast"'),
-    "an unknown key": ({"stepps": 3}, "study.json has no key 'stepps': did you mean steps?"),
-    "a shift that is none": ({"shifts": ["gravity"]}, "needs values"),
+    "settings of texts": ({"agents": [{"lr": "fast"}]}, 'agents: lr must be a number such as 0.001, got "fast"'),
+    "an unknown key": ({"seedss": [3]}, "study.json has no key 'seedss': did you mean seeds?"),
+    "a shift that is none": ({"options": {"shift": ["gravity"]}}, "needs values"),
 }
 
 
@@ -300,7 +303,10 @@ def test_a_study_that_is_none_is_said_in_one_line(what: str, finished: Path, cap
     given, message = STUDY[what]
     content = json.loads((finished / "study.json").read_text())
     Path("x").mkdir()
-    Path("x/study.json").write_text(json.dumps(given if isinstance(given, list) else {**content, **given}))
+    changed = given if isinstance(given, list) else {**content, **given}
+    if isinstance(given, dict) and "options" in given:
+        changed["options"] = {**content["options"], **given["options"]}
+    Path("x/study.json").write_text(json.dumps(changed))
     for verb in ("report", "evaluate", "replay"):
         assert message in refusal([verb, "x"], capsys)
 
@@ -311,7 +317,7 @@ BROKEN: dict[str, tuple[str, str, bytes, str]] = {
     "study.json nested without end": ("report", "study.json", b"[" * 99_999, "study.json is not JSON: maximum recursion depth"),
     "study.json nested deeply": ("report", "study.json", b'{"a":' + b"[" * 99 + b"]" * 99 + b"}", "at most 20 tables and lists"),
     "garbled config.json": ("report", f"{RUN}/config.json", b"{]", "config.json must describe the run in its folder"),
-    "config.json that is a list": ("report", f"{RUN}/config.json", b"[]", "config.json must hold a table, got a list"),
+    "config.json that is a list": ("report", f"{RUN}/config.json", b"[]", "config.json must hold a table, got []"),
     "metrics.csv of texts": ("report", f"{RUN}/metrics.csv", b"step\nten\n", "metrics.csv must be a table of numbers, got"),
     "metrics.csv of nothing": ("report", f"{RUN}/metrics.csv", b"", "metrics.csv must have a column 'step', and has none"),
     "metrics.csv of bytes": ("report", f"{RUN}/metrics.csv", b"step\n\xff", "metrics.csv must be a table of numbers, got"),
@@ -320,7 +326,7 @@ BROKEN: dict[str, tuple[str, str, bytes, str]] = {
     "timing.csv cut after a row": (
         "report", f"{RUN}/timing.csv", b"step,time/seconds,time/steps_per_second\n128,1.0,128.0\n", "as many rows as metrics.csv",
     ),
-    "report.json of texts": ("report", "report.json", b'{"metric": 3, "baseline": 1, "thresholds": 2}', "must be a text, got 3"),
+    "report.json of texts": ("report", "report.json", b'{"metric": 3, "baseline": 1, "thresholds": 2}', "must be a text in quotes, got 3"),
     "tuning.csv cut within a row": ("report", "tuning.csv", b"env,arm\nCartPole-v1,0.9", "must hold the outcomes of trials"),
     "signals.npz that is a pickle": ("replay", f"{RUN}/signals.npz", pickle.dumps({"a": 1}), "is not a whole file of signals"),
     "signals.npz that is empty": ("replay", f"{RUN}/signals.npz", b"", "is not a whole file of signals"),

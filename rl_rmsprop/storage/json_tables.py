@@ -8,20 +8,19 @@ Nothing in a file is run, imported or opened because of what it says.
 from __future__ import annotations
 
 import json
-import types
 import typing
-from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rl_rmsprop import grammar
+from rl_rmsprop.storage import field_types
+from rl_rmsprop.storage.field_types import shown
 
 T = TypeVar("T")
 
 DEEPEST = 20
 """Tables and lists inside one another; a study's files have five."""
-LARGEST_NUMBER = 2**63
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def parsed(data: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number with thousands of digits
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a table, got {kind_of(content)}")
+        raise ValueError(f"{path} must hold a table, got {shown(content)}")
     level: list[Any] = [content]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
@@ -60,7 +59,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def from_table(kind: type[T], content: Any, where: str, **ready: Any) -> T:
     """The dataclass `kind` of a table; `ready` are fields that do not come from it. ValueError names the key."""
     if not isinstance(content, dict):
-        raise ValueError(f"{where} must be a table, got {kind_of(content)}")
+        raise ValueError(f"{where} must be a table, got {shown(content)}")
     own = {f.name: f for f in fields(kind) if f.name not in ready}  # type: ignore[arg-type]  # T is always a dataclass
     for name in content:
         if name not in own:
@@ -73,51 +72,23 @@ def from_table(kind: type[T], content: Any, where: str, **ready: Any) -> T:
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
-    """The value as a field of type `hint` takes it: a dataclass, a tuple, a table, a number, a text, or one of them or None."""
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    if typing.get_origin(hint) is tuple:
+    """The value as a field of type `hint` takes it: a dataclass, a table, a list, or one of the types in field_types.py."""
+    kind = field_types.without_none(hint)
+    if value is None and kind is not hint:
+        return None
+    if kind is list:
         if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list, got {kind_of(value)}")
-        return tuple(convert(entry, typing.get_args(hint)[0], where) for entry in value)
-    if typing.get_origin(hint) is dict:
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} must be a table, got {kind_of(value)}")
-        return {name: convert(entry, typing.get_args(hint)[1], f"{where}.{name}") for name, entry in value.items()}
-    if typing.get_origin(hint) is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise ValueError(f"{where} must be one of {', '.join(typing.get_args(hint))}, got {kind_of(value)}")
+            raise ValueError(f"{where} must be a list, got {shown(value)}")
         return value
-    if is_dataclass(hint):
-        return from_table(typing.cast(Any, hint), value, where)
-    wanted, fits = KINDS[hint]
-    if not fits(value):
-        raise ValueError(f"{where} must be {wanted}, got {kind_of(value)}")
-    return float(value) if hint is float else value
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number of ordinary size; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
-
-
-KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number", is_whole),
-    float: ("a number", lambda value: is_whole(value) or isinstance(value, float)),
-    str: ("a text", lambda value: isinstance(value, str)),
-    list: ("a list", lambda value: isinstance(value, list)),
-}
-"""Type of a field → what it must be, and which values are that."""
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in a word or two."""
-    if isinstance(value, (bool, float, str)) or value is None or is_whole(value):
-        return json.dumps(value)[:80]
-    return "a table" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a number beyond 2⁶³"
+    if typing.get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{where} must be a table, got {shown(value)}")
+        return {name: convert(entry, typing.get_args(kind)[1], f"{where}.{name}") for name, entry in value.items()}
+    if is_dataclass(kind):
+        return from_table(typing.cast(Any, kind), value, where)
+    if is_dataclass(field_types.entry_type(kind)) and isinstance(value, list):
+        return tuple(convert(entry, field_types.entry_type(kind), where) for entry in value)
+    return field_types.convert(value, kind, where)
 
 
 def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
