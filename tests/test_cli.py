@@ -76,7 +76,7 @@ BAD = {
     "compare study.tml": "no study file study.tml",
     "train --env CartPole-v1 --beta yoked@cusum": "must name an arm of the study",
     "train --env CartPole-v1 --tune 2": "rl-rmsprop train has no option --tune",
-    "compare --env CartPole-v1 --betas 0.9 0.99 --metric speed": "metric must be one of area, final, steps_to_threshold",
+    "compare --env CartPole-v1 --betas 0.9 0.99 --metric speed": "metric must be one of mean_return, final, steps_to_threshold",
     "compare --env CartPole-v1 --betas 0.9 0.99 --metric regret": "this study has no --shift",
     "compare --env CartPole-v1 --betas 0.9 0.99 --baseline 0.8": "baseline must be one of the study's arms, got '0.8'",
     "compare --env CartPole-v1 --betas 0.9 0.99 --baseline": "Missing value for argument '--baseline'",

@@ -323,10 +323,10 @@ def test_settings_come_back_from_their_file(tmp_path: Path) -> None:
     save_settings(made, tmp_path)
     assert load_settings(study(tmp_path)) == made
     (tmp_path / "report.json").unlink()
-    assert load_settings(study(tmp_path)) == ReportSettings("area", None, {"CartPole-v1": 475.0})
+    assert load_settings(study(tmp_path)) == ReportSettings("mean_return", None, {"CartPole-v1": 475.0})
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"metric": "area"}', '{"metric": "area", "baseline": null, "thresholds": 3}'])
+@pytest.mark.parametrize("content", ["[]", "{", '{"metric": "mean_return"}', '{"metric": "mean_return", "baseline": null, "thresholds": 3}'])
 def test_a_file_of_settings_that_is_none_is_named(content: str, tmp_path: Path) -> None:
     """Silently taking the defaults would answer another question than the one that was asked."""
     (tmp_path / "report.json").write_text(content)
@@ -337,7 +337,7 @@ def test_a_file_of_settings_that_is_none_is_named(content: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "finl"}, "metric must be one of area, final, .* got 'finl': did you mean final?"),
+        ({"metric": "finl"}, "metric must be one of mean_return, final, .* got 'finl': did you mean final?"),
         ({"metric": "recovery"}, "this study has no --shift"),
         ({"baseline": "0.8"}, "baseline must be one of the study's arms, got '0.8'"),
         ({"baseline": "cusm"}, "got 'cusm'"),
@@ -374,7 +374,7 @@ def test_with_several_environments_a_threshold_names_its_own(tmp_path: Path) -> 
 
 def test_settings_are_kept_as_json(tmp_path: Path) -> None:
     """The file is for people too."""
-    save_settings(ReportSettings("area", None, {"CartPole-v1": 475.0}), tmp_path)
+    save_settings(ReportSettings("mean_return", None, {"CartPole-v1": 475.0}), tmp_path)
     assert json.loads((tmp_path / "report.json").read_text()) == {
-        "metric": "area", "baseline": None, "thresholds": {"CartPole-v1": 475.0},
+        "metric": "mean_return", "baseline": None, "thresholds": {"CartPole-v1": 475.0},
     }  # fmt: skip

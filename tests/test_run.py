@@ -68,7 +68,7 @@ def test_results_are_those_of_the_files(finished: tuple[Path, StudyResults]) -> 
     assert [arm.arm.text for arm in results.arms] == ["0.9", "cusum:arl=20,burn_in=5"]
     assert results.failures == []
     table = read_table(folder / "CartPole-v1" / "0.9" / "seed_0003" / "metrics.csv")
-    assert results.arms[0].runs[1].score == table["eval/mean_reward"][-1]
+    assert results.arms[0].runs[1].final_return == table["eval/mean_reward"][-1]
     assert results.report is not None
     assert (folder / "report" / "report.html").is_file()
 
@@ -89,8 +89,8 @@ def test_the_same_study_is_resumed_and_another_one_is_refused(finished: tuple[Pa
 
     folder, results = finished
     before = run_files(folder)
-    assert run_study(small(folder), Nothing()).arms[0].score == results.arms[0].score
-    assert resume_study(folder, Nothing()).arms[1].score == results.arms[1].score
+    assert run_study(small(folder), Nothing()).arms[0].final_return == results.arms[0].final_return
+    assert resume_study(folder, Nothing()).arms[1].final_return == results.arms[1].final_return
     with pytest.raises(ValueError, match="holds another study"):
         run_study(small(folder, eval_episodes=3), Nothing())
     with pytest.raises(ValueError, match="holds a study already"):
@@ -149,7 +149,7 @@ def NoSink_(run: RunInfo) -> NoSink:
 def test_no_final_evaluation_is_possible(tmp_path: Path) -> None:
     """Whoever evaluates elsewhere must not wait for a hundred episodes."""
     results = run_study(small(tmp_path / "study", eval_episodes=0), InThisProcess())
-    assert all(math.isnan(run.score) and run.mean_return > 0 for arm in results.arms for run in arm.runs)
+    assert all(math.isnan(run.final_return) and run.alarms is not None for arm in results.arms for run in arm.runs)
     assert results.failures == []
     assert len(results.arms[0].runs) == 2
 

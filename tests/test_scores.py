@@ -34,11 +34,11 @@ def test_a_time_average_weighs_values_by_the_steps_for_which_they_hold() -> None
     assert math.isnan(scores.time_average(step[:0], value[:0], 0.0, 100.0))
 
 
-def test_the_area_is_the_running_return_over_the_whole_training() -> None:
+def test_the_mean_return_is_the_running_return_over_the_whole_training() -> None:
     """By hand: one episode of 40 at step 10 and one of 0 at step 30 are means 40 and 20, held for 30 and 70 of 100 steps."""
     two = Episodes(np.array([10.0, 30.0]), np.array([40.0, 0.0]), np.array([5.0, 5.0]))
-    assert scores.area(two, 100.0) == pytest.approx(0.3 * 40 + 0.7 * 20)
-    assert math.isnan(scores.area(episodes([]), 100.0))
+    assert scores.mean_return(two, 100.0) == pytest.approx(0.3 * 40 + 0.7 * 20)
+    assert math.isnan(scores.mean_return(episodes([]), 100.0))
 
 
 def test_the_threshold_is_reached_by_a_hundred_episodes_and_not_by_a_lucky_one() -> None:

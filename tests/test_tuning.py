@@ -143,10 +143,12 @@ def test_a_budget_that_makes_no_sense_is_refused(options: dict[str, Any], words:
 # The winner ----------------------------------------------------------------------------------------------------------------
 
 
-def outcomes(areas: dict[int, list[float]], arm: str = "0.9") -> list[Outcome]:
-    """Draws with these areas; lr is a tenth of the draw's number."""
+def outcomes(returns: dict[int, list[float]], arm: str = "0.9") -> list[Outcome]:
+    """Draws with these mean returns; lr is a tenth of the draw's number."""
     return [
-        Outcome("CartPole-v1", arm, k, k / 10, arm, seed, area, 1.0) for k, row in areas.items() for seed, area in enumerate(row)
+        Outcome("CartPole-v1", arm, k, k / 10, arm, seed, earned, 1.0)
+        for k, row in returns.items()
+        for seed, earned in enumerate(row)
     ]
 
 
@@ -213,7 +215,7 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
             run = runs.load_run(played, seed)
             assert run is not None
             row = found[setting.number, seed]
-            assert (row.area, row.lr, row.rule) == (run.area, setting.lr, setting.rule)
+            assert (row.mean_return, row.lr, row.rule) == (run.mean_return, setting.lr, setting.rule)
             if agent is AGENT and not arm.is_baseline:  # logged at every update here: 38 of them
                 logged = run.metrics["optim/update_rms"]
                 assert row.update_rms == pytest.approx(math.sqrt(np.mean(logged**2)), rel=1e-4)
@@ -252,7 +254,7 @@ def test_every_draw_is_written_down_and_the_best_one_trains(tuned: Path) -> None
     study = load_study(tuned)
     by_hand = {}
     for arm in ("0.9", "cusum:burn_in=3", "sgd"):
-        scores = {k: np.mean([row.area for row in rows if (row.arm, row.number) == (arm, k)]) for k in range(3)}
+        scores = {k: np.mean([row.mean_return for row in rows if (row.arm, row.number) == (arm, k)]) for k in range(3)}
         best = max(scores, key=lambda k: scores[k])
         by_hand[arm] = next((row.lr, row.rule) for row in rows if (row.arm, row.number) == (arm, best))
     assert {c.arm: (c.lr, c.rule) for c in study.choices if not c.arm.startswith("mean")} == by_hand

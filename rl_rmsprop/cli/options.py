@@ -109,8 +109,8 @@ class Settings:
 class ReportOptions:
     """How arms are compared."""
 
-    metric: Annotated[str, arg(help_behavior_hint="(default: area)")] = "area"
-    """Score that decides: area, final, steps_to_threshold, or after shifts drop, recovery or regret."""
+    metric: Annotated[str, arg(help_behavior_hint="(default: mean_return)")] = "mean_return"
+    """Score that decides: mean_return over training, final, steps_to_threshold, or after shifts drop, recovery or regret."""
     baseline: Annotated[str | None, arg(metavar="ARM", help_behavior_hint="(default: the fixed β with the best score)")] = None
     """Arm that the others are compared with."""
     threshold: Annotated[tuple[str, ...], arg(metavar="[ID=]RETURN ...", help_behavior_hint="(default: Gymnasium's)")] = ()

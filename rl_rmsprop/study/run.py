@@ -2,7 +2,7 @@
 
     study = Study(folder, env_ids, agents, arms, seeds, TrainingOptions(steps=100_000))
     results = run_study(study)                     trains what is not finished; the same call again resumes
-    results.arms[0].score, results.failures        what came out; the report is in folder/report/
+    results.arms[0].mean_return, results.failures        what came out; the report is in folder/report/
 
 Nothing here knows the command line: where the work is done is the executor's matter, what is shown of it the observer's, and
 where scalars go beside the tables that of the sinks.

@@ -161,7 +161,7 @@ VALUES: dict[str, Callable[[random.Random], str]] = {
     "tune_seeds": lambda rng: rng.choice(["7", "70-74"]),
     "match_update_rms": rule,
     "lr_schedule": lambda rng: rng.choice(["constant", "linear"]),
-    "metric": lambda rng: rng.choice(["area", "final", "regret", "steps_to_threshold"]),
+    "metric": lambda rng: rng.choice(["mean_return", "final", "regret", "steps_to_threshold"]),
     "baseline": rule,
     "threshold": lambda rng: rng.choice(["475", "CartPole-v1=475", "x"]),
     "out": lambda rng: rng.choice(PLACES),

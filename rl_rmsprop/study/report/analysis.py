@@ -102,7 +102,7 @@ class Analysis:
 
     def gap(self, result: ArmResults) -> Interval:
         """Optimality gap (Agarwal et al. 2021): by how much final scores miss the threshold, 0 for those above it, on average."""
-        return result.average([max(0.0, self.threshold - run.score) for run in result.runs], intervals.none)
+        return result.average([max(0.0, self.threshold - run.final_return) for run in result.runs], intervals.none)
 
     def collapses(self, result: ArmResults) -> Interval:
         """Share of runs that collapsed, of those with enough episodes to say."""

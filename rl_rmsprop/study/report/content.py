@@ -44,7 +44,7 @@ def content(study: Study, found: Sequence[Analysis], streams: Sequence[Streams],
 
 def title(study: Study) -> str:
     """What was trained where."""
-    arms = f"Comparison of {len(study.arms)} arms" if len(study.arms) > 1 else study.arms[0].rule
+    arms = f"Comparison of {len(study.arms)} arms" if len(study.arms) > 1 else study.arms[0].label
     return f"{arms} on {', '.join(study.env_ids)}"
 
 
@@ -112,9 +112,9 @@ def definitions(study: Study, found: Sequence[Analysis]) -> list[str]:
     return [
         "Numbers are interquartile means (IQM) over seeds [in brackets: 95 % percentile bootstrap intervals over whole runs, "
         "10,000 resamples]. Bands of curves are such intervals too, point by point.",
-        f"Area under the curve, the primary score: the mean return of the last {WINDOW} episodes, averaged over the "
-        f"{study.options.steps:,} environment steps of the training. Final evaluation: mean return of {study.options.eval_episodes} episodes of "
-        "the greedy policy.",
+        f"Mean return over training, the primary score: the mean return of the last {WINDOW} episodes, averaged over the "
+        f"{study.options.steps:,} environment steps of the training. Final evaluation: mean return of "
+        f"{study.options.eval_episodes} episodes of the greedy policy.",
         *([THRESHOLD] if solved else []),
         COLLAPSED,
         DIFFERENCES,

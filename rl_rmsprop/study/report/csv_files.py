@@ -17,13 +17,13 @@ from rl_rmsprop.study.results.runs import Run
 Cell = str | int | float
 
 RUN_COLUMNS = (
-    "env", "arm", "seed", "status", "steps", "episodes", "area", "final", "steps_to_threshold", "collapsed", "alarms", "changes",
-    "drop", "recovery", "regret",
+    "env", "arm", "seed", "status", "steps", "episodes", "mean_return", "final", "steps_to_threshold", "collapsed", "alarms",
+    "changes", "drop", "recovery", "regret",
 )  # fmt: skip
 ARM_COLUMNS = (
-    "env", "arm", "runs", "failed", "area_iqm", "area_low", "area_high", "final_iqm", "final_low", "final_high", "alarms_per_run",
-    "metric", "baseline", "pairs", "difference", "difference_low", "difference_high", "p_better", "p_better_low", "p_better_high",
-    "p", "p_holm",
+    "env", "arm", "runs", "failed", "mean_return_iqm", "mean_return_low", "mean_return_high", "final_iqm", "final_low",
+    "final_high", "alarms_per_run", "metric", "baseline", "pairs", "difference", "difference_low", "difference_high", "p_better",
+    "p_better_low", "p_better_high", "p", "p_holm",
 )  # fmt: skip
 SHIFT_COLUMNS = ("env", "arm", "seed", "change", "step", "watched", "before", "drop", "recovery", "regret")
 
@@ -58,7 +58,7 @@ def run_row(found: Analysis, rule: str, run: Run) -> list[Cell]:
     solved = run.steps_to(found.threshold) if not math.isnan(found.threshold) else math.nan
     responses = [METRICS[name].of(run, found.threshold) for name in ("drop", "recovery", "regret")]
     return [
-        found.env_id, rule, run.seed, "finished", int(run.end), len(run.episodes.step), run.area, run.score, solved,
+        found.env_id, rule, run.seed, "finished", int(run.end), len(run.episodes.step), run.mean_return, run.final_return, solved,
         run.collapsed, run.alarms, len(run.changes), *responses,
     ]  # fmt: skip
 
@@ -68,7 +68,7 @@ def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for analysis in found:
         for result in analysis.arms:
-            intervals = [float(x) for interval in (result.area, result.score) for x in interval]
+            intervals = [float(x) for interval in (result.mean_return, result.final_return) for x in interval]
             row: list[Cell] = [analysis.env_id, result.arm.text, len(result.runs), len(result.failed), *intervals]
             row += [result.alarms if result.runs else math.nan, analysis.metric.name]
             row += [analysis.baseline.arm.text if analysis.baseline else ""]

@@ -22,7 +22,7 @@ def finding(analysis: Analysis) -> str:
         return f"{env_id}: too few episodes ended to say anything about {metric.label}: give more --steps."
     best = analysis.ranked[0]
     if len(analysis.arms) == 1:
-        scored = f"{number(best.area)} per episode over training, {number(best.score)} at the end"
+        scored = f"{number(best.mean_return)} per episode over training, {number(best.final_return)} at the end"
         return f"{env_id}: {best.arm.text} earned {scored}."
     earned = number(analysis.averages[analysis.arms.index(best)], form=metric.form)
     said = f"{env_id}: {best.arm.text} {metric.best}, {earned}{metric.unit}"
@@ -87,7 +87,7 @@ def warnings(analyses: Sequence[Analysis], seeds: int) -> list[str]:
         if failed:
             runs = failed + sum(len(result.runs) for result in analysis.arms)
             said.append(f"{analysis.env_id}: {failed} of {runs} runs did not finish; scores are those of the runs that did.")
-        ceiling = {run.score for result in analysis.shown for run in result.runs}
+        ceiling = {run.final_return for result in analysis.shown for run in result.runs}
         if len(ceiling) == 1 and len(analysis.shown) > 1:
             said.append(f"{analysis.env_id}: every run ends at {ceiling.pop():g}, so the final evaluation ranks nothing.")
     return said

@@ -30,8 +30,8 @@ def how_chosen(study: Study) -> list[str]:
         return [
             f"Every arm was tuned with {study.tune} draws on seeds {seeds}: lr from {low:g} to {high:g} times {lrs}"
             + (f" ({scaled})" if scaled else "")
-            + ", and the keys that its text leaves open. The draw with the largest interquartile mean of the area was trained on "
-            "fresh seeds, which alone are in the tables; tuning.csv has every draw, study.json the ranges."
+            + ", and the keys that its text leaves open. The draw with the largest IQM of the mean return was trained on fresh seeds, "
+            "which alone are in the tables; tuning.csv has every draw, study.json the ranges."
         ]
     if study.match_update_rms:
         return [

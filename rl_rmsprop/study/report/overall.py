@@ -39,7 +39,7 @@ def overall(analyses: Sequence[Analysis]) -> list[Overall]:
     found = []
     for position, result in enumerate(analyses[0].arms):
         groups = [
-            [(run.score - low) / (high - low) for run in analysis.arms[position].runs]
+            [(run.final_return - low) / (high - low) for run in analysis.arms[position].runs]
             for analysis, (low, high) in zip(analyses, scales, strict=True)
         ]
         if all(groups):

@@ -39,11 +39,11 @@ def scores(found: Analysis) -> Figure:
     figure = new_figure(11, 1.1 + 0.42 * len(shown))
     left, right = figure.subplots(1, 2, sharey=True)
     for row, result in enumerate(shown):
-        forest(left, result.place, row, result.area, [run.area for run in result.runs])
-        forest(right, result.place, row, result.score, [run.score for run in result.runs])
+        forest(left, result.place, row, result.mean_return, [run.mean_return for run in result.runs])
+        forest(right, result.place, row, result.final_return, [run.final_return for run in result.runs])
     name_rows(left, shown)
     right.grid(axis="x", alpha=0.3)
-    left.set(title="area under the curve", xlabel="return per episode")
+    left.set(title="mean return over training", xlabel="return per episode")
     right.set(title="final evaluation", xlabel="mean return")
     figure.suptitle(f"{found.env_id}: every run, IQM and 95 % interval")
     return figure

@@ -25,7 +25,7 @@ FILE = "report.json"
 class ReportSettings:
     """What a report compares."""
 
-    metric: str = "area"
+    metric: str = "mean_return"
     """Name of the score that decides."""
     baseline: str | None = None
     """The arm compared against; None: the fixed β with the best score in each environment, or the first arm."""
@@ -34,7 +34,7 @@ class ReportSettings:
 
 
 def make_settings(
-    study: Study, metric: str = "area", baseline: str | None = None, threshold: Sequence[str] = ()
+    study: Study, metric: str = "mean_return", baseline: str | None = None, threshold: Sequence[str] = ()
 ) -> ReportSettings:
     """Checked settings; ValueError for an unknown metric, arm or environment, or where the metric needs what is not there.
 

@@ -26,13 +26,13 @@ DASH = "–"
 def scores(found: Analysis) -> Table:
     """The main table: a row an arm, the baseline marked."""
     solved = not math.isnan(found.threshold)
-    header = ["arm", "runs", "area under the curve", "final evaluation"]
+    header = ["arm", "runs", "mean return over training", "final evaluation"]
     header += [f"steps to {found.threshold:g}"] if solved else []
     header += ["collapsed", "alarms per run"]
     rows = []
     for result in found.arms:
         name = result.arm.text + (" (baseline)" if result is found.baseline else "")
-        rows.append([name, str(len(result.runs)), number(result.area), number(result.score)])
+        rows.append([name, str(len(result.runs)), number(result.mean_return), number(result.final_return)])
         rows[-1] += [threshold_cell(found, result)] if solved else []
         rows[-1] += [percent(found.collapses(result)) if result.runs else DASH, alarms_cell(result)]
     return Table(header, rows, marks=[result.place for result in found.arms])
@@ -75,12 +75,12 @@ def alarms_cell(result: ArmResults) -> str:
 
 def averages(found: Analysis) -> Table:
     """Other averages of the two scores, and how far the final one misses the threshold."""
-    header = ["arm", "area: median", "area: mean", "final: median", "final: mean"]
+    header = ["arm", "mean return: median", "mean return: mean", "final: median", "final: mean"]
     solved = not math.isnan(found.threshold)
     rows = []
     for result in found.shown:
-        areas, finals = [run.area for run in result.runs], [run.score for run in result.runs]
-        values = [result.average(x, trim) for x in (areas, finals) for trim in (intervals.half, intervals.none)]
+        means, finals = [run.mean_return for run in result.runs], [run.final_return for run in result.runs]
+        values = [result.average(x, trim) for x in (means, finals) for trim in (intervals.half, intervals.none)]
         rows.append([result.arm.text, *map(number, values), *([number(found.gap(result))] if solved else [])])
     return Table([*header, *(["optimality gap"] if solved else [])], rows, marks=[r.place for r in found.shown])
 

@@ -1,8 +1,8 @@
 """What arms can be compared by: one score a run, and which way is better.
 
-`area` is the primary one: it asks how good a policy was all through the training, and does not saturate on easy environments
-as the final score does. Times that never come count as the time for which the run was watched, so that every run has a number
-(a restricted mean; the tables show medians that know the difference).
+`mean_return` is the primary one: it asks how good the policy was during the whole training, and does not saturate on easy
+environments as the final score does. Times that never come count as the time for which the run was watched, so that every run
+has a number (a restricted mean; the tables show medians that know the difference).
 """
 
 from __future__ import annotations
@@ -53,8 +53,17 @@ def mean_response(name: str) -> Callable[[Run, float], float]:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("area", "area under the curve", "earned most over training", " per episode", 1, lambda run, _: run.area),
-        Metric("final", "final evaluation", "was best in the final evaluation", " per episode", 1, lambda run, _: run.score),
+        Metric(
+            "mean_return",
+            "mean return over training",
+            "earned most over training",
+            " per episode",
+            1,
+            lambda run, _: run.mean_return,
+        ),
+        Metric(
+            "final", "final evaluation", "was best in the final evaluation", " per episode", 1, lambda run, _: run.final_return
+        ),
         Metric(
             "steps_to_threshold",
             "steps to threshold",

@@ -52,14 +52,14 @@ class Run:
         return float(self.metrics["step"][-1])
 
     @property
-    def score(self) -> float:
+    def final_return(self) -> float:
         """Mean return of the final evaluation."""
         return float(self.metrics["eval/mean_reward"][-1])
 
     @cached_property
-    def area(self) -> float:
+    def mean_return(self) -> float:
         """Time average of the running return over the training."""
-        return scores.area(self.episodes, self.end)
+        return scores.mean_return(self.episodes, self.end)
 
     @property
     def alarms(self) -> float:
@@ -109,14 +109,14 @@ class ArmResults:
     """Place of the arm in its study: decides its colour, whichever arms a figure shows."""
 
     @cached_property
-    def score(self) -> Interval:
+    def final_return(self) -> Interval:
         """IQM of the final evaluation with its interval."""
-        return self.average([run.score for run in self.runs])
+        return self.average([run.final_return for run in self.runs])
 
     @cached_property
-    def area(self) -> Interval:
-        """IQM of the area under the learning curve with its interval."""
-        return self.average([run.area for run in self.runs])
+    def mean_return(self) -> Interval:
+        """IQM of the mean return over training with its interval."""
+        return self.average([run.mean_return for run in self.runs])
 
     @property
     def alarms(self) -> float:

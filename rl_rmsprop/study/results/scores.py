@@ -3,7 +3,7 @@
 The running return R_k is the mean return of the last `WINDOW` episodes when the k-th has ended. All times are environment
 steps of the run, on which the end of every episode is known.
 
-    area                time average of R over the training: what an episode earned, whenever in the training one looks
+    mean return         time average of R over the training: what an episode earned, averaged over the environment steps
     steps to threshold  when the mean of the last 100 episodes first reached the threshold, as Gymnasium defines solved
     collapsed           whether the mean of 100 consecutive episodes lost more than half of what it had gained
     before              at a change: mean return of the last 20 episodes that ended before it
@@ -76,7 +76,7 @@ def time_average(step: Array, value: Array, start: float, end: float) -> float:
     return float(np.diff(edges) @ value / (end - start))
 
 
-def area(episodes: Episodes, end: float) -> float:
+def mean_return(episodes: Episodes, end: float) -> float:
     """Time average of the running return over a training of `end` steps; NaN if no episode ended."""
     return time_average(episodes.step, running_mean(episodes.earned, WINDOW), 0.0, end)
 

@@ -39,7 +39,7 @@ class Response(NamedTuple):
     """Place of each draw among the draws."""
     lr: NDArray[np.float64]
     score: NDArray[np.float64]
-    """IQM over tuning seeds of the area under the learning curve, NaN where a run has none."""
+    """IQM over tuning seeds of the mean return over training, NaN where a run has none."""
     update_rms: NDArray[np.float64]
     """Root mean square update over the training and the seeds."""
 
@@ -51,7 +51,7 @@ def responses(study: Study) -> list[Response]:
         return []
     found: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
     for (env_id, text, number), runs in by_setting(trials.read(path)).items():
-        score = float(iqm(np.array([run.area for run in runs])))
+        score = float(iqm(np.array([run.mean_return for run in runs])))
         size = math.sqrt(float(np.mean([run.update_rms**2 for run in runs])))
         found.setdefault((env_id, text), []).append((number, runs[0].lr, score, size))
     result = []
@@ -121,7 +121,7 @@ def figure(given: Sequence[Response]) -> Figure:
     for axes, label in ((left, "lr"), (right, "root mean square update over the training")):
         axes.set(xscale="log", xlabel=label)
         axes.grid(alpha=0.3)
-    left.set_ylabel("area under the curve, IQM over tuning seeds")
+    left.set_ylabel("mean return over training, IQM over tuning seeds")
     left.legend(fontsize="small")
     return result
 

@@ -1,6 +1,6 @@
 """Equal tuning: every arm gets the same number of random draws, on seeds that the evaluation never sees.
 
-    K draws of lr and the arm's open keys → trials on the tuning seeds → the best area wins → evaluation on fresh seeds
+    K draws of lr and the arm's open keys → trials on the tuning seeds → the best mean return wins → evaluation on fresh seeds
 
 Choosing a setting and reporting its score from the same seeds would overstate whoever has more settings to choose from
 (Eimer et al. 2023; Patterson et al. 2024). lr is always among what is drawn: a β that needs another step size is not judged at
@@ -149,13 +149,13 @@ PARTS = "trials"
 
 
 def winners(outcomes: Sequence[Outcome]) -> list[ChosenSetting]:
-    """For each arm in each environment the setting with the largest IQM over seeds of the area; none where no draw has one.
+    """For each arm in each environment the setting with the largest IQM of the mean return; none where no draw has one.
 
-    A setting with a run that has no area (it diverged, or no episode ended) is no candidate.
+    A setting with a run that has no mean return (it diverged, or no episode ended) is no candidate.
     """
     best: dict[tuple[str, str], tuple[float, ChosenSetting]] = {}
     for (env, arm, _), runs in by_setting(outcomes).items():
-        score = float(iqm(np.array([run.area for run in runs])))
+        score = float(iqm(np.array([run.mean_return for run in runs])))
         if score > best.get((env, arm), (-math.inf,))[0]:
             best[env, arm] = (score, ChosenSetting(env, arm, runs[0].rule, runs[0].lr))
     return [choice for _, choice in best.values()]

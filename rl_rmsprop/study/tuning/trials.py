@@ -1,6 +1,6 @@
 """Trials: one arm in one environment with several settings, each over the same seeds, for tuning and matching.
 
-    settings K × seeds S → K·S runs of one batch → area under the learning curve and size of the updates of every run
+    settings K × seeds S → K·S runs of one batch → mean return and size of the updates of every run
 
 All runs share environments and networks' arithmetic; each setting has an optimizer of its own for the rows of its S runs, so
 that any optimizer can be tried, and a trial is bit for bit what `train` makes of the same setting and seed. A trial leaves no
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     lr: float
     rule: str
     seed: int
-    area: float
+    mean_return: float
     """Mean training return over the training's steps, as in the report; NaN if no episode ended or the run failed."""
     update_rms: float
     """Root mean square of all changes of all weights over the training; NaN if the run failed."""
@@ -123,7 +123,7 @@ class TrialBatch:
             if monitor.stopping:
                 raise Stopped
         env.close()
-        known = np.where(training.health.failed, math.nan, np.array([earnings.areas(), optimizer.update_rms().tolist()]))
+        known = np.where(training.health.failed, math.nan, np.array([earnings.mean_returns(), optimizer.update_rms().tolist()]))
         measured = zip(*known.tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.text, *setting, seed, *next(measured))
@@ -198,10 +198,10 @@ class LearningCurves:
         self._steps = update.steps
         return tags.is_logged(update.window, self._windows)
 
-    def areas(self) -> list[float]:
-        """The area under each run's learning curve."""
+    def mean_returns(self) -> list[float]:
+        """The mean return of each run over its training."""
         tables = [np.array(ended, dtype=float).reshape(-1, 3).T for ended in self._ended]
-        return [scores.area(Episodes(*table), float(end)) for table, end in zip(tables, self._steps, strict=True)]
+        return [scores.mean_return(Episodes(*table), float(end)) for table, end in zip(tables, self._steps, strict=True)]
 
     def progress(self) -> Progress:
         """How far the batch is."""
