@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
+from rl_rmsprop.grammar import Settings
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot, broadcast_runs
 from rl_rmsprop.schedules import check_beta, check_positive
@@ -28,7 +29,7 @@ CAP = 20.0
 """Largest g²/v that counts against a forecast v: one outlier must not decide between memories."""
 
 
-class Law:
+class Law(Settings):
     """Base of all laws. Subclasses are frozen dataclasses."""
 
     def start(self, keys: Tensor) -> State:
@@ -63,7 +64,7 @@ class Asymmetric(Law):
     fall: float = 0.999
     """β where it does not, in [0, 1)."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         check_beta("rise", self.rise)
         check_beta("fall", self.fall)
 
@@ -122,7 +123,7 @@ class Mixture(Law):
     rate: float = 1.0
     """How fast evidence moves the weights, > 0; 0.5 counts all entries of a gradient as one Gaussian observation."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         if len(self.betas) < 2:
             raise ValueError(f"betas must be at least two decays, got {self.betas}: a single one is a number, such as 0.99")
         for beta in self.betas:

@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rl_rmsprop.grammar import Settings
 from rl_rmsprop.schedules import check_beta, check_positive, interpolate
 
 
-class Reaction:
+class Reaction(Settings):
     """What an alarm does. Subclasses are frozen dataclasses."""
 
     restarts: ClassVar[bool] = False
@@ -44,7 +45,7 @@ class Drop(Reaction):
     recover: float = 100
     """Updates until β is the schedule's again, > 0."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         check_beta("low", self.low)
         check_positive("recover", self.recover, "updates")
 
@@ -80,9 +81,9 @@ class Soft(Reaction):
     recover: float = 100
     """Updates after an alarm until β follows the statistic alone again, > 0."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         check_beta("low", self.low)
-        if not 0 <= self.dead < 1:
+        if isinstance(self.dead, bool) or not 0 <= self.dead < 1:
             raise ValueError(f"dead must be in [0, 1), got {self.dead}: at 1 β would only move at alarms, as with drop")
         check_positive("recover", self.recover, "updates")
 

@@ -37,30 +37,38 @@ REMEDY = "river's detectors only replay recorded signals; page_hinkley is river'
 # Rules ----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Adaptive:
     """β from a schedule whose clock a detector can restart, or whose value it can bend."""
 
-    detector: Detector = Cusum()
+    detector: Detector
     """What raises alarms."""
-    schedule: Schedule = Harmonic()
+    schedule: Schedule
     """β as a function of the clock."""
-    reaction: Reaction = None  # type: ignore[assignment]  # filled in below
-    """What an alarm does; the detector's usual reaction where none is given."""
-    signal: str = "surprise"
-    """What the detector listens to: surprise, peak_surprise, grad_norm or cosine."""
+    reaction: Reaction
+    """What an alarm does."""
+    signal: str
+    """What the detector listens to: the name of a signal."""
 
-    def __post_init__(self) -> None:
-        if self.signal not in SIGNALS:
-            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {self.signal!r}")
-        if not self.detector.online:
-            raise ValueError(f"detector must have a state of tensors, got {type(self.detector).__name__}: {REMEDY}")
-        if self.reaction is None:
-            object.__setattr__(self, "reaction", REACTIONS[self.detector.usual_reaction]())
+    def __init__(
+        self,
+        detector: Detector = Cusum(),  # noqa: B008  # frozen, so safe to share
+        schedule: Schedule = Harmonic(),  # noqa: B008
+        reaction: Reaction | None = None,
+        signal: str = "surprise",
+    ) -> None:
+        """Without a reaction the rule has the usual one of its detector."""
+        if signal not in SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {signal!r}")
+        if not detector.online:
+            raise ValueError(f"detector must have a state of tensors, got {type(detector).__name__}: {REMEDY}")
+        values = (detector, schedule, detector.usual_reaction() if reaction is None else reaction, signal)
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
 
     @property
     def listens_to(self) -> str | None:
-        """The signal that has to be computed, if any: the user's, or the detector's own."""
+        """The signal that has to be computed, if any: the user's choice, or the detector's own."""
         return self.detector.own_signal or (self.signal if self.detector.listens else None)
 
 
@@ -69,21 +77,33 @@ Rule = Constant | Adaptive | Law
 
 
 def as_rule(alpha: float | str | Schedule | Rule) -> Rule:
-    """The one place that asks what kind of β was given: a number, a text, a schedule, or a rule."""
+    """The rule that a number, a text, a schedule or a rule stands for; TypeError for anything else.
+
+    >>> import torch
+    >>> as_rule(torch.tensor(0.5)), as_rule("0.5")
+    (Constant(beta=0.5), Constant(beta=0.5))
+    """
     if isinstance(alpha, str):
         return parse(alpha)
     if isinstance(alpha, (Constant, Adaptive, Law)):
         return alpha
     if isinstance(alpha, Schedule):
         return Adaptive(Never(), alpha)
-    if isinstance(alpha, (int, float)) and not isinstance(alpha, bool):
-        return Constant(float(alpha))
+    number = grammar.plain(alpha)
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        return Constant(float(number))
     raise TypeError(f"alpha must be a number in [0, 1), a rule or its text, got {type(alpha).__name__}: see rl_rmsprop.rules")
 
 
 def resolve(rule: Rule, horizon: int) -> Rule:
     """The same rule with a missing length of its schedule filled in: the whole training, `horizon` updates."""
     return replace(rule, schedule=rule.schedule.resolve(horizon)) if isinstance(rule, Adaptive) else rule
+
+
+def check(rule: Rule) -> None:
+    """ValueError if the rule needs files, as `yoked` does, that cannot be read: else that would end a training at its start."""
+    if isinstance(rule, Adaptive):
+        rule.detector.check_files()
 
 
 # A rule over time -----------------------------------------------------------------------------------------------------
@@ -100,29 +120,32 @@ class RuleOutput(NamedTuple):
 def init(rule: Adaptive, keys: Tensor) -> State:
     """The state before the first update; `keys` (int64, [] or [R]) names the runs for random controls."""
     zero = torch.zeros(keys.shape, dtype=torch.float64, device=keys.device)
-    own = {"clock": zero, "since": zero + torch.inf, "alarms": zero, "statistic": zero, "notified": zero}
-    return own | saved(rule.detector.init(keys))
+    clocks = {"clock": zero, "since": zero + torch.inf, "alarms": zero, "statistic": zero, "notified": zero}
+    return clocks | prefixed(rule.detector.init(keys))
 
 
-def saved(state: State) -> State:
-    """A detector's state among the rule's: the run is the first axis here, the last one there, where rows are contiguous."""
+def prefixed(state: State) -> State:
+    """A detector's state inside the rule's: the run is the first axis here, the last one there, where rows are contiguous."""
     return {f"detector.{k}": v.movedim(-1, 0) if v.dim() > 1 else v for k, v in state.items()}
 
 
 def advance(rule: Adaptive, state: State, x: Tensor) -> RuleOutput:
     """One update: the signal x [R] in, β [R] out. A run whose `notified` is 1 reacts as if the detector had alarmed."""
-    own = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
-    inner = {k: v.movedim(0, -1) if v.dim() > 1 else v for k, v in own.items()}
-    verdict = rule.detector.update(inner, x)
-    clocks = {name: state[name] for name in ("clock", "since", "alarms", "notified")}
-    new, alarm, nearness = dispatch(partial(count, rule), clocks, verdict.alarm, verdict.statistic)
+    of_detector = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
+    output = rule.detector.update({k: v.movedim(0, -1) if v.dim() > 1 else v for k, v in of_detector.items()}, x)
+    clocks = {name: state[name] for name in ("clock", "since", "alarms", "statistic", "notified")}
+    new, alarm, nearness = dispatch(partial(count, rule), clocks, output.alarm, output.statistic)
     beta = rule.reaction.beta(rule.schedule(new["clock"]), new["since"], nearness)
-    return RuleOutput(new | saved(verdict.state), beta, alarm)
+    return RuleOutput(new | prefixed(output.state), beta, alarm)
 
 
 def count(rule: Adaptive, clocks: State, alarm: Array, statistic: Array) -> tuple[dict[str, Array], Array, Array]:
-    """What the rule keeps beside its detector's state, whether it reacts, and how near the detector is to its threshold."""
+    """The new clocks, whether the rule reacts, and the statistic in units of its threshold.
+
+    Where there was no observation the statistic is the last one.
+    """
     reacts = alarm | (clocks["notified"] > 0.0)
+    statistic = where(statistic == statistic, statistic, clocks["statistic"])
     n = clocks["clock"] + 1.0
     new = {
         "clock": where(reacts, 1.0, n) if rule.reaction.restarts else n,
@@ -148,12 +171,7 @@ def parse(spec: str) -> Rule:
     Harmonic(max=0.999)
     """
     spec = spec.strip()
-    try:
-        return Constant(float(spec))
-    except ValueError as error:
-        if "β" in str(error):  # a number, but not a decay
-            raise
-    if not JOINT.search(spec):
+    if grammar.number(spec) is None and not JOINT.search(spec):
         name, pairs = grammar.split(spec)
         if name in LAWS:
             return grammar.build(LAWS[name], pairs, spec)
@@ -167,17 +185,17 @@ def parse(spec: str) -> Rule:
 
 def parse_schedule(spec: str) -> Schedule:
     """A schedule's text; `+` joins schedules, a bare number is a constant."""
+    if grammar.number(spec) is not None:
+        return parse_one_schedule(spec)
     parts = tuple(parse_one_schedule(part) for part in JOINT.split(spec))
     return parts[0] if len(parts) == 1 else Join(parts)
 
 
 def parse_one_schedule(spec: str) -> Schedule:
     """One part of a joined schedule."""
-    try:
-        return Constant(float(spec))
-    except ValueError as error:
-        if "β" in str(error):
-            raise
+    beta = grammar.number(spec)
+    if beta is not None:
+        return Constant(beta)
     name, pairs = grammar.split(spec)
     if name in DETECTORS or name in LAWS:
         raise ValueError(f"only schedules can be joined with +, got {name!r}: known are {', '.join(SCHEDULES)}")
@@ -190,20 +208,21 @@ def parse_one_schedule(spec: str) -> Schedule:
 def parse_adaptive(name: str, pairs: dict[str, str], spec: str) -> Adaptive:
     """A detector's text: its own keys, `signal`, `reaction` and its keys, `schedule` and its keys, in one flat list."""
     pairs = dict(pairs)
-    reaction = lookup(REACTIONS, pairs.pop("reaction", DETECTORS[name].usual_reaction), "reaction")
+    detector, usual = DETECTORS[name], DETECTORS[name].usual_reaction
+    reaction = lookup(REACTIONS, pairs.pop("reaction"), "reaction") if "reaction" in pairs else usual
     schedule = lookup(SCHEDULES, pairs.pop("schedule", "harmonic"), "schedule")
     signal = pairs.pop("signal", "surprise")
-    owners: tuple[type[Any], ...] = (DETECTORS[name], reaction, schedule)
+    owners: tuple[type[Any], ...] = (detector, reaction, schedule)
     places = flat_keys(owners)
-    own: list[dict[str, str]] = [{} for _ in owners]
+    pairs_of: list[dict[str, str]] = [{} for _ in owners]
     for key, value in pairs.items():
         if key not in places:
             known = sorted({"signal", "reaction", "schedule", *places})
             raise ValueError(f"{spec!r} has no key {key!r}: {grammar.nearest(key, known)}")
         owner, field = places[key]
-        own[owner][field] = value
-    detector, reacts, runs = (grammar.build(owner, keys, spec) for owner, keys in zip(owners, own, strict=True))
-    return Adaptive(detector, runs, reacts, signal)
+        pairs_of[owner][field] = value
+    parts = [grammar.build(owner, of_owner, spec) for owner, of_owner in zip(owners, pairs_of, strict=True)]
+    return Adaptive(parts[0], parts[2], parts[1], signal)
 
 
 def flat_keys(owners: Sequence[type[Any]]) -> dict[str, tuple[int, str]]:
@@ -238,15 +257,15 @@ def text(rule: Rule | Schedule) -> str:
     if rule == Adaptive(Never(), rule.schedule) and not isinstance(rule.schedule, Constant):
         return text(rule.schedule)
     parts = (rule.detector, rule.reaction, rule.schedule)
-    written = [grammar.non_defaults(part) for part in parts]
+    values = [grammar.non_defaults(part) for part in parts]
     places = flat_keys([type(part) for part in parts])
-    pairs = {key: written[part][field] for key, (part, field) in places.items() if field in written[part]}
-    choices = (
-        ("reaction", name_of(REACTIONS, rule.reaction), rule.detector.usual_reaction),
-        ("schedule", name_of(SCHEDULES, rule.schedule), "harmonic"),
-        ("signal", rule.signal, "surprise"),
-    )
-    pairs |= {what: name for what, name, default in choices if name != default}
+    pairs = {key: values[part][field] for key, (part, field) in places.items() if field in values[part]}
+    if type(rule.reaction) is not rule.detector.usual_reaction:
+        pairs["reaction"] = name_of(REACTIONS, rule.reaction)
+    if not isinstance(rule.schedule, Harmonic):
+        pairs["schedule"] = name_of(SCHEDULES, rule.schedule)
+    if rule.signal != "surprise":
+        pairs["signal"] = rule.signal
     return grammar.text(name_of(DETECTORS, rule.detector), pairs)
 
 
@@ -259,7 +278,7 @@ def text_or_none(rule: Rule) -> str | None:
 
 
 def name_of(table: dict[str, type[Any]], part: object) -> str:
-    """The name under which a table knows the type of `part`."""
+    """The name under which a table knows the type of `part`; ValueError if it does not know it."""
     names = [name for name, kind in table.items() if type(part) is kind]
     if not names:
         raise ValueError(f"{type(part).__name__} has no text form: known are {', '.join(table)}")

@@ -2,8 +2,10 @@
 
 import copy
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -169,7 +171,6 @@ def test_a_plus_in_a_number_does_not_join():
         ("cusum:reaction=soft,dead=1", ["dead", "[0, 1)", "1", "drop"]),
         ("oracle:at=/", ["at", "whole number"]),
         ("yoked", ["needs runs=…"]),
-        ("yoked:runs=/no/such/folder", ["runs", "recorded alarms", "/no/such/folder", "train the arm"]),
         ("adwin", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("adwin:delta=0.1", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("asymmetric:rise=1", ["rise", "[0, 1)", "1"]),
@@ -221,6 +222,20 @@ def test_a_rule_of_ones_own_has_no_text_but_says_so():
     assert rules.text_or_none(Constant(0.9)) == "0.9"
 
 
+def test_a_rule_is_data_and_its_files_are_checked_where_it_is_asked_for(tmp_path):
+    """Read when it is made, a config.json of last year could not be shown once its folder is gone; not read at the border, a
+    wrong folder would be found by every worker.
+    """
+    rule = parse(f"yoked:runs={tmp_path}")
+    assert parse(text(rule)) == rule
+    for refuse in (lambda: rules.check(rule), lambda: rules.init(rule, torch.arange(2))):
+        with pytest.raises(ValueError, match=r"runs must be an arm's folder with recorded alarms .*train the arm"):
+            refuse()
+    recorded(tmp_path)
+    rules.check(rule)
+    assert [bool(d.alarm) for d in decisions(rule, 4)] == [False, False, True, False]
+
+
 # What kind of β was given ---------------------------------------------------------------------------------------------
 
 
@@ -242,7 +257,16 @@ def test_numbers_texts_schedules_and_rules_are_all_rules(alpha, rule):
     assert rules.as_rule(alpha) == rule
 
 
-@pytest.mark.parametrize("alpha", [None, True, [0.9], Cusum(), torch.tensor(0.9)])
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.array, torch.tensor, lambda x: Fraction(round(x * 8), 8)])
+def test_scalars_of_other_libraries_are_numbers(number):
+    """Rates come from np.linspace, from a search over tensors, from a configuration: torch takes them all."""
+    assert rules.as_rule(number(0.875)) == Constant(0.875)
+    assert type(rules.as_rule(number(0.875)).beta) is float
+
+
+@pytest.mark.parametrize(
+    "alpha", [None, True, False, np.True_, [0.9], Cusum(), torch.tensor(True), torch.tensor([0.9]), 1j], ids=repr
+)
 def test_anything_else_is_refused(alpha):
     """True is 1 to Python, and a detector alone has no β."""
     with pytest.raises(TypeError, match=rf"alpha must be a number in \[0, 1\), a rule or its text, got {type(alpha).__name__}"):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.thresholds import TRACKED
+from rl_rmsprop.detectors.tracking_signal import TRACKED
 
 SHORT = 100  # updates; up to this average run length time since the start matters
 LONGEST = 30_000  # updates; beyond, the quantile is that of fewer runs

@@ -5,50 +5,38 @@
 A detector is a frozen dataclass; its state is a dict of tensors whose last axis is the run (none for one stream), so that it
 is saved with the optimizer and runs never mix. An alarm is raised when `statistic > threshold`.
 
-Three kinds. *Sequential tests* work on standardised input, and their threshold is given as `arl`, the mean number of updates
-between false alarms on a stationary stream. *Controls* ignore the gradients. *Offline* detectors are river's.
+Three kinds. *Sequential tests* work on standardised input, and their threshold is set by `arl`, the mean number of updates
+between false alarms on a stationary stream. *Controls* ignore the gradients. *Offline* detectors are river's. An observation
+that is not finite is skipped: the run's state stays as it is.
 
 >>> import math, torch
 >>> detector = DETECTORS["cusum"](arl=1000)
 >>> state = detector.init(torch.arange(2))  # two runs
 >>> for t in range(300):
 ...     noise = math.sin(t * t)
-...     verdict = detector.update(state, torch.tensor([noise, noise + 3.0 * (t > 280)], dtype=torch.float64))
-...     state = verdict.state
-...     if verdict.alarm.any():
-...         print(t, verdict.alarm.tolist())
+...     x = torch.tensor([noise, noise + 3.0 * (t > 280)], dtype=torch.float64)
+...     state, alarm, statistic = detector.update(state, x)
+...     if alarm.any():
+...         print(t, alarm.tolist())
 283 [False, True]
 """
 
 from rl_rmsprop import grammar
 from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
-from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, Random, Yoked
-from rl_rmsprop.detectors.offline import Adwin, Kswin, River, RiverPageHinkley
-from rl_rmsprop.detectors.sequential import Cusum, Ewma, PageHinkley, SequentialTest, ShiryaevRoberts, TrackingSignal
+from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, Random
+from rl_rmsprop.detectors.cusum import Cusum
+from rl_rmsprop.detectors.ewma import Ewma
+from rl_rmsprop.detectors.page_hinkley import PageHinkley
+from rl_rmsprop.detectors.river import Adwin, Kswin, River, RiverPageHinkley
+from rl_rmsprop.detectors.sequential import SequentialTest
+from rl_rmsprop.detectors.shiryaev_roberts import ShiryaevRoberts
+from rl_rmsprop.detectors.tracking_signal import TrackingSignal
+from rl_rmsprop.detectors.yoked import Yoked
 
 __all__ = [
-    "DETECTORS",
-    "OFFLINE",
-    "Adwin",
-    "Control",
-    "Cusum",
-    "Detector",
-    "DetectorOutput",
-    "Ewma",
-    "Kswin",
-    "Never",
-    "Oracle",
-    "PageHinkley",
-    "Periodic",
-    "Random",
-    "River",
-    "RiverPageHinkley",
-    "SequentialTest",
-    "ShiryaevRoberts",
-    "State",
-    "TrackingSignal",
-    "Yoked",
-    "parse",
+    "DETECTORS", "OFFLINE", "Adwin", "Control", "Cusum", "Detector", "DetectorOutput", "Ewma", "Kswin", "Never", "Oracle",
+    "PageHinkley", "Periodic", "Random", "River", "RiverPageHinkley", "SequentialTest", "ShiryaevRoberts", "State",
+    "TrackingSignal", "Yoked", "parse",
 ]  # fmt: skip
 
 DETECTORS: dict[str, type[Detector]] = {

@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from rl_rmsprop.detectors.offline import Adwin
 
 import envs
 from agents import Training
@@ -38,6 +37,7 @@ from envs.severity import load
 from envs.shifted import ShiftedBatch
 from envs.shifts.shift import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
+from rl_rmsprop.detectors.river import Adwin
 from rl_rmsprop.study import replay
 from rl_rmsprop.study.results import detection
 from rl_rmsprop.study.results.recorded_signals import Streams

@@ -86,4 +86,5 @@ def make_arm(text: str, baseline: bool = False) -> Arm:
     arm = Arm(text.strip())
     if arm.rule is None:
         raise ValueError(f"{text} is an optimizer of torch and no β rule: give it with --baselines")
+    rules.check(arm.rule)
     return arm

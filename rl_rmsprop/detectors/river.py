@@ -6,13 +6,14 @@ Their state is river's own Python objects, one per run, which no optimizer's che
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
+from rl_rmsprop.detectors.base import Detector, DetectorOutput, Sensitivity, State
 
 
 class River(Detector):
@@ -41,11 +42,12 @@ class River(Detector):
         return {**super().init(keys), "streams": streams}  # type: ignore[dict-item]  # why these detectors are offline only
 
     def update(self, state: State, x: Tensor) -> DetectorOutput:
-        raised = []
+        drifts = []
         for stream, value in zip(state["streams"], x.flatten().tolist(), strict=True):
-            stream.update(value)
-            raised.append(stream.drift_detected)
-        alarm = torch.tensor(raised, device=x.device).reshape(x.shape)
+            if math.isfinite(value):
+                stream.update(value)
+            drifts.append(math.isfinite(value) and stream.drift_detected)
+        alarm = torch.tensor(drifts, device=x.device).reshape(x.shape)
         return DetectorOutput({**state, "seen": state["seen"] + 1.0}, alarm, alarm.double())
 
     @property
@@ -55,7 +57,7 @@ class River(Detector):
 
 @dataclass(frozen=True)
 class Adwin(River):
-    """ADWIN (Bifet and Gavaldà 2007): cuts its window where the means of the two parts differ."""
+    """ADWIN (Bifet and Gavaldà 2007): keeps the newest observations, and drops the older ones when their mean differs."""
 
     drift = "ADWIN"
 
@@ -69,6 +71,10 @@ class Adwin(River):
     """Observations in either part, at least."""
     grace_period: int = 10
     """Observations before the first comparison."""
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        return Sensitivity("delta", loud=0.9999, quiet=1e-15)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,10 @@ class Kswin(River):
     def settings(self, key: int = 0) -> dict[str, Any]:
         return {**super().settings(key), "seed": key}
 
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        return Sensitivity("alpha", loud=0.9999, quiet=1e-15)
+
 
 @dataclass(frozen=True)
 class RiverPageHinkley(River):
@@ -104,6 +114,9 @@ class RiverPageHinkley(River):
     """Decay of the sums per update."""
 
     def settings(self, key: int = 0) -> dict[str, Any]:
-        given = super().settings(key)
-        limit = given.pop("limit")
-        return {**given, "threshold": limit}
+        settings = super().settings(key)
+        return {"threshold": settings.pop("limit"), **settings}
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        return Sensitivity("limit", loud=1e-2, quiet=1e6)
