@@ -3,8 +3,8 @@
     object.snapshot() → dict of arrays, numbers, texts, lists …        object.restore(that dict) → the object continues from there
 
 A class names its attributes in `STATE_ATTRIBUTES`, which may hold objects with snapshots of their own, random generators (of
-which only the state is saved, so that whoever shares one still shares it), and lists and dicts of any of them. What is fixed when an
-object is made (settings, sizes) is not saved: restore into an object made alike.
+which only the state is saved, so that whoever shares one still shares it), and lists and dicts of any of them. What is fixed
+when an object is made (settings, sizes) is not saved: restore into an object made alike.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def discard_damaged(study: Study, observer: Observer) -> None:
                 continue
             try:
                 check_tables(spec, seed)
-            except ValueError as error:
+            except (ValueError, FileNotFoundError) as error:
                 observer.message(f"{spec.run_label(seed)} is trained again: {error}")
                 atomic.disk.remove(spec.run_folder(seed) / WEIGHTS)
 
