@@ -30,6 +30,11 @@ class Reaction(Settings):
 
 
 @dataclass(frozen=True)
+class Usual(Reaction):
+    """Stands for the usual reaction of a rule's detector; the rule takes that one when it is made."""
+
+
+@dataclass(frozen=True)
 class Restart(Reaction):
     """The schedule's clock starts again at 1. With the harmonic schedule E becomes the mean of g² since the alarm."""
 

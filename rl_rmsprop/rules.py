@@ -28,7 +28,7 @@ from rl_rmsprop import grammar
 from rl_rmsprop.detectors import DETECTORS, OFFLINE, Control, Cusum, Detector, Never, State
 from rl_rmsprop.kernels.backends import Array, dispatch, where
 from rl_rmsprop.laws import LAWS, Law
-from rl_rmsprop.reactions import REACTIONS, Reaction
+from rl_rmsprop.reactions import REACTIONS, Reaction, Usual
 from rl_rmsprop.schedules import SCHEDULES, Constant, Harmonic, Join, Schedule
 from rl_rmsprop.signals import SIGNALS
 
@@ -37,34 +37,26 @@ REMEDY = "river's detectors only replay recorded signals; page_hinkley is river'
 # Rules ----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class Adaptive:
     """β from a schedule whose clock a detector can restart, or whose value it can bend."""
 
-    detector: Detector
+    detector: Detector = Cusum()
     """What raises alarms."""
-    schedule: Schedule
+    schedule: Schedule = Harmonic()
     """β as a function of the clock."""
-    reaction: Reaction
+    reaction: Reaction = Usual()
     """What an alarm does."""
-    signal: str
+    signal: str = "surprise"
     """What the detector listens to: the name of a signal."""
 
-    def __init__(
-        self,
-        detector: Detector = Cusum(),  # noqa: B008  # frozen, so safe to share
-        schedule: Schedule = Harmonic(),  # noqa: B008
-        reaction: Reaction | None = None,
-        signal: str = "surprise",
-    ) -> None:
-        """Without a reaction the rule has the usual one of its detector."""
-        if signal not in SIGNALS:
-            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {signal!r}")
-        if not detector.online:
-            raise ValueError(f"detector must have a state of tensors, got {type(detector).__name__}: {REMEDY}")
-        values = (detector, schedule, detector.usual_reaction() if reaction is None else reaction, signal)
-        for field, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, field.name, value)
+    def __post_init__(self) -> None:
+        if self.signal not in SIGNALS:
+            raise ValueError(f"signal must be one of {', '.join(SIGNALS)}, got {self.signal!r}")
+        if not self.detector.online:
+            raise ValueError(f"detector must have a state of tensors, got {type(self.detector).__name__}: {REMEDY}")
+        if isinstance(self.reaction, Usual):
+            object.__setattr__(self, "reaction", self.detector.usual_reaction())
 
     @property
     def listens_to(self) -> str | None:
