@@ -76,7 +76,7 @@ LINES: dict[str, tuple[list[str], str]] = {
     "seeds are none": (["--seeds", ""], "seeds must be whole numbers from 0"),
     "steps are negative": (["--steps=-5"], "steps must be from 1 to 1,000,000,000,000, got -5"),
     "steps are without end": (["--steps", "1" + "0" * 30], "steps must be from 1 to 1,000,000,000,000, got 1000"),
-    "episodes are without end": (["--eval-episodes", "1" + "0" * 12], "eval_episodes must be from 1 to 1,000,000, got"),
+    "episodes are without end": (["--eval-episodes", "1" + "0" * 12], "eval_episodes must be from 0 to 1,000,000, got"),
     "no machine holds it": (["--n-envs", "300000", "--n-steps", "30", "--env", "LunarLander-v3"], "and this machine has"),
     "workers are absurd": (["--workers", "100000"], "workers must be at least 1 and at most"),
     "workers are a fraction": (["--workers", "1.5"], "--workers must be a whole number written in digits, got '1.5'"),

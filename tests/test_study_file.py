@@ -52,10 +52,10 @@ def test_everything_in_the_file_reaches_the_study(file: Path) -> None:
     """A key that is read and then dropped runs another study than the one that is published."""
     study = studied([str(file)])
     assert study.env_ids == ("CartPole-v1", "Acrobot-v1")
-    assert [(arm.text, arm.is_baseline, arm.eps) for arm in study.arms] == [
+    assert [(arm.text, arm.is_baseline, study.options.eps) for arm in study.arms] == [
         ("0.9", False, 1e-4), ("cusum:arl=50000,max=0.99", False, 1e-4), ("yoked@cusum", False, 1e-4), ("adam", True, 1e-4),
     ]  # fmt: skip
-    assert (study.seeds, study.steps, study.shifts) == ((0, 1, 5), 3000, ("reward_scale:values=1/2,at=1000",))
+    assert (study.seeds, study.options.steps, study.options.shift) == ((0, 1, 5), 3000, ("reward_scale:values=1/2,at=1000",))
     assert [(agent.lr, agent.hidden) for agent in study.agents] == [(1.0, (8, 8)), (0.25, (8, 8))]
 
 
@@ -66,16 +66,16 @@ def test_defaults_lose_to_presets_to_the_file_to_the_file_for_one_environment_to
     assert [agent.vf_coef for agent in study.agents] == [preset["vf_coef"], AGENTS["a2c"]().vf_coef]
     flags = ["--steps", "500", "--lr", "0.5", "--betas", "0.5", "0.99", "--no-bias-correction", "--shift"]
     study = studied([str(file), *flags])
-    assert (study.steps, study.shifts, study.seeds) == (500, (), (0, 1, 5))
+    assert (study.options.steps, study.options.shift, study.seeds) == (500, (), (0, 1, 5))
     assert [agent.lr for agent in study.agents] == [0.5, 0.5]
-    assert [(arm.text, arm.bias_correction) for arm in study.arms] == [("0.5", False), ("0.99", False), ("adam", False)]
+    assert [(arm.text, study.options.bias_correction) for arm in study.arms] == [("0.5", False), ("0.99", False), ("adam", False)]
     assert [agent.hidden for agent in study.agents] == [(8, 8), (8, 8)]
 
 
 def test_the_file_may_stand_behind_options(file: Path) -> None:
     """Not everyone types the file first."""
     for line in (["--steps", "9", str(file)], ["--overwrite", str(file), "--steps", "9"], [str(file), "--steps", "9"]):
-        assert studied(line).steps == 9
+        assert studied(line).options.steps == 9
 
 
 LINES = (
@@ -126,7 +126,7 @@ def test_numbers_survive_the_way_through_the_file(seeds: list[int], lr: float, e
         f'env = "CartPole-v1"\nbetas = [0.9]\nseeds = {seeds}\nsteps = {steps}\neps = {eps!r}\nsettings.lr = {lr!r}\n'
     )
     study = studied([str(path)])
-    assert (study.seeds, study.steps, study.arms[0].eps, study.agents[0].lr) == (tuple(seeds), steps, eps, lr)
+    assert (study.seeds, study.options.steps, study.options.eps, study.agents[0].lr) == (tuple(seeds), steps, eps, lr)
 
 
 BAD = {
@@ -206,5 +206,5 @@ def test_the_example_runs(tmp_path: Path) -> None:
     place = ["--out", str(tmp_path / "x"), "--workers", "1"]
     assert main(["compare", str(example), *tiny, *place]) == 0
     saved = json.loads((tmp_path / "x" / "study.json").read_text())
-    assert [arm["rule"] for arm in saved["arms"]] == [arm.text for arm in described.arms]
+    assert [arm["text"] for arm in saved["arms"]] == [arm.text for arm in described.arms]
     assert (tmp_path / "x" / "report" / "CartPole-v1_sensitivity.png").is_file()

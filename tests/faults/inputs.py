@@ -47,13 +47,12 @@ from rl_rmsprop.laws import LAWS
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.storage import toml_writer
-from rl_rmsprop.study import report
-from rl_rmsprop.study.execution import pipeline
+from rl_rmsprop.study import report, run
 from rl_rmsprop.study.report import plotting
 from rl_rmsprop.study.spec.arms import BASELINES
 from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.optimizers import make_optimizer
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning import draws, trials
 from tests.faults.table import Row
 
@@ -221,7 +220,7 @@ def typed(rng: random.Random, field: dataclasses.Field[Any]) -> Any:
     text = value_for(rng, field)
     if "bool" in str(field.type):
         return text == "True"
-    if "str" in str(field.type) or "Literal" in str(field.type) or "Path" in str(field.type):
+    if any(word in str(field.type) for word in ("str", "Literal", "Path", "AgentName", "Backend", "Device")):
         return [text] if "tuple" in str(field.type) else text
     value = float(text) if "float" in str(field.type) else int(float(text))
     return [value] if "tuple" in str(field.type) else value
@@ -395,12 +394,12 @@ def start(study: Study) -> None:
         if arm.control_of:
             continue
         theta = torch.nn.Parameter(torch.zeros(len(seeds), 3))
-        optimizer = make_optimizer(arm, [theta], study.agents[0].lr, study.batch(study.env_ids[0], arm, seeds).updates, seeds)
+        optimizer = make_optimizer(arm, [theta], study.agents[0].lr, study.batch(study.env_ids[0], arm, seeds).updates, seeds, study.options)
         for _ in range(2):
             theta.grad = torch.ones_like(theta)
             optimizer.step()
     for env_id in study.env_ids:
-        env = envs.make(env_id, seeds, 1, parse_all(study.shifts))
+        env = envs.make(env_id, seeds, 1, study.options.shifts)
         env.reset()
         space = env.action_space
         action = np.array([[space.sample()]] * len(seeds))
@@ -420,7 +419,7 @@ def scratch() -> Iterator[None]:
         Path("note").write_text("mine")
         Path("empty").mkdir()
         keep_finished()
-        stack.enter_context(mock.patch.object(pipeline, "conduct", accept))
+        stack.enter_context(mock.patch.object(run, "train_study", accept))
         stack.enter_context(mock.patch.object(rules, "draw"))
         stack.enter_context(mock.patch.object(rules, "beta_curve", few_updates(rules.beta_curve)))
         stack.enter_context(mock.patch("os.execv", side_effect=SystemExit(0)))
@@ -438,7 +437,7 @@ def keep_finished() -> None:
     """A study's folder, which --overwrite may have replaced."""
     if not Path("finished/study.json").is_file():
         Path("finished").mkdir(exist_ok=True)
-        silent, untrained = contextlib.redirect_stdout(io.StringIO()), mock.patch.object(pipeline, "conduct", accept)
+        silent, untrained = contextlib.redirect_stdout(io.StringIO()), mock.patch.object(run, "train_study", accept)
         with contextlib.suppress(Accepted), silent, untrained:
             main(["compare", "--env", "CartPole-v1", "--betas", "0.9", "0.99", "--out", "finished"])
 
