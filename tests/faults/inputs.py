@@ -394,7 +394,8 @@ def start(study: Study) -> None:
         if arm.control_of:
             continue
         theta = torch.nn.Parameter(torch.zeros(len(seeds), 3))
-        optimizer = make_optimizer(arm, [theta], study.agents[0].lr, study.batch(study.env_ids[0], arm, seeds).updates, seeds, study.options)
+        updates = study.batch(study.env_ids[0], arm, seeds).updates
+        optimizer = make_optimizer(arm, [theta], study.agents[0].lr, updates, seeds, study.options)
         for _ in range(2):
             theta.grad = torch.ones_like(theta)
             optimizer.step()
