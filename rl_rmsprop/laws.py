@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from rl_rmsprop.detectors import State
 from rl_rmsprop.grammar import Settings
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot, broadcast_runs
-from rl_rmsprop.schedules import check_beta, check_positive
+from rl_rmsprop.schedules import LARGEST, check_beta, check_positive
 
 CAP = 20.0
 """Largest g²/v that counts against a forecast v: one outlier must not decide between memories."""
@@ -31,6 +32,9 @@ CAP = 20.0
 
 class Law(Settings):
     """Base of all laws. Subclasses are frozen dataclasses."""
+
+    example: ClassVar[str] = ""
+    """The text of one such law."""
 
     def start(self, keys: Tensor) -> State:
         """What is kept per parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
@@ -64,9 +68,12 @@ class Asymmetric(Law):
     fall: float = 0.999
     """β where it does not, in [0, 1)."""
 
+    example = "asymmetric:rise=0.9,fall=0.999"
+
     def validate(self) -> None:
-        check_beta("rise", self.rise)
-        check_beta("fall", self.fall)
+        for name, value in (("rise", self.rise), ("fall", self.fall)):
+            check_beta(name, value)
+            check_beta(f"{name}={value} in single precision", float(np.float32(value)))  # that of most parameters
 
     def beta(self, square: Tensor, mean: Tensor) -> Tensor:
         """β of each parameter from g² and Ê before it takes g²."""
@@ -123,6 +130,8 @@ class Mixture(Law):
     rate: float = 1.0
     """How fast evidence moves the weights, > 0; 0.5 counts all entries of a gradient as one Gaussian observation."""
 
+    example = "mixture"
+
     def validate(self) -> None:
         if len(self.betas) < 2:
             raise ValueError(f"betas must be at least two decays, got {self.betas}: a single one is a number, such as 0.99")
@@ -160,7 +169,7 @@ class Mixture(Law):
             v.mul_(broadcast_runs((1 - gain).to(v.dtype), v)).add_(g2 * broadcast_runs(gain.to(v.dtype), v))
             mean_w = slot.state["weight"].copy_((W * w.log()).sum(-1).exp())
             slot.E.copy_(geometric(v, W, axis, floor).mul_(broadcast_runs(mean_w, slot.E)))
-        return {"mixture": W}, (W * betas).sum(-1)
+        return {"mixture": W}, (W * betas).sum(-1).clamp(max=LARGEST)  # the weights' sum is 1 but for rounding
 
     def weighed(self, W: Tensor, losses: Tensor) -> Tensor:
         """The weights after one update of fixed share: [K] or [R, K]."""

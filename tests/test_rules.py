@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rl_rmsprop import rules
+from rl_rmsprop import AdaptiveRMSprop, rules
 from rl_rmsprop.detectors import (
     DETECTORS,
     OFFLINE,
@@ -31,7 +31,7 @@ from rl_rmsprop.rules import Adaptive, parse, text
 from rl_rmsprop.schedules import Constant, Cosine, Harmonic, Join, Linear, Piecewise, Power, Schedule
 from rl_rmsprop.signals import SIGNALS
 from tests import references
-from tests.test_schedules import any_schedule, decays, single
+from tests.test_schedules import NEAR_ONE, any_schedule, decays, single
 
 torch.set_num_threads(1)
 
@@ -66,9 +66,10 @@ any_reaction = st.one_of(
     st.builds(Reset),
     st.builds(Soft, low=decays, dead=st.floats(0, 0.99), recover=several),
 )
+decays_in_single = decays.filter(lambda beta: np.float32(beta) < 1)
 any_rule = st.one_of(
     st.builds(Constant, decays),
-    st.builds(Asymmetric, decays, decays),
+    st.builds(Asymmetric, decays_in_single, decays_in_single),
     st.builds(Mixture, st.lists(decays, min_size=2, max_size=5).map(tuple), st.floats(0, 0.99), st.floats(0.01, 100)),
     any_schedule.filter(lambda s: not isinstance(s, Constant)).map(lambda s: Adaptive(Never(), s)),
     st.builds(Adaptive, any_detector, single, any_reaction, st.sampled_from(sorted(SIGNALS))),
@@ -81,6 +82,40 @@ def test_text_of_a_rule_is_read_back_as_the_same_rule(rule):
     """Command line, study files, checkpoints and reports name rules by text: one that reads back otherwise is another arm."""
     assert parse(text(rule)) == rule
     assert text(parse(text(rule))) == text(rule)
+
+
+def betas_of(rule: rules.Rule) -> torch.Tensor:
+    """Every β that a rule has at clocks up to the largest, on signals fair and foul."""
+    if isinstance(rule, Constant):
+        return rule(torch.ones(1, dtype=torch.float64))
+    if not isinstance(rule, Adaptive):
+        return torch.cat([betas_of_law(rule, dtype) for dtype in (torch.bfloat16, torch.float32, torch.float64)])
+    state, made = rules.init(rule, torch.arange(5)), []
+    state["clock"] = torch.tensor([0.0, 1.0, 1e6, 1e15, 2.0**53], dtype=torch.float64)
+    for x in (0.3, float("nan"), 40.0, -1e308, 0.0, 7.0):
+        made.append(rules.advance(rule, state, torch.full((5,), x, dtype=torch.float64)))
+        state = made[-1].state
+    return torch.cat([output.beta for output in made])
+
+
+def betas_of_law(law: rules.Rule, dtype: torch.dtype) -> torch.Tensor:
+    """The mean β of a law's updates of many parameters."""
+    p = torch.nn.Parameter(torch.zeros(1000, dtype=dtype))
+    optimizer, means = AdaptiveRMSprop([p], alpha=law), []
+    for size in (1.0, 100.0, 0.01, 0.0):
+        p.grad = torch.full_like(p, size)
+        optimizer.step()
+        means.append(optimizer.param_groups[0]["alpha"])
+    return torch.stack(means)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(any_rule)
+@example(Mixture((NEAR_ONE[-1],) * 3, share=0.0025))  # whose weights sum to more than 1
+def test_no_text_leads_to_a_beta_of_1(rule):
+    """β = 1 by the back door: E stands still, the first small gradient is divided by √E = 0, and weights explode unannounced."""
+    beta = betas_of(parse(text(rule)))
+    assert ((beta >= 0) & (beta < 1)).all()
 
 
 @pytest.mark.parametrize(
@@ -173,7 +208,10 @@ def test_a_plus_in_a_number_does_not_join():
         ("yoked", ["needs runs=…"]),
         ("adwin", ["'adwin'", "replay recorded signals", "page_hinkley"]),
         ("adwin:delta=0.1", ["'adwin'", "replay recorded signals", "page_hinkley"]),
+        ("half_life:updates=1e30", ["updates=1e+30", "[0, 1)", "1.0", "use 0.999"]),
+        ("linear:start=0.5,end=0.9,steps=1e300", ["steps", "whole number of updates from 1 to 2^53"]),
         ("asymmetric:rise=1", ["rise", "[0, 1)", "1"]),
+        ("asymmetric:fall=0.99999999", ["fall=0.99999999 in single precision", "[0, 1)", "1.0"]),
         ("asymmetric:up=0.5", ["'up'", "known are rise, fall"]),
         ("mixture:betas=0.9", ["betas", "at least two", "0.9"]),
         ("mixture:betas=0.9/1", ["betas", "[0, 1)", "1"]),

@@ -8,14 +8,14 @@ clocks of their own are one call. A schedule is a frozen dataclass: it pickles, 
 tensor([0.5000, 0.7000, 0.9000, 0.9000])
 """
 
-from rl_rmsprop.schedules.base import Schedule, check_beta, check_positive, check_updates
+from rl_rmsprop.schedules.base import LARGEST, Schedule, check_beta, check_positive, check_updates
 from rl_rmsprop.schedules.constant import Constant, HalfLife
 from rl_rmsprop.schedules.harmonic import Harmonic, Power, ScRmsprop
 from rl_rmsprop.schedules.piecewise import Join, Piecewise
 from rl_rmsprop.schedules.ramps import Cosine, Cyclic, Exponential, Linear, Polynomial, Ramp, interpolate
 
 __all__ = [
-    "SCHEDULES", "Constant", "Cosine", "Cyclic", "Exponential", "HalfLife", "Harmonic", "Join", "Linear", "Piecewise",
+    "LARGEST", "SCHEDULES", "Constant", "Cosine", "Cyclic", "Exponential", "HalfLife", "Harmonic", "Join", "Linear", "Piecewise",
     "Polynomial", "Power", "Ramp", "ScRmsprop", "Schedule", "check_beta", "check_positive", "check_updates", "interpolate",
 ]  # fmt: skip
 
