@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -167,3 +168,8 @@ def test_python_ends_a_worker_whose_driver_is_gone(tmp_path: Path) -> None:
 
 
 assert sys.platform != "win32", "these tests look into /proc"
+
+
+def test_what_workers_find_imported_exists() -> None:
+    """Silent failure: a module that is not there is passed over in silence, and every worker imports torch anew, for seconds."""
+    assert [name for name in local_pool.PRELOAD if importlib.util.find_spec(name) is None] == []

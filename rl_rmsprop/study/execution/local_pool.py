@@ -33,6 +33,8 @@ GRACE = 4.0
 """Seconds that workers have to save and stop."""
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints."""
+PRELOAD = ("rl_rmsprop.study.tuning.trials", "torch._dynamo")
+"""Modules that workers find imported: all that a task imports, and what torch imports at an optimizer's first step."""
 
 
 class Pool:
@@ -161,7 +163,7 @@ def process_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rl_rmsprop.study.tuning.draws.trials", "torch._dynamo"])
+    context.set_forkserver_preload(list(PRELOAD))
     return context
 
 
