@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rl_rmsprop.storage import atomic
+from rl_rmsprop.study.execution import local_pool
 from tests.faults.kills import digest, finished, kin, started
 
 ROOT = Path(__file__).parents[1]
