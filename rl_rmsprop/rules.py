@@ -63,6 +63,12 @@ class Adaptive:
         """The signal that has to be computed, if any: the user's choice, or the detector's own."""
         return self.detector.own_signal or (self.signal if self.detector.listens else None)
 
+    @property
+    def needs_previous_gradient(self) -> bool:
+        """Whether the signal is computed from the gradient of the update before, too."""
+        name = self.listens_to
+        return name in SIGNALS and SIGNALS[name].needs_previous
+
 
 Rule = Constant | Adaptive | Law
 """What an optimizer runs on; `as_rule` makes one of whatever a user gave."""

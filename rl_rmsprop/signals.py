@@ -6,26 +6,20 @@
     cosine        = cos(g_t, g_{t−1})               in [−1, 1]; rises when the gradient keeps its direction
 
 Every function takes the gradients of one parameter group as a list of tensors and returns a scalar, or [R] where the first
-axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is far below ε² cannot dominate the mean.
+axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is far below ε² cannot dominate the mean. A new signal
+is a function and a row of SIGNALS.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-SIGNALS = {
-    "surprise": "ln mean(g²/Ê): how far squared gradients are from what E predicted; about 0 when E is right",
-    "peak_surprise": "the largest surprise of a tensor, such as the critic's where the agents here train",
-    "grad_norm": "ln ‖g‖² before clipping; knows scale, so it also sees rewards grow",
-    "cosine": "cosine of this gradient with the last one; rises when the gradient keeps its direction",
-}
-"""Name → what it says."""
 
 TINY = 1e-38  # keeps logarithms of zero gradients finite
 
@@ -81,3 +75,55 @@ def log_of(x: float) -> float:
 def log(x: Tensor) -> Tensor:
     """Natural logarithm in float64, finite at 0 and where a float32 has overflowed: a detector would keep an infinity."""
     return x.double().clamp(TINY, torch.finfo(torch.float64).max).log()
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+class Inputs(NamedTuple):
+    """What a signal is computed from: one update's gradients of a parameter group, and what the optimizer knew before."""
+
+    gradients: Sequence[Tensor]
+    expected: Callable[[], Sequence[Tensor]]
+    """Ê of each tensor."""
+    previous: Sequence[Tensor]
+    """The gradients of the update before, zeros at the first; empty for signals that do not need them."""
+    norm: Tensor | None
+    """‖g‖ before clipping, where the training loop reports it."""
+    eps: float
+    runs: bool
+    """Whether the first axis of every tensor is the run."""
+
+    def squares(self) -> list[Tensor]:
+        """g² of each tensor."""
+        return [g.square() for g in self.gradients]
+
+
+class Signal(NamedTuple):
+    """One number per run and update."""
+
+    meaning: str
+    measure: Callable[[Inputs], Tensor]
+    needs_previous: bool = False
+
+
+SIGNALS = {
+    "surprise": Signal(
+        "ln mean(g²/Ê): how far squared gradients are from what E predicted; about 0 when E is right",
+        lambda at: surprise(at.squares(), at.expected(), at.eps, at.runs),
+    ),
+    "peak_surprise": Signal(
+        "the largest surprise of a tensor, such as the critic's where the agents here train",
+        lambda at: peak_surprise(at.squares(), at.expected(), at.eps, at.runs),
+    ),
+    "grad_norm": Signal(
+        "ln ‖g‖² before clipping; knows scale, so it also sees rewards grow",
+        lambda at: log(squared_norm(at.squares(), at.runs) if at.norm is None else at.norm.square()),
+    ),
+    "cosine": Signal(
+        "cosine of this gradient with the last one; rises when the gradient keeps its direction",
+        lambda at: cosine(at.gradients, at.previous, at.runs),
+        needs_previous=True,
+    ),
+}
+"""Name in texts → signal."""

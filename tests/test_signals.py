@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_rmsprop import signals
+from rl_rmsprop import AdaptiveRMSprop, signals
 
 R = 3
 SHAPES = [(4,), (2, 3)]  # of one run
@@ -139,4 +139,42 @@ def test_a_parameter_of_one_number_per_run_counts_like_any_other():
 def test_every_signal_has_a_sentence():
     """`rl-rmsprop rules` prints this table; a signal without a sentence is not found."""
     assert set(signals.SIGNALS) == {"surprise", "peak_surprise", "grad_norm", "cosine"}
-    assert all(signals.SIGNALS.values())
+    assert all(signal.meaning for signal in signals.SIGNALS.values())
+
+
+EXPECTED = {
+    "surprise": lambda g, E, last: math.log((g**2 / (E + 0.04)).mean()),
+    "peak_surprise": lambda g, E, last: max(math.log((g[k] ** 2 / (E[k] + 0.04)).mean()) for k in (slice(4), slice(4, None))),
+    "grad_norm": lambda g, E, last: math.log((g**2).sum()),
+    "cosine": lambda g, E, last: (g * last).sum() / np.linalg.norm(g) / np.linalg.norm(last),
+}
+"""Every signal of one run from its gradient, Ê and last gradient, all [P] (the first 4 a tensor of their own); ε = 0.2."""
+
+
+@pytest.mark.parametrize("name", signals.SIGNALS)
+def test_a_row_of_the_table_computes_its_signal_from_an_updates_numbers(name):
+    """Rows that swap Ê with the last gradient, or leave out ε, give signals of the right shape."""
+    g, E, last = tensors(0), [t.square() + 0.1 for t in tensors(1)], tensors(2)
+    needed = last if signals.SIGNALS[name].needs_previous else []
+    got = signals.SIGNALS[name].measure(signals.Inputs(g, lambda: E, needed, None, 0.2, runs=True))
+    expected = [EXPECTED[name](*numbers) for numbers in zip(rows(g), rows(E), rows(last), strict=True)]
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
+
+
+def test_a_reported_norm_takes_the_place_of_the_gradients():
+    """After clipping every gradient has the same length, and a detector of its norm would see nothing."""
+    norm = torch.tensor([3.0, 4.0, 5.0], dtype=torch.float64)
+    got = signals.SIGNALS["grad_norm"].measure(signals.Inputs(tensors(0), list, [], norm, 0.2, runs=True))
+    np.testing.assert_allclose(got.numpy(), 2 * np.log([3, 4, 5]), rtol=1e-12)
+
+
+def test_a_row_is_all_that_a_new_signal_takes(monkeypatch):
+    """A name that is also asked for elsewhere would be accepted in a text and then listen to nothing."""
+    largest = signals.Signal("largest entry", lambda at: at.gradients[0].abs().max() + at.previous[0].abs().max(), True)
+    monkeypatch.setitem(signals.SIGNALS, "largest", largest)
+    p = torch.nn.Parameter(torch.zeros(3))
+    optimizer = AdaptiveRMSprop([p], alpha="cusum:signal=largest,standardize=false,arl=1000,k=0.5")
+    for size in (2.0, 0.5):
+        p.grad = torch.full_like(p, size)
+        optimizer.step()
+    assert optimizer.stats()["statistic"] == 2.0 - 0.5 + (0.5 + 2.0 - 0.5)

@@ -369,8 +369,8 @@ class AdaptiveRMSprop(RMSprop):
     def _needed(self, rule: Rule, group: dict[str, Any]) -> list[str]:
         """What must be kept of a parameter before an update."""
         keeps_w = group["bias_correction"] or not isinstance(rule, Constant)
-        listens = isinstance(rule, Adaptive) and rule.listens_to == "cosine"
-        return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if listens else [])]
+        needs_previous = isinstance(rule, Adaptive) and rule.needs_previous_gradient
+        return ["square_avg", *(["weight"] if keeps_w else []), *(["previous_grad"] if needs_previous else [])]
 
     # Gradients that are not finite ---------------------------------------------------------------------------------------
 

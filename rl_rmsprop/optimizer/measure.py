@@ -6,6 +6,7 @@ Everything is measured from the gradients of an update before E takes them: a sc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,21 +42,21 @@ def signal(
     """The signal of this name, zeros for none; `known` is what has been measured already, and what the training loop told."""
     if name == "surprise":
         return known["surprise"]
-    if name == "peak_surprise":
-        slots = equations.slots(params, states, group)
-        squares, means = [slot.g.square() for slot in slots], [equations.mean_square(slot, group) for slot in slots]
-        return signals.peak_surprise(squares, means, group["eps"], per_run)
-    if name == "grad_norm":
-        norm = known.get("grad_norm")
-        squared = signals.total((g.square() for g in gradients(params, group)), per_run) if norm is None else norm.square()
-        return signals.log(squared)
-    if name == "cosine":
-        now, previous = gradients(params, group), [state["previous_grad"] for state in states]
-        x = signals.cosine(now, previous, per_run)
-        torch._foreach_copy_(previous, now)
+    if name in signals.SIGNALS:
+        kind, now = signals.SIGNALS[name], gradients(params, group)
+        previous = [state["previous_grad"] for state in states] if kind.needs_previous else []
+        expected = partial(mean_squares, params, states, group)
+        x = kind.measure(signals.Inputs(now, expected, previous, known.get("grad_norm"), group["eps"], per_run))
+        if previous:
+            torch._foreach_copy_(previous, now)
         return x
     nothing = torch.zeros_like(group["rule_state"]["clock"])
     return nothing + known["shifted"].to(nothing) if name == "shift" and "shifted" in known else nothing
+
+
+def mean_squares(params: list[Tensor], states: list[State], group: dict[str, Any]) -> list[Tensor]:
+    """Ê of each parameter before the update."""
+    return [equations.mean_square(slot, group) for slot in equations.slots(params, states, group)]
 
 
 def gradients(params: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
