@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rl_rmsprop.study.statistics.comparison import compare, holm, probability_of_improvement, sign_flip
+from rl_rmsprop.study.statistics.comparison import (
+    compare,
+    difference_of_iqms,
+    holm,
+    pairs_needed,
+    probability_of_improvement,
+    sign_flip,
+    smallest_p,
+)
+from rl_rmsprop.study.statistics.intervals import draw_counts, iqm
 
 scores = arrays(float, st.integers(2, 12), elements=st.integers(-20, 20).map(float))
 
@@ -92,11 +101,51 @@ def test_holm_lies_between_no_correction_and_bonferroni_and_keeps_the_order(p: l
 
 def test_a_comparison_pairs_seeds_and_knows_which_way_is_better() -> None:
     """Fewer steps to a goal are better, and a difference of −100 steps is then an improvement."""
-    x, y = np.arange(10.0) * 100, np.arange(10.0) * 100 + 5
-    fewer = compare(x, y, rng(), better=-1)
-    assert (fewer.pairs, fewer.difference) == (10, (-5.0, -5.0, -5.0))
+    x, y = ({seed: 100.0 * seed + more for seed in range(10)} for more in (0.0, 5.0))
+    fewer = compare(x, dict(reversed(y.items())), rng(), better=-1)
+    assert (fewer.pairs, fewer.mean, fewer.p) == (10, -5.0, 2 / 1024)
+    assert fewer.difference == pytest.approx((-5.0, -5.0, -5.0))
     assert fewer.improvement.value > 0.5
     assert fewer.improvement.value == pytest.approx(1 - compare(x, y, rng()).improvement.value)
-    assert fewer.p == 2 / 1024
-    assert math.isnan(compare(x[:5], y[:5], rng()).p)
-    assert compare(x[:0], y[:0], rng()).pairs == 0
+    assert math.isnan(compare(x, {seed: y[seed] for seed in range(5)}, rng()).p)
+    assert compare(x, {99: 1.0}, rng()).pairs == 0
+
+
+def test_the_difference_is_that_of_the_two_iqms_and_not_the_iqm_of_the_differences() -> None:
+    """Otherwise the arm that ranks first can have a lead below zero.
+
+    By hand: the IQMs of (29, 9, 19, 28) and (0, 10, 20, 30) are 23.5 and 15; of the differences 29, −1, −1, −2 the IQM is −1.
+    """
+    x, y = (dict(enumerate(values)) for values in ([29.0, 9.0, 19.0, 28.0], [0.0, 10.0, 20.0, 30.0]))
+    assert compare(x, y, rng()).difference.value == 8.5
+    assert iqm(np.array([x[seed] - y[seed] for seed in x])) == -1.0
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(arrays(float, st.tuples(st.integers(2, 9), st.just(2)), elements=st.integers(-20, 20).map(float)), st.integers(0, 9))
+def test_the_interval_of_the_difference_resamples_seeds_for_both_arms_together(scores: np.ndarray, seed: int) -> None:
+    """Resampled apart, the interval would hold the spread between seeds that pairing takes out."""
+    n = len(scores)
+    counts = draw_counts([n], rng(seed), 300)
+    plain = [iqm(scores[np.repeat(np.arange(n), c), 0]) - iqm(scores[np.repeat(np.arange(n), c), 1]) for c in counts.T]
+    interval = difference_of_iqms(scores[:, 0], scores[:, 1], n, rng(seed), 300)
+    assert interval[1:] == pytest.approx(tuple(np.quantile(plain, (0.025, 0.975))))
+
+
+def test_runs_whose_partner_failed_count_for_their_own_arm() -> None:
+    """Left out, the difference would not be that of the scores in the table; paired by place, other seeds would be compared."""
+    x, y = {0: 1.0, 1: 2.0, 2: 3.0}, {1: 2.0, 2: 3.0, 7: 40.0, 8: 50.0}
+    compared = compare(x, y, rng())
+    assert (compared.pairs, compared.mean) == (2, 0.0)
+    assert compared.difference.value == 2.0 - 21.5  # IQM of (2, 3, 40, 50): 21.5
+    assert compared.difference.low < compared.difference.high
+    assert np.isnan(compare({1: 3.0}, y, rng()).difference.low)  # a single run has no interval
+
+
+def test_the_smallest_p_is_that_of_differences_of_one_sign() -> None:
+    """A study is told how many seeds would do: with one less the test could not find what is there."""
+    for comparisons in (1, 3, 7):
+        n = pairs_needed(comparisons)
+        ps = [holm([sign_flip(np.arange(1.0, m + 1), rng())] * comparisons)[0] for m in (n - 1, n)]
+        assert ps == [smallest_p(n - 1, comparisons), smallest_p(n, comparisons)]
+        assert ps[0] >= 0.05 > ps[1] or n == 6

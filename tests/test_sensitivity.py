@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_rmsprop.study.report import draw_tuning
+from rl_rmsprop.study.report import csv_files, figures, tuning_figures
 from rl_rmsprop.study.report.tables import sensitivities
 from rl_rmsprop.study.results import sensitivity
 from rl_rmsprop.study.results.sensitivity import Response
@@ -89,8 +89,8 @@ def test_responses_are_the_draws_in_the_order_of_their_lr(study: Study) -> None:
 def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(study: Study) -> None:
     """Silent failure: the second panel repeats the first, and a rule that only takes smaller steps looks like another one."""
     found = sensitivity.responses(study)
-    left, right = sensitivity.figure(found[:2]).axes
-    assert [line.get_label() for line in left.lines] == [line.get_label() for line in right.lines] == ["0.9", "cusum"]
+    left, right = tuning_figures.draws(found[:2]).axes
+    assert [line.get_label() for line in left.lines] == [line.get_label() for line in right.lines] == ["β = 0.9", "cusum"]
     assert np.asarray(left.lines[0].get_xdata()).tolist() == [0.1, 0.2, 0.3]
     assert np.asarray(right.lines[0].get_xdata()).tolist() == [0.5, 1.5, 2.5]
     assert np.asarray(right.lines[0].get_ydata()).tolist() == [8.5, 18.5, 28.5]
@@ -99,15 +99,17 @@ def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(stud
 
 def test_the_report_gets_a_figure_an_environment_and_a_table_of_phi(study: Study, tmp_path: Path) -> None:
     """A number that is printed and not kept is gone."""
-    draw_tuning(sensitivity.responses(study), tmp_path)
+    responses = sensitivity.responses(study)
+    figures.draw([], responses, tmp_path)
+    csv_files.write_sensitivities(tmp_path, sensitivity.sensitivities(responses))
     written = {path.name for path in tmp_path.iterdir()} - {"tuning.csv"}
-    assert written == {"sensitivity.csv", *(f"{e}_sensitivity.{ending}" for e in ENVS for ending in ("png", "svg"))}
+    assert written == {"narrow", "sensitivity.csv", *(f"{e}_sensitivity.{ending}" for e in ENVS for ending in ("png", "svg"))}
     with (tmp_path / "sensitivity.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["arm"] for row in rows] == ["0.9", "cusum"]
     assert float(rows[0]["phi"]) == float(rows[0]["tuned_for_each"]) - float(rows[0]["one_for_all"]) == 0.0
-    table = sensitivities(sensitivity.responses(study))
-    assert [list(row) for row in table.rows] == [[arm, "1.00", "1.00", "0.00"] for arm in ("0.9", "cusum")]
+    table = sensitivities(responses)
+    assert [list(row) for row in table.rows] == [[arm, "1.00", "1.00", "0.00"] for arm in ("β = 0.9", "cusum")]
 
 
 def test_a_study_without_tuning_has_no_responses(tmp_path: Path, study: Study) -> None:

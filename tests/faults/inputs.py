@@ -590,7 +590,7 @@ READERS = ["report", "report", "evaluate", "replay", "tensorboard"]
 def undrawn() -> Iterator[None]:
     """Figures, and curves for TensorBoard, are what a report takes its time for."""
     with contextlib.ExitStack() as stack:
-        for module, name in ((report, "draw_figures"), (report, "draw_tuning"), (report, "write_aggregates")):
+        for module, name in ((report.figures, "draw"), (report.aggregates, "write_aggregates")):
             stack.enter_context(mock.patch.object(module, name))
         stack.enter_context(mock.patch.object(report.page, "render", return_value=""))
         stack.enter_context(mock.patch.object(plotting, "save"))

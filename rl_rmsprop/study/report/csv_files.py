@@ -13,6 +13,7 @@ from rl_rmsprop.storage.atomic import write_csv
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.results.metrics import METRICS
 from rl_rmsprop.study.results.runs import Run
+from rl_rmsprop.study.results.sensitivity import Sensitivity
 
 Cell = str | int | float
 
@@ -25,6 +26,7 @@ ARM_COLUMNS = (
     "final_high", "alarms_per_run", "metric", "baseline", "pairs", "difference", "difference_low", "difference_high", "p_better",
     "p_better_low", "p_better_high", "p", "p_holm",
 )  # fmt: skip
+SENSITIVITY_COLUMNS = ("arm", "tuned_for_each", "one_for_all", "phi")
 SHIFT_COLUMNS = ("env", "arm", "seed", "change", "step", "watched", "before", "drop", "recovery", "regret")
 
 
@@ -35,6 +37,11 @@ def write_files(folder: Path, found: Sequence[Analysis]) -> None:
     shifts = shift_rows(found)
     if shifts:
         write(folder / "shifts.csv", SHIFT_COLUMNS, shifts)
+
+
+def write_sensitivities(folder: Path, rows: Sequence[Sensitivity]) -> None:
+    """Φ of every arm as a file."""
+    write(folder / "sensitivity.csv", SENSITIVITY_COLUMNS, [(*row, row.phi) for row in rows])
 
 
 def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -72,10 +79,10 @@ def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
             row: list[Cell] = [analysis.env_id, result.arm.text, len(result.runs), len(result.failed), *intervals]
             row += [result.alarms if result.runs else math.nan, analysis.metric.name]
             row += [analysis.baseline.arm.text if analysis.baseline else ""]
-            against = next((a for a in analysis.against if a.result is result), None)
-            if against is not None:
-                pairs, difference, improvement, p = against.comparison
-                row += [pairs, *map(float, difference), *map(float, improvement), p, against.p_holm]
+            versus = next((c for c in analysis.comparisons if c.result is result), None)
+            if versus is not None:
+                pairs, difference, improvement, _, p = versus.comparison
+                row += [pairs, *map(float, difference), *map(float, improvement), p, versus.p_holm]
             rows.append(row + [""] * (len(ARM_COLUMNS) - len(row)))
     return rows
 

@@ -1,4 +1,4 @@
-"""Figures over time: what the agents earned, what their optimizers did, what detectors heard."""
+"""Figures over time: what the agents earned, what their optimizers did, which signals detectors saw."""
 
 from __future__ import annotations
 
@@ -8,61 +8,60 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from rl_rmsprop.study.report.plotting import draw, legend_below, mark_shifts, new_figure
+from rl_rmsprop.study.report.plotting import WIDE, Paper, draw, legend_below, mark_shifts, new_figure, panels, put_below
 from rl_rmsprop.study.results.recorded_signals import Streams
 from rl_rmsprop.study.results.runs import RETURN, ArmResults
 from rl_rmsprop.study.results.scores import WINDOW
 
 PANELS = (
-    ("optim/beta", "β (spaced by the logarithm of the window)", "window"),
+    ("optim/beta", "β, spaced by the log of its window 1/(1−β)", "window"),
     ("optim/E_q50", "E, median over parameters", "log"),
-    ("optim/effective_lr_q50", "effective lr, median", "log"),
+    ("optim/effective_lr_q50", "effective lr, median over parameters", "log"),
     ("detector/alarms", "alarms so far, per run", "count"),
 )
 """Tag, title and scale of the panels of the optimizer figure."""
 
 
-def learning_curves(results: Sequence[ArmResults], threshold: float = math.nan) -> Figure:
+def learning_curves(results: Sequence[ArmResults], threshold: float = math.nan, paper: Paper = WIDE) -> Figure:
     """Return over training of all arms in one environment: IQM over seeds with its 95 % interval."""
-    figure = new_figure(9, 5)
-    axes = figure.subplots()
+    figure, (axes,) = panels(paper, 1, 4.5)
     draw(axes, results, RETURN)
     mark_shifts(axes, results)
-    low, high = axes.get_ylim()
-    if low < threshold < high + 0.1 * (high - low):
-        axes.axhline(threshold, color="0.5", lw=1, ls=":", zorder=0)
-        axes.set_ylim(low, max(high, threshold + 0.06 * (high - low)))  # room for the words above the line
-        axes.text(
-            0.005,
-            threshold,
-            f"{threshold:g}: solved",
-            color="0.4",
-            fontsize="small",
-            va="bottom",
-            transform=axes.get_yaxis_transform(),
-        )
-    axes.set(title=f"{results[0].env_id}: return of the last {WINDOW} episodes", ylabel="return")
+    mark_threshold(axes, threshold)
+    axes.set(title=paper.wrap(f"{results[0].env_id}: mean return of the last {WINDOW} episodes"), ylabel="return")
     legend_below(figure, results)
     return figure
 
 
-def optimizer_curves(results: Sequence[ArmResults]) -> Figure:
+def mark_threshold(axes: Axes, threshold: float) -> None:
+    """A line at the return that counts as solved, where curves come near it."""
+    low, high = axes.get_ylim()
+    if not low < threshold < high + 0.1 * (high - low):
+        return
+    axes.axhline(threshold, color="0.5", lw=1, ls=":", zorder=0)
+    axes.set_ylim(low, max(high, threshold + 0.06 * (high - low)))  # room for the words above the line
+    place = axes.get_yaxis_transform()
+    axes.text(0.005, threshold, f"{threshold:g}: solved", color="0.4", fontsize="small", va="bottom", transform=place)
+
+
+def optimizer_curves(results: Sequence[ArmResults], paper: Paper = WIDE) -> Figure:
     """β, E, effective learning rate and alarms of all arms in one environment."""
-    figure = new_figure(12, 7.5)
-    grid = figure.subplots(2, 2, sharex=True)
-    for axes, (tag, title, scale) in zip(grid.flat, PANELS, strict=True):
+    figure, grid = panels(paper, len(PANELS), 3.2, sharex=True)
+    for axes, (tag, title, scale) in zip(grid, PANELS, strict=True):
         draw(axes, results, tag)
         mark_shifts(axes, results)
-        axes.set_title(title)
+        axes.set_title(paper.wrap(title))
         if scale == "window":
             window_scale(axes)
         elif scale == "count":
             axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axes.set_yscale(scale)
-    for axes in grid[0]:
+    for axes in grid[: -paper.columns]:
         axes.set_xlabel("")
     figure.suptitle(results[0].env_id)
     legend_below(figure, results)
@@ -80,14 +79,14 @@ def window_scale(axes: Axes) -> None:
 
 def signal_curves(streams: Streams, signal: str, detector: str, alarms: NDArray[np.bool_], runs: int = 3) -> Figure:
     """A recorded signal of the first runs with true changes and a detector's alarms, and E: two rows, a column a run."""
-    shown = min(runs, len(streams.seeds))
-    figure = new_figure(5 * shown, 6)
-    grid = figure.subplots(2, shown, sharex="col", squeeze=False)
+    count = min(runs, len(streams.seeds))
+    figure = new_figure(5 * count, 6)
+    grid = figure.subplots(2, count, sharex="col", squeeze=False)
     x = streams.signal(signal).numpy()
-    for r in range(shown):
+    for r in range(count):
         steps = streams.arrays["step"][:, r]
         top, bottom = grid[:, r]
-        top.plot(steps, x[:, r], lw=0.6, color="C0")
+        top.plot(steps, x[:, r], lw=0.6, color="C0", label=signal)
         top.plot(steps[alarms[:, r]], x[alarms[:, r], r], "v", color="C3", ms=6, label=f"alarm of {detector}")
         top.set(title=f"seed {streams.seeds[r]}", ylabel=signal if r == 0 else None)
         squares = streams.arrays["squares"][:, r]
@@ -95,11 +94,12 @@ def signal_curves(streams: Streams, signal: str, detector: str, alarms: NDArray[
         bottom.plot(steps, smoothed(np.median(squares, 1)), lw=1.5, color="C1", label="E of it, β = 0.99")
         bottom.set(yscale="log", xlabel="environment steps")
         for axes in (top, bottom):
-            for i, step in enumerate(steps[streams.shifted[:, r]]):
-                axes.axvline(step, color="k", ls="--", lw=1, label="true change" if i == 0 else None)
+            for step in steps[streams.shifted[:, r]]:
+                axes.axvline(step, color="k", ls="--", lw=1, label="true change")
             axes.grid(alpha=0.3)
-            axes.legend(fontsize="small", loc="lower left")
     figure.suptitle(f"{streams.env_id}, trained with {streams.arm}")
+    lines = [line for axes in grid.flat for line in axes.lines]
+    put_below(figure, list({str(line.get_label()): line for line in lines}.values()))
     return figure
 
 

@@ -20,7 +20,22 @@ class Paragraph:
     """Some sentences."""
 
     text: str
-    kind: Literal["plain", "finding", "warning"] = "plain"
+    kind: Literal["plain", "finding"] = "plain"
+
+
+@dataclass(frozen=True)
+class Cautions:
+    """What to beware of, in a box."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A list of the headings that follow, and of files beside the report."""
+
+    files: Sequence[tuple[str, str]]
+    """Path from the report's folder, and what the file holds."""
 
 
 @dataclass(frozen=True)
@@ -57,4 +72,4 @@ class Code:
     text: str
 
 
-Block = Heading | Paragraph | Table | Picture | Items | Code
+Block = Heading | Paragraph | Cautions | Contents | Table | Picture | Items | Code

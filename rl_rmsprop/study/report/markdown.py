@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rl_rmsprop.study.report.document import Block, Code, Heading, Items, Paragraph, Picture, Table
+from rl_rmsprop.study.report.document import Block, Cautions, Code, Contents, Heading, Items, Paragraph, Picture, Table
 
 
 def render(title: str, blocks: Sequence[Block]) -> str:
@@ -19,10 +19,12 @@ def written(block: Block) -> str:
             return f"{'#' * level} {text}"
         case Paragraph(text, "finding"):
             return f"**{text}**"
-        case Paragraph(text, "warning"):
-            return f"> **Beware.** {text}"
         case Paragraph(text):
             return text
+        case Cautions(items):
+            return "\n".join(["> **Beware**", ">", *(f"> - {item}" for item in items)])
+        case Contents(files):
+            return "Files: " + ", ".join(f"[{path}]({path}) ({what})" for path, what in files) + "."
         case Table():
             return table(block)
         case Picture(name, caption):

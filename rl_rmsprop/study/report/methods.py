@@ -1,4 +1,4 @@
-"""What a reader of the report has to know of how the arms came by their settings: sentences, from the study alone."""
+"""How the arms came by their settings: sentences, from the study alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTROLS = {
 """Kind of control → what it does instead of listening to its own gradients."""
 
 
-def settings_of_the_arms(study: Study) -> list[str]:
+def arm_settings(study: Study) -> list[str]:
     """How lr and open keys were chosen, what was chosen, and what each kind of control is."""
     return [*how_chosen(study), *chosen(study), *controls(study)]
 
@@ -26,12 +26,13 @@ def how_chosen(study: Study) -> list[str]:
     seeds = written_seeds(study.tune_seeds)
     if study.tune:
         low, high, _ = draws.LR
-        scaled = ", ".join(f"{name} × {factor:g}" for name, factor in draws.LR_SCALE.items() if name in texts(study))
+        arms = [arm.text for arm in study.arms]
+        scaled = ", ".join(f"{name} × {factor:g}" for name, factor in draws.LR_SCALE.items() if name in arms)
         return [
             f"Every arm was tuned with {study.tune} draws on seeds {seeds}: lr from {low:g} to {high:g} times {lrs}"
             + (f" ({scaled})" if scaled else "")
-            + ", and the keys that its text leaves open. The draw with the largest IQM of the mean return was trained on fresh seeds, "
-            "which alone are in the tables; tuning.csv has every draw, study.json the ranges."
+            + ", and the keys that its text leaves open. The draw with the largest IQM of the mean return was trained on fresh "
+            "seeds, which alone are in the tables; tuning.csv has every draw, study.json the ranges."
         ]
     if study.match_update_rms:
         return [
@@ -40,29 +41,23 @@ def how_chosen(study: Study) -> list[str]:
             f"{matching.FILE} has the sizes."
         ]
     return [
-        f"All arms share every setting of the agent, lr = {lrs} included: an arm that prefers another lr is not seen at its best "
-        "(--tune 24 gives each its own)."
+        f"All arms share every setting of the agent; lr = {lrs}."
     ]
-
-
-def texts(study: Study) -> list[str]:
-    """The arms as written."""
-    return [arm.text for arm in study.arms]
 
 
 def chosen(study: Study) -> list[str]:
     """What each arm trained with in each environment, where that is not what its text and the preset say."""
-    found = []
+    texts, labels = [], {arm.text: arm.label for arm in study.arms}
     for choice in study.choices:
         edge = study.tune and "@" not in choice.arm and draws.at_the_edge(study, choice)
         warning = ", at the edge of the range: a better lr may lie beyond" if edge else ""
         rule = "" if choice.rule == choice.arm or choice.rule.startswith("yoked:") else f" as {choice.rule}"
-        found.append(f"{choice.env_id}: {choice.arm} trained{rule} with lr {choice.lr:g}{warning}.")
-    return found
+        texts.append(f"{choice.env_id}: {labels[choice.arm]} trained{rule} with lr {choice.lr:g}{warning}.")
+    return texts
 
 
 def controls(study: Study) -> list[str]:
     """What each kind of control in the study is."""
-    kinds = dict.fromkeys(arm.text.partition("@")[0] for arm in study.arms if arm.control_of)
-    said = [f"{kind}@ARM {CONTROLS[kind]}" for kind in kinds]
-    return [f"Controls train with the lr and the keys of their arm: {'; '.join(said)}."] if said else []
+    kinds = dict.fromkeys(arm.control_kind for arm in study.arms if arm.control_of)
+    texts = [f"{kind}@ARM {CONTROLS[kind]}" for kind in kinds]
+    return [f"Controls train with the lr and the keys of their arm: {'; '.join(texts)}."] if texts else []

@@ -1,12 +1,19 @@
-"""What all figures share: the colours of arms, curves with bands, true changes, files that depend on the data alone.
+"""What all figures share: paper, the colours of arms, curves with bands, true changes, files that depend on the data alone.
+
+Colours are those that TensorBoard's Custom Scalars tab gives to the runs of the arms (`_agg/…`, which are first in its order of
+runs, see aggregates.py), in the order of the arms: Paul Tol's vibrant scheme, which people with any colour vision can tell apart.
+Only its grey is darker here, since TensorBoard's is hardly seen on white. TensorBoard's Time Series tab has another palette, and
+TensorBoard has no line styles.
 
 Figures are made through matplotlib's objects, without pyplot's global state.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,10 +21,37 @@ from matplotlib.figure import Figure
 
 from rl_rmsprop.study.results.runs import ArmResults
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-"""Okabe and Ito's colours, which people with any colour vision can tell apart; without yellow, which white swallows."""
+COLOURS = ("#ff7043", "#0077bb", "#cc3311", "#33bbee", "#ee3377", "#009988", "#8a8a8a")
+"""The arms' colours by place."""
 STYLES = ("-", "--", ":", "-.")
 """Line styles: every seven arms the next."""
+
+
+class Paper(NamedTuple):
+    """What a figure is drawn on."""
+
+    width: float
+    """Inches."""
+    columns: int
+    """Panels beside each other, at most."""
+
+    def wrap(self, title: str) -> str:
+        """A title in lines that fit."""
+        return textwrap.fill(title, int(self.width * 10), break_long_words=False)
+
+    def wrap_label(self, label: str) -> str:
+        """An arm's label that stands beside an axis, broken behind a comma or colon where there is little room."""
+        longest = int(self.width * 4)
+        lines = [""]
+        for part in label.replace(",", ",\n").replace(":", ":\n").split("\n"):
+            if lines[-1] and len(lines[-1] + part) > longest:
+                lines.append("")
+            lines[-1] += part
+        return "\n".join(lines)
+
+
+WIDE, NARROW = Paper(11.0, 2), Paper(4.6, 1)
+"""Paper for a desk's screen and for a phone's."""
 
 
 def look(place: int) -> tuple[str, str]:
@@ -30,14 +64,29 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def panels(paper: Paper, count: int, height: float, sharex: bool = False, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, each of this height, in as many columns as the paper has room for."""
+    columns = min(count, paper.columns)
+    rows = -(-count // columns)
+    figure = new_figure(paper.width, height * rows)
+    grid = list(figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False).flat)
+    for axes in grid:
+        axes.locator_params(axis="x", nbins=int(paper.width / columns))  # so that their labels do not meet
+    return figure, grid
+
+
 def draw(axes: Axes, results: Sequence[ArmResults], tag: str) -> None:
-    """One curve: a line and a band an arm."""
+    """One curve: a line and a band an arm, as steps where values hold from one point to the next."""
     for result in results:
         curve = result.curve(tag)
         if curve is not None:
             (steps, interval), (colour, style) = curve, look(result.place)
-            axes.plot(steps, interval.value, color=colour, lw=1.5, ls=style, label=result.arm.text)
-            axes.fill_between(steps, interval.low, interval.high, color=colour, alpha=0.15, lw=0)
+            stairs = result.is_stepwise(tag)
+            axes.plot(
+                steps, interval.value, color=colour, lw=1.5, ls=style, label=result.arm.label,
+                drawstyle="steps-post" if stairs else "default",
+            )  # fmt: skip
+            axes.fill_between(steps, interval.low, interval.high, color=colour, alpha=0.15, lw=0, step="post" if stairs else None)
     axes.set_xlabel("environment steps")
     axes.grid(alpha=0.3)
     if not axes.lines:
@@ -53,13 +102,17 @@ def mark_shifts(axes: Axes, results: Sequence[ArmResults]) -> None:
 
 def legend_below(figure: Figure, results: Sequence[ArmResults]) -> None:
     """One legend of all arms, under the panels."""
-    shown = [result for result in results if result.runs]
-    handles = [
-        matplotlib.lines.Line2D([], [], color=look(r.place)[0], ls=look(r.place)[1], lw=2, label=r.arm.text) for r in shown
-    ]
-    longest = max(len(result.arm.text) for result in shown)
+    looks = {result.arm.label: look(result.place) for result in results if result.runs}
+    line = matplotlib.lines.Line2D
+    handles = [line([], [], color=colour, ls=style, lw=2, label=label) for label, (colour, style) in looks.items()]
+    put_below(figure, handles)
+
+
+def put_below(figure: Figure, handles: Sequence[matplotlib.artist.Artist]) -> None:
+    """A legend of these lines under the panels, in as many columns as there is room for."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
     room = int(figure.get_figwidth() * 13)  # characters
-    columns = max(1, min(len(shown), room // (longest + 8)))
+    columns = max(1, min(len(handles), room // (longest + 8)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 

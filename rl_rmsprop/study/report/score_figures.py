@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rl_rmsprop.study.report.analysis import Analysis
-from rl_rmsprop.study.report.plotting import legend_below, look, new_figure
+from rl_rmsprop.study.report.plotting import WIDE, Paper, legend_below, look, panels
 from rl_rmsprop.study.results.runs import ArmResults
 from rl_rmsprop.study.statistics import intervals
 from rl_rmsprop.study.statistics.intervals import Interval, bootstrap
@@ -26,51 +26,55 @@ def forest(axes: Axes, place: int, row: int, interval: Interval, dots: Sequence[
     axes.plot(interval.value, row, "|", color=colour, ms=15, mew=2.5)
 
 
-def name_rows(axes: Axes, results: Sequence[ArmResults]) -> None:
+def name_rows(axes: Axes, results: Sequence[ArmResults], paper: Paper) -> None:
     """The arms' names beside their rows, the first on top."""
-    axes.set_yticks(range(len(results)), [result.arm.text for result in results])
+    axes.set_yticks(range(len(results)), [paper.wrap_label(result.arm.label) for result in results])
     axes.set_ylim(len(results) - 0.5, -0.5)
-    axes.grid(axis="x", alpha=0.3)
 
 
-def scores(found: Analysis) -> Figure:
-    """Area and final evaluation of every run, and the arms' IQM with its interval."""
+def height(rows: int) -> float:
+    """Inches of a panel with so many rows."""
+    return 1.3 + 0.42 * rows
+
+
+def scores(found: Analysis, paper: Paper = WIDE) -> Figure:
+    """Mean return and final evaluation of every run, and the arms' IQM with its interval."""
     shown = found.shown
-    figure = new_figure(11, 1.1 + 0.42 * len(shown))
-    left, right = figure.subplots(1, 2, sharey=True)
-    for row, result in enumerate(shown):
-        forest(left, result.place, row, result.mean_return, [run.mean_return for run in result.runs])
-        forest(right, result.place, row, result.final_return, [run.final_return for run in result.runs])
-    name_rows(left, shown)
-    right.grid(axis="x", alpha=0.3)
-    left.set(title="mean return over training", xlabel="return per episode")
-    right.set(title="final evaluation", xlabel="mean return")
-    figure.suptitle(f"{found.env_id}: every run, IQM and 95 % interval")
+    during = ("mean return over training", [(r.mean_return, [run.mean_return for run in r.runs]) for r in shown])
+    final = ("final evaluation", [(r.final_return, [run.final_return for run in r.runs]) for r in shown])
+    kinds = [during, final] if found.is_evaluated else [during]
+    figure, grid = panels(paper, len(kinds), height(len(shown)), sharey=True)
+    for axes, (title, rows) in zip(grid, kinds, strict=True):
+        for row, (result, (average, dots)) in enumerate(zip(shown, rows, strict=True)):
+            forest(axes, result.place, row, average, dots)
+        axes.set(title=title, xlabel="mean return")
+        axes.grid(axis="x", alpha=0.3)
+    name_rows(grid[0], shown, paper)
+    figure.suptitle(paper.wrap(f"{found.env_id}: every run, IQM and 95 % interval"))
     return figure
 
 
-def differences(found: Analysis) -> Figure:
-    """Every arm minus the baseline, seed by seed."""
+def differences(found: Analysis, paper: Paper = WIDE) -> Figure:
+    """Every arm minus the baseline: each seed, and the difference of the IQMs."""
     assert found.baseline is not None
-    figure = new_figure(9, 1.1 + 0.42 * len(found.against))
-    axes = figure.subplots()
+    figure, (axes,) = panels(paper, 1, height(len(found.comparisons)))
     base = found.values(found.baseline)
-    for row, against in enumerate(found.against):
-        own = found.values(against.result)
-        dots = [own[seed] - base[seed] for seed in own if seed in base]
-        forest(axes, against.result.place, row, against.comparison.difference, dots)
+    for row, versus in enumerate(found.comparisons):
+        values = found.values(versus.result)
+        dots = [values[seed] - base[seed] for seed in values if seed in base]
+        forest(axes, versus.result.place, row, versus.comparison.difference, dots)
     axes.axvline(0, color="0.3", lw=1)
-    name_rows(axes, [against.result for against in found.against])
+    name_rows(axes, [versus.result for versus in found.comparisons], paper)
+    axes.grid(axis="x", alpha=0.3)
     better = "right" if found.metric.better > 0 else "left"
-    title = f"{found.env_id}: {found.metric.label}, difference from {found.baseline.arm.text} (better: {better})"
-    axes.set(title=title, xlabel=f"difference{found.metric.unit}, every seed a dot; IQM and 95 % interval")
+    title = f"{found.env_id}: {found.metric.label}, difference from {found.baseline.arm.label}"
+    axes.set(title=paper.wrap(title), xlabel=f"difference{found.metric.unit} (better: {better})")
     return figure
 
 
-def profiles(found: Analysis) -> Figure:
+def profiles(found: Analysis, paper: Paper = WIDE) -> Figure:
     """Performance profiles (Agarwal et al. 2021): share of runs that reach each level of the metric."""
-    figure = new_figure(9, 4.8)
-    axes = figure.subplots()
+    figure, (axes,) = panels(paper, 1, 4.2)
     every = {result.place: np.array(list(found.values(result).values())) for result in found.shown}
     known = np.concatenate(list(every.values()))
     known = known[~np.isnan(known)]
@@ -81,7 +85,7 @@ def profiles(found: Analysis) -> Figure:
         reached = profile(every[result.place], levels, found.metric.better)
         axes.plot(levels, reached.value, color=colour, ls=style, lw=1.5, drawstyle="steps-mid")
         axes.fill_between(levels, reached.low, reached.high, color=colour, alpha=0.12, lw=0, step="mid")
-    axes.set(ylim=(-0.02, 1.02), ylabel="share of runs", title=f"{found.env_id}: performance profiles")
+    axes.set(ylim=(-0.02, 1.02), ylabel="share of runs", title=paper.wrap(f"{found.env_id}: performance profiles"))
     axes.set_xlabel(f"{found.metric.label}, {'at least' if found.metric.better > 0 else 'at most'}")
     axes.grid(alpha=0.3)
     legend_below(figure, found.shown)

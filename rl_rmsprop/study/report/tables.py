@@ -24,18 +24,26 @@ DASH = "–"
 
 
 def scores(found: Analysis) -> Table:
-    """The main table: a row an arm, the baseline marked."""
+    """The main table: a row an arm, baseline and controls marked."""
     solved = not math.isnan(found.threshold)
-    header = ["arm", "runs", "mean return over training", "final evaluation"]
+    header = ["arm", "runs", "mean return over training"]
+    header += ["final evaluation"] if found.is_evaluated else []
     header += [f"steps to {found.threshold:g}"] if solved else []
     header += ["collapsed", "alarms per run"]
     rows = []
     for result in found.arms:
-        name = result.arm.text + (" (baseline)" if result is found.baseline else "")
-        rows.append([name, str(len(result.runs)), number(result.mean_return), number(result.final_return)])
-        rows[-1] += [threshold_cell(found, result)] if solved else []
-        rows[-1] += [percent(found.collapses(result)) if result.runs else DASH, alarms_cell(result)]
+        row = [result.arm.label + role(found, result), str(len(result.runs)), number(result.mean_return)]
+        row += [number(result.final_return)] if found.is_evaluated else []
+        row += [threshold_cell(found, result)] if solved else []
+        rows.append([*row, percent(found.collapses(result)) if result.runs else DASH, alarms_cell(result)])
     return Table(header, rows, marks=[result.place for result in found.arms])
+
+
+def role(found: Analysis, result: ArmResults) -> str:
+    """What stands behind an arm's name."""
+    if result is found.baseline:
+        return " (baseline)"
+    return " (control)" if result.is_control else ""
 
 
 def threshold_cell(found: Analysis, result: ArmResults) -> str:
@@ -75,25 +83,28 @@ def alarms_cell(result: ArmResults) -> str:
 
 def averages(found: Analysis) -> Table:
     """Other averages of the two scores, and how far the final one misses the threshold."""
-    header = ["arm", "mean return: median", "mean return: mean", "final: median", "final: mean"]
-    solved = not math.isnan(found.threshold)
+    kinds = {"mean return": [[run.mean_return for run in result.runs] for result in found.shown]}
+    if found.is_evaluated:
+        kinds["final"] = [[run.final_return for run in result.runs] for result in found.shown]
+    gaps = found.is_evaluated and not math.isnan(found.threshold)
+    header = ["arm", *(f"{kind}: {average}" for kind in kinds for average in ("median", "mean"))]
     rows = []
-    for result in found.shown:
-        means, finals = [run.mean_return for run in result.runs], [run.final_return for run in result.runs]
-        values = [result.average(x, trim) for x in (means, finals) for trim in (intervals.half, intervals.none)]
-        rows.append([result.arm.text, *map(number, values), *([number(found.gap(result))] if solved else [])])
-    return Table([*header, *(["optimality gap"] if solved else [])], rows, marks=[r.place for r in found.shown])
+    for result, *values in zip(found.shown, *kinds.values(), strict=True):
+        cells = [number(result.average(x, trim)) for x in values for trim in (intervals.half, intervals.none)]
+        rows.append([result.arm.label, *cells, *([number(found.gap(result))] if gaps else [])])
+    return Table([*header, *(["optimality gap"] if gaps else [])], rows, marks=[r.place for r in found.shown])
 
 
 def differences(found: Analysis) -> Table:
     """Every arm against the baseline, seed by seed."""
-    header = ["arm", "pairs", "difference", "P(better)", "p", "p, Holm"]
+    header = ["arm", "pairs", "difference of IQMs", "P(better)", "p", "p, Holm"]
     rows = []
-    for result, (pairs, difference, improvement, p), p_holm in ((a.result, a.comparison, a.p_holm) for a in found.against):
+    for versus in found.comparisons:
+        pairs, difference, improvement, _, p = versus.comparison
         numbers = [number(difference, sign=True, form=found.metric.form), number(improvement, form=".2f")]
-        tested = [DASH if math.isnan(q) else probability(q) for q in (p, p_holm)]
-        rows.append([result.arm.text, str(pairs), *numbers, *tested])
-    return Table(header, rows, marks=[a.result.place for a in found.against])
+        tested = [DASH if math.isnan(q) else probability(q) for q in (p, versus.p_holm)]
+        rows.append([versus.result.arm.label, str(pairs), *numbers, *tested])
+    return Table(header, rows, marks=[versus.result.place for versus in found.comparisons])
 
 
 def responses(found: Analysis) -> Table:
@@ -102,22 +113,25 @@ def responses(found: Analysis) -> Table:
     for change in changes(found):
         when = change.what if math.isnan(change.step) else f"{change.what} at {change.step:,.0f}"
         recovery = times(change.recovery, change.watched) + share_of(change.recovered, change.runs)
-        rows.append([when, change.result.arm.text, number(change.drop), recovery, number(change.regret)])
+        rows.append([when, change.result.arm.label, number(change.drop), recovery, number(change.regret)])
         marks.append(change.result.place)
     return Table(["change", "arm", "drop", "recovery, steps", "regret per episode"], rows, words=2, marks=marks)
 
 
 def detection_quality(found: Analysis, streams: Sequence[Streams]) -> Table:
-    """What the arms' own detectors answered to the true changes, where signals were recorded."""
-    header = ["arm", "changes", *(f"hits ≤ {n}" for n in detection.WITHIN), "delay", "90 %", "alarms / 1000 before"]
+    """How the arms' detectors answered to the true changes, where signals were recorded."""
+    hits = [f"hits within {n}" for n in detection.WITHIN]
+    header = ["arm", "changes", *hits, "delay, updates", "90 % within", "alarms per 1000 before"]
     rows, marks = [], []
     for result in found.shown:
-        own = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.text)), None)
-        if own is None or not own.is_shifted or math.isnan(result.alarms):
+        recorded = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.text)), None)
+        if recorded is None or not recorded.is_shifted or math.isnan(result.alarms):
             continue
-        quality = detection.quality(own.arrays["alarm"], own.shifted)
+        quality = detection.quality(recorded.arrays["alarm"], recorded.shifted)
         delays = [DASH if math.isnan(d) else "never" if math.isinf(d) else f"{d:.0f}" for d in quality[2:]]
-        rows.append([result.arm.text, str(quality.changes), *(f"{hit:.0%}" for hit in quality.hits), *delays, calm_rate(own)])
+        rows.append(
+            [result.arm.label, str(quality.changes), *(f"{hit:.0%}" for hit in quality.hits), *delays, calm_rate(recorded)]
+        )
         marks.append(result.place)
     return Table(header, rows, marks=marks)
 
@@ -129,9 +143,14 @@ def calm_rate(streams: Streams) -> str:
 
 
 def over_all(rows: Sequence[Overall]) -> Table:
-    """Arms over all environments, in normalised scores."""
-    cells = [[row.result.arm.text, *(number(x, form=".2f") for x in (row.iqm, row.median, row.mean, row.gap))] for row in rows]
-    header = ["arm", "IQM", "median", "mean", "optimality gap"]
+    """Arms over all environments, in scaled returns."""
+    header = ["arm", "mean return over training"]
+    evaluated = any(not math.isnan(row.final.value) for row in rows)
+    header += ["final evaluation", "final: median", "final: mean", "optimality gap"] if evaluated else []
+    cells = []
+    for row in rows:
+        averages = (row.mean_return, row.final, row.median, row.mean, row.gap)[: len(header) - 1]
+        cells.append([row.result.arm.label, *(number(x, form=".2f") for x in averages)])
     return Table(header, cells, marks=[row.result.place for row in rows])
 
 
@@ -141,14 +160,14 @@ def failures(found: Sequence[Analysis]) -> Table:
     for analysis in found:
         for result in analysis.arms:
             if result.failed:
-                rows.append([analysis.env_id, result.arm.text, ", ".join(map(str, result.failed)), result.reason])
+                rows.append([analysis.env_id, result.arm.label, ", ".join(map(str, result.failed)), result.reason])
     return Table(["environment", "arm", "seeds", "reason"], rows, words=4)
 
 
 def wall_times(found: Sequence[Analysis]) -> Table:
     """How long the training of each arm took, its batches added up."""
-    header = ["environment", "arm", "runs", "training, seconds"]
-    rows = [[a.env_id, result.arm.text, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
+    header = ["environment", "arm", "runs", "seconds of training"]
+    rows = [[a.env_id, result.arm.label, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
     return Table(header, rows, words=2)
 
 
@@ -161,7 +180,7 @@ def terminal(found: Analysis) -> Table:
 
 def sensitivities(tuned: Sequence[Response]) -> Table:
     """What tuning for every environment anew gains each arm."""
-    rows = [[row.arm, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in sensitivity.sensitivities(tuned)]
-    places = {response.arm: response.place for response in tuned}
+    found, arms = sensitivity.sensitivities(tuned), {response.arm: response for response in tuned}
+    rows = [[arms[row.arm].label, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in found]
     header = ["arm", "tuned for each environment", "one draw for all", "Φ"]
-    return Table(header, rows, marks=[places[row[0]] for row in rows])
+    return Table(header, rows, marks=[arms[row.arm].place for row in found])

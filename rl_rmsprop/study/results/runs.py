@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_rmsprop import rules
+from rl_rmsprop.rules import Adaptive
+from rl_rmsprop.schedules import Piecewise
 from rl_rmsprop.storage.json_tables import leaves, read_json
 from rl_rmsprop.study.results import scores
 from rl_rmsprop.study.results.scores import Episodes, Response
@@ -27,6 +30,8 @@ GRID = 200  # points of an aggregated curve
 CURVE_RESAMPLES = 2000
 RETURN = "return"
 """In place of a tag: the running return, from every episode."""
+COUNTS = ("detector/alarms", "env/regime")
+"""Tags that count."""
 MOST_CHANGES = 40
 """Changes of the environment up to which each is an event of its own; with more it changes all the time."""
 
@@ -107,6 +112,8 @@ class ArmResults:
     """Why they did not, as far as that is known."""
     place: int = 0
     """Place of the arm in its study: decides its colour, whichever arms a figure shows."""
+    updates: int = 0
+    """Optimizer updates of each run."""
 
     @cached_property
     def final_return(self) -> Interval:
@@ -123,10 +130,17 @@ class ArmResults:
         """Mean number of alarms per run, NaN without a detector."""
         return float(np.mean([run.alarms for run in self.runs]))
 
+    def is_stepwise(self, tag: str) -> bool:
+        """Whether a tag's values hold from one point to the next: counts, and a β that is constant or changes in steps."""
+        rule = self.arm.rule
+        steps = isinstance(rule, Adaptive) and isinstance(rule.schedule, Piecewise) and not rule.schedule.interpolate
+        return tag in COUNTS or (steps and tag in ("optim/beta", "optim/window"))
+
     @property
-    def is_fixed(self) -> bool:
-        """Whether the arm is a β that never changes."""
-        return self.arm.is_fixed
+    def is_control(self) -> bool:
+        """Whether the arm is a control of another one, or has alarms that ignore the gradients."""
+        rule = self.arm.rule
+        return bool(self.arm.control_of) or (rule is not None and rules.is_control(rule))
 
     @property
     def seconds(self) -> float:
@@ -153,11 +167,17 @@ class ArmResults:
         if not logged or any(len(x) < 2 for x, _ in logged):
             return None
         steps = np.linspace(max(x[0] for x, _ in logged), min(x[-1] for x, _ in logged), GRID)
-        values = np.stack([np.interp(steps, x, y) for x, y in logged])  # [runs, K]
+        between = held if self.is_stepwise(tag) else np.interp
+        values = np.stack([between(steps, x, y) for x, y in logged])  # [runs, K]
         return steps, bootstrap(values, self._rng(), CURVE_RESAMPLES)
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(0)  # a fixed stream: the same files give the same report
+
+
+def held(steps: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values y, each of which holds from its place in x to the next, at `steps` ≥ x[0]."""
+    return y[np.searchsorted(x, steps, side="right") - 1]
 
 
 def load_results(study: Study) -> list[ArmResults]:
@@ -170,7 +190,8 @@ def load_results(study: Study) -> list[ArmResults]:
         runs = tuple(run for run in loaded.values() if run is not None)
         failed = tuple(seed for seed, run in loaded.items() if run is None)
         reason = reason_of([spec.run_folder(seed) for seed in failed])
-        results.append(ArmResults(spec.env_id, spec.arm, runs, failed, reason, study.arms.index(spec.arm)))
+        place = study.arms.index(spec.arm)
+        results.append(ArmResults(spec.env_id, spec.arm, runs, failed, reason, place, spec.updates))
     return results
 
 

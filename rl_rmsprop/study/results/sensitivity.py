@@ -2,7 +2,7 @@
 
     score against lr             is the best lr a peak or a plateau?
     score against update size    are two arms the same rule at another step size?
-    Φ                            mean over environments of (own best draw − the draw that is best on average), scores scaled to
+    Φ                            mean over environments of (its best draw − the draw that is best on average), scores scaled to
                                  [0, 1] by the 5th and 95th percentile of all arms' draws there
 
 Φ is the sensitivity of Adkins, Bowling and White (2024): what tuning for every environment anew gains over one setting for all
@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rl_rmsprop.storage.atomic import write_csv
-from rl_rmsprop.study.report import plotting
+from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.statistics.intervals import iqm
 from rl_rmsprop.study.tuning import trials
@@ -43,31 +40,36 @@ class Response(NamedTuple):
     update_rms: NDArray[np.float64]
     """Root mean square update over the training and the seeds."""
 
+    @property
+    def label(self) -> str:
+        """What figures call the arm."""
+        return Arm(self.arm).label
+
 
 def responses(study: Study) -> list[Response]:
-    """What tuning has seen of every arm in every environment, in the study's order; nothing if it was not tuned."""
+    """The draws of every arm in every environment, in the study's order; none if the study was not tuned."""
     path = study.folder / FILE
     if not path.is_file():
         return []
-    found: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
+    draws: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
     for (env_id, text, number), runs in by_setting(trials.read(path)).items():
         score = float(iqm(np.array([run.mean_return for run in runs])))
         size = math.sqrt(float(np.mean([run.update_rms**2 for run in runs])))
-        found.setdefault((env_id, text), []).append((number, runs[0].lr, score, size))
+        draws.setdefault((env_id, text), []).append((number, runs[0].lr, score, size))
     result = []
     for env_id in study.env_ids:
-        for arm in (arm for arm in tunable(study) if (env_id, arm.text) in found):
-            rows = np.array(sorted(found[env_id, arm.text], key=lambda row: row[1]))
+        for arm in (arm for arm in tunable(study) if (env_id, arm.text) in draws):
+            rows = np.array(sorted(draws[env_id, arm.text], key=lambda row: row[1]))
             place = study.arms.index(arm)
             result.append(Response(env_id, arm.text, place, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]))
     return result
 
 
-def normalized(given: Sequence[Response]) -> list[Response]:
+def normalized(draws: Sequence[Response]) -> list[Response]:
     """The same with the scores of each environment scaled by the 5th and 95th percentile over all arms' draws in it."""
     scaled = []
-    for response in given:
-        there = np.concatenate([other.score for other in given if other.env_id == response.env_id])
+    for response in draws:
+        there = np.concatenate([other.score for other in draws if other.env_id == response.env_id])
         low, high = np.nanquantile(there, (0.05, 0.95))
         scaled.append(response._replace(score=(response.score - low) / (high - low) if high > low else response.score * 0.0))
     return scaled
@@ -88,16 +90,16 @@ class Sensitivity(NamedTuple):
         return self.tuned_for_each - self.one_for_all
 
 
-def sensitivities(given: Sequence[Response]) -> list[Sensitivity]:
+def sensitivities(draws: Sequence[Response]) -> list[Sensitivity]:
     """Φ of every arm; draws that failed in an environment count as its worst."""
-    scaled = normalized(given)
-    found = []
+    scaled = normalized(draws)
+    result = []
     for arm in dict.fromkeys(response.arm for response in scaled):
-        own = [response for response in scaled if response.arm == arm]
-        numbers = sorted(set.intersection(*({*response.number.tolist()} for response in own)))
-        table = np.array([by_number(response, numbers) for response in own])  # [environments, K]
-        found.append(Sensitivity(arm, float(table.max(1).mean()), float(table.mean(0).max())))
-    return found
+        of_arm = [response for response in scaled if response.arm == arm]
+        numbers = sorted(set.intersection(*({*response.number.tolist()} for response in of_arm)))
+        table = np.array([by_number(response, numbers) for response in of_arm])  # [environments, K]
+        result.append(Sensitivity(arm, float(table.max(1).mean()), float(table.mean(0).max())))
+    return result
 
 
 def by_number(response: Response, numbers: Sequence[int]) -> NDArray[np.float64]:
@@ -105,30 +107,3 @@ def by_number(response: Response, numbers: Sequence[int]) -> NDArray[np.float64]
     score = dict(zip(response.number.tolist(), response.score.tolist(), strict=True))
     row = np.array([score[number] for number in numbers])
     return np.where(np.isnan(row), np.nanmin(row) if not np.isnan(row).all() else 0.0, row)
-
-
-def figure(given: Sequence[Response]) -> Figure:
-    """Score of one environment's draws against lr, and against the size of the updates that they led to."""
-    result = plotting.new_figure(11, 4.2)
-    left, right = result.subplots(1, 2, sharey=True)
-    for response in given:
-        colour, style = plotting.look(response.place)
-        for axes, x in ((left, response.lr), (right, response.update_rms)):
-            known = np.isfinite(response.score) & np.isfinite(x) & (x > 0)
-            order = np.argsort(x[known], kind="stable")
-            curve = (x[known][order], response.score[known][order])
-            axes.plot(*curve, label=response.arm, color=colour, ls=style, marker=".", lw=1.0)
-    for axes, label in ((left, "lr"), (right, "root mean square update over the training")):
-        axes.set(xscale="log", xlabel=label)
-        axes.grid(alpha=0.3)
-    left.set_ylabel("mean return over training, IQM over tuning seeds")
-    left.legend(fontsize="small")
-    return result
-
-
-COLUMNS = ("arm", "tuned_for_each", "one_for_all", "phi")
-
-
-def write_table(rows: Sequence[Sensitivity], path: Path) -> None:
-    """Φ of every arm as a file."""
-    write_csv(path, COLUMNS, [(*row, row.phi) for row in rows])

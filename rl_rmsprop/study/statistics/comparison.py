@@ -1,50 +1,88 @@
-"""Two arms on the same seeds: the difference, how often one is better, and whether chance explains it.
+"""Two arms on the same seeds: by how much one is better, how often, and whether chance explains it.
 
-The runs of two arms with the same seed start from the same weights and see the same environment noise, so they are compared
-seed by seed: the spread between seeds, often larger than that between arms, cancels.
+x and y are the scores of an arm and of the baseline, a run a seed. Runs of two arms with the same seed start from the same
+weights and see the same environment noise, so they are compared seed by seed: the spread between seeds, often larger than that
+between arms, cancels.
+
+    difference     IQM(x) − IQM(y): of the very numbers by which arms are ranked, so that the arm that ranks first leads over all
+    its interval   percentile bootstrap over seeds: a resample draws a seed's runs of both arms together
+    P(better)      P(X > Y) + ½ P(X = Y) for a run of each, whatever their seeds
+    p              sign-flip test of the mean of d_i = x_i − y_i over the seeds i that both arms finished
+
+The IQM of the differences d_i is another statistic, which can have the other sign: with y = (0, 10, 20, 30) and x = (29, 9, 19,
+28) the IQMs are 23.5 and 15, yet three of four d_i are negative and their IQM is −1. The test is of the mean, since an IQM does
+not change when the sign of one of many equal differences does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop.study.statistics.intervals import Interval, bootstrap, draw_counts, percentiles
+from rl_rmsprop.study.statistics.intervals import RESAMPLES, Interval, draw_counts, iqm, percentiles, quarter, resampled
 
 EXACT = 14
 """Pairs up to which all 2ⁿ ways to flip signs are tried; beyond, `FLIPS` of them are drawn."""
 FLIPS = 20_000
 FEWEST_PAIRS = 6
-"""Pairs below which there is no verdict: n differences of one sign come about by chance in 2^(1 − n) of cases, and that is
-more than 5 % for n < 6."""
+"""Pairs below which there is no test: n differences of one sign come about by chance in 2^(1 − n) of cases, and that is more than
+5 % for n < 6."""
+SIGNIFICANT = 0.05
+"""Corrected p below which a difference is called one."""
 
 
 class Comparison(NamedTuple):
-    """An arm against the baseline arm, on the seeds that both finished."""
+    """An arm against the baseline arm."""
 
     pairs: int
+    """Seeds that both finished."""
     difference: Interval
-    """IQM of the differences between runs of the same seed."""
+    """IQM of the arm minus IQM of the baseline."""
     improvement: Interval
     """Probability that a run of the arm is better than a run of the baseline."""
+    mean: float
+    """Mean difference of runs of the same seed, which p is about."""
     p: float
     """Of the sign-flip test of no difference; NaN with fewer than `FEWEST_PAIRS` pairs."""
 
 
-def compare(x: NDArray[np.float64], y: NDArray[np.float64], rng: np.random.Generator, better: int = 1) -> Comparison:
-    """Compare scores x of an arm with y of the baseline, [n] both and in the order of seeds.
+def compare(x: Mapping[int, float], y: Mapping[int, float], rng: np.random.Generator, better: int = 1) -> Comparison:
+    """Compare the scores x of an arm with y of the baseline, both by seed.
 
-    `better` is 1 if more is better, −1 if less is. The difference is x − y in either case.
+    `better` is 1 if more is better, −1 if less is. Differences are x − y in either case.
     """
-    if len(x) == 0:
-        nothing = Interval(*np.full(3, np.nan))
-        return Comparison(0, nothing, nothing, float("nan"))
-    p = sign_flip(x - y, rng) if len(x) >= FEWEST_PAIRS else float("nan")
-    return Comparison(len(x), bootstrap(x - y, rng), probability_of_improvement(better * x, better * y, rng), p)
+    shared = [seed for seed in x if seed in y]
+    a, b = (np.array([scores[seed] for seed in shared], dtype=float) for scores in (x, y))  # [pairs]
+    if not shared:
+        unknown = Interval(*np.full(3, np.nan))
+        return Comparison(0, unknown, unknown, float("nan"), float("nan"))
+    p = sign_flip(a - b, rng) if len(shared) >= FEWEST_PAIRS else float("nan")
+    alone = [np.array([scores[seed] for seed in scores if seed not in shared], dtype=float) for scores in (x, y)]
+    difference = difference_of_iqms(np.concatenate([a, alone[0]]), np.concatenate([b, alone[1]]), len(shared), rng)
+    improvement = probability_of_improvement(better * a, better * b, rng)
+    return Comparison(len(shared), difference, improvement, float((a - b).mean()), p)
+
+
+def difference_of_iqms(
+    x: NDArray[np.float64], y: NDArray[np.float64], pairs: int, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Interval:
+    """IQM(x) − IQM(y) of scores x [n] and y [m], the first `pairs` of both being those of the same seeds, with its interval.
+
+    A resample draws `pairs` seeds for both arms, and for each arm as many of the runs without a partner as there are. An arm
+    with a single run has no interval.
+    """
+    value = iqm(x) - iqm(y)
+    if min(len(x), len(y)) < 2:
+        return Interval(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    strata = [size for size in (pairs, len(x) - pairs, len(y) - pairs) if size]
+    counts = draw_counts(strata, rng, resamples)  # [pairs + rest of x + rest of y, B]
+    of_y = np.concatenate([counts[:pairs], counts[len(x) :]])
+    differences = resampled(x[:, None], counts[: len(x)], quarter) - resampled(y[:, None], of_y, quarter)
+    return Interval(value, *percentiles(differences[:, 0]))
 
 
 def probability_of_improvement(
@@ -84,6 +122,24 @@ def sign_flip(d: NDArray[np.float64], rng: np.random.Generator) -> float:
         signs = rng.choice((1.0, -1.0), (min(size, FLIPS - start), len(d)))
         extreme += int((np.abs(signs @ d) >= seen).sum())
     return (1 + extreme) / (1 + FLIPS)
+
+
+def smallest_p(pairs: int, comparisons: int) -> float:
+    """The smallest p that so many pairs can reach after Holm's correction for so many comparisons: all differences of one sign.
+
+    >>> smallest_p(6, 1), smallest_p(6, 5), smallest_p(3, 9)
+    (0.03125, 0.15625, 1.0)
+    """
+    return min(1.0, comparisons * 2.0 ** (1 - pairs))
+
+
+def pairs_needed(comparisons: int) -> int:
+    """The fewest pairs with which a p below `SIGNIFICANT` can be reached after the correction for so many comparisons.
+
+    >>> [pairs_needed(m) for m in (1, 2, 5, 11)]
+    [6, 7, 8, 9]
+    """
+    return next(n for n in range(FEWEST_PAIRS, 64) if smallest_p(n, comparisons) < SIGNIFICANT)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -185,7 +185,7 @@ def number(interval: Interval, sign: bool = False, form: str = ".1f") -> str:
     >>> number(Interval(1.25, 1.0, 2.0)), number(Interval(3.0, math.nan, math.nan), sign=True)
     ('1.2 [1.0, 2.0]', '+3.0')
     """
-    value, low, high = (f"{x:{'+' if sign else ''}{form}}" for x in interval)
+    value, low, high = (f"{x:{'+' if sign else ''}z{form}}" for x in interval)  # z: no −0.0
     if math.isnan(interval.value):
         return "–"
     return value if math.isnan(interval.low) else f"{value} [{low}, {high}]"
