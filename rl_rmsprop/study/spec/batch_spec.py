@@ -32,6 +32,8 @@ class BatchSpec:
     """What all runs of the study share."""
     aggregated: bool = False
     """Whether the study will aggregate over seeds, so that TensorBoard shows arms before single runs."""
+    modules: tuple[str, ...] = ()
+    """Modules that ids of the study name: any of them may register this environment, so whoever makes it imports them first."""
 
     @property
     def iterations(self) -> int:

@@ -95,6 +95,7 @@ class Study:
 
         Apart from the rest, since to make an environment can mean to import the module that its id names: `report` must not.
         """
+        envs.import_modules(envs.modules_of(self.env_ids))
         for env_id, agent in zip(self.env_ids, self.agents, strict=True):
             envs.check_env_id(env_id, self.options.shifts, self.options.backend)
             if agent.observation_scale:
@@ -179,7 +180,8 @@ class Study:
         choice = self.choice(env_id, arm)
         agent = replace(self.agent_in(env_id), lr=choice.lr)
         trained_arm = arm if choice.rule == arm.text else Arm(choice.rule)
-        return BatchSpec(self.folder, env_id, agent, arm, trained_arm, seeds, self.options, aggregated)
+        modules = envs.modules_of(self.env_ids)
+        return BatchSpec(self.folder, env_id, agent, arm, trained_arm, seeds, self.options, aggregated, modules)
 
     def save(self, **more: object) -> None:
         """Write study.json, from which `report` and `evaluate` know what to look for, and what else a reader should know."""

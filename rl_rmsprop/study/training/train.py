@@ -57,6 +57,7 @@ class BatchTask:
 
     def run(self, monitor: Monitor) -> list[str]:
         """See `train_batch`."""
+        envs.import_modules(self.spec.modules)
         return train_batch(self.spec, monitor, self.sinks)
 
 
@@ -77,7 +78,7 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED, sinks: Sequence[S
             batch.record_failures()
             if batch.recorder.take(update):
                 monitor.report(batch.recorder.progress())
-            if monitor.is_due() or (update.window == spec.iterations and monitor.saves):
+            if checkpoints.due(update.window):
                 checkpoints.save(batch, update.window)
             monitor.check()
         failures = batch.finish(monitor)
@@ -91,10 +92,14 @@ class Checkpoints:
     def __init__(self, spec: BatchSpec, monitor: Monitor) -> None:
         self._spec, self._monitor, self._possible = spec, monitor, True
 
+    def due(self, iteration: int) -> bool:
+        """Whether to save after this iteration: when the monitor says so, and after the last one, before the evaluation."""
+        if not self._possible:
+            return False
+        return self._monitor.is_due() or (iteration == self._spec.iterations and self._monitor.saves)
+
     def save(self, batch: Batch, iteration: int) -> None:
         """A checkpoint after this iteration; a note instead, once, if the environments cannot be saved."""
-        if not self._possible:
-            return
         try:
             tree = {"origin": origin(self._spec), "commit": commit(), **batch.snapshot()}
             checkpoint.save(self._spec.checkpoints, iteration, tree)

@@ -105,6 +105,7 @@ class TrialBatch:
         A run that fails is an outcome as well: a step size may be too large.
         """
         spec, count = self.spec, len(self.settings)
+        envs.import_modules(spec.modules)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
         env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, spec.options.shifts, backend=spec.options.backend)
         policy = make_policy(wide, env)
