@@ -11,7 +11,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rl_rmsprop import AdaptiveRMSprop, rules
+from rl_rmsprop import AdaptiveRMSprop, grammar, rules
 from rl_rmsprop.detectors import (
     DETECTORS,
     OFFLINE,
@@ -25,10 +25,10 @@ from rl_rmsprop.detectors import (
     ShiryaevRoberts,
     TrackingSignal,
 )
-from rl_rmsprop.laws import Asymmetric, Mixture
+from rl_rmsprop.laws import LAWS, Asymmetric, Mixture
 from rl_rmsprop.reactions import REACTIONS, Drop, Reset, Restart, Soft
 from rl_rmsprop.rules import Adaptive, parse, text
-from rl_rmsprop.schedules import Constant, Cosine, Harmonic, Join, Linear, Piecewise, Power, Schedule
+from rl_rmsprop.schedules import SCHEDULES, Constant, Cosine, Harmonic, Join, Linear, Piecewise, Power, Schedule
 from rl_rmsprop.signals import SIGNALS
 from tests import references
 from tests.test_schedules import NEAR_ONE, any_schedule, decays, single
@@ -272,6 +272,18 @@ def test_a_rule_is_data_and_its_files_are_checked_where_it_is_asked_for(tmp_path
     recorded(tmp_path)
     rules.check(rule)
     assert [bool(d.alarm) for d in decisions(rule, 4)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("name", "kind"), [*SCHEDULES.items(), *DETECTORS.items(), *LAWS.items()])
+def test_every_rule_carries_an_example_of_itself(name, kind):
+    """`rl-rmsprop rules` draws the examples: a rule without one, or with another's, does not exist for its users."""
+    if name == "yoked":  # needs a folder
+        assert not kind.example
+        return
+    rule = parse(kind.example)
+    parts = [rule, rule.schedule, rule.detector] if isinstance(rule, Adaptive) else [rule]
+    assert kind in [type(part) for part in parts]
+    assert kind.example == "0.99" or grammar.split(kind.example)[0] == name
 
 
 # What kind of β was given ---------------------------------------------------------------------------------------------

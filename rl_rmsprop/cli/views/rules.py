@@ -6,13 +6,11 @@ The rules run on a made-up gradient: Gaussian noise whose length grows tenfold a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,39 +20,29 @@ from rich.text import Text
 
 from rl_rmsprop import rules
 from rl_rmsprop.detectors import DETECTORS, OFFLINE
+from rl_rmsprop.laws import LAWS
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.reactions import REACTIONS
+from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.signals import SIGNALS
+from rl_rmsprop.study.report import plotting
 
-EXAMPLES = {
-    "constant": "0.99",
-    "half_life": "half_life:updates=69",
-    "linear": "linear:start=0.5,end=0.99",
-    "cosine": "cosine:start=0.5,end=0.99",
-    "exponential": "exponential:start=0.5,end=0.99",
-    "polynomial": "polynomial:start=0.5,end=0.99,power=2",
-    "cyclic": "cyclic:start=0.5,end=0.99,period=250",
-    "piecewise": "piecewise:values=0.9/0.99/0.999,at=300/600",
-    "harmonic": "harmonic:max=0.99",
-    "power": "power:c=0.8",
-    "sc_rmsprop": "sc_rmsprop:gamma=0.9",
-    "cusum": "cusum:arl=50000,max=0.99",
-    "page_hinkley": "page_hinkley:arl=50000,max=0.99",
-    "ewma": "ewma:arl=50000,gain=0.1",
-    "e_sr": "e_sr:arl=50000",
-    "tracking_signal": "tracking_signal:low=0.5",
-    "never": "never:max=0.99",
-    "periodic": "periodic:every=250",
-    "oracle": "oracle:at=500",
-    "random": "random:every=250",
-    "asymmetric": "asymmetric:rise=0.9,fall=0.999",
-    "mixture": "mixture",
+KINDS: dict[tuple[str, str], dict[str, type[Any]]] = {
+    ("Schedules", "β follows from the number of updates."): dict(SCHEDULES),
+    ("Detectors", "A shift of the gradients restarts or bends a schedule."): {n: d for n, d in DETECTORS.items() if d.listens},
+    ("Controls", "The same, at times that the gradients do not decide."): {n: d for n, d in DETECTORS.items() if not d.listens},
+    ("Laws", "E itself decides how fast it forgets."): dict(LAWS),
 }
-"""An example of every rule but `yoked`, which needs a folder; a test holds this to the tables of rules."""
+"""Kind of rule and what it does → its rules by name."""
 
-PARAMETERS = 100
+EXAMPLES: dict[str, str] = {name: rule.example for kind in KINDS.values() for name, rule in kind.items() if rule.example}
+"""The example of every rule that needs no files."""
+
+NUMBER_OF_PARAMETERS = 100
 MOST_UPDATES = 100_000
 BLOCKS = " ▁▂▃▄▅▆▇█"
+
+Curves = dict[str, NDArray[np.float64]]
 
 
 def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> None:
@@ -66,13 +54,9 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
         raise ValueError(f"each rule may be given once, got {twice[0]} twice")
     if out.suffix != ".png":
         raise ValueError(f"out must name a .png file, got {out}")
-    chosen = {text: text for text in texts} if texts else EXAMPLES
-    curves = {name: beta_curve(text, updates) for name, text in chosen.items()}
-    table = Table("rule", "what β does")
-    table.add_column(f"window over {updates} updates", no_wrap=True)
-    for name, curve in curves.items():
-        table.add_row(Text(chosen[name]), Text(description(chosen[name])), sparkline(curve))
-    console.print(table)
+    curves = {text: beta_curve(text, updates) for text in texts or EXAMPLES.values()}
+    groups = {("", ""): {text: description(text) for text in texts}} if texts else all_rules()
+    console.print(listing(groups, curves, updates))
     console.print(
         "The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99",
         soft_wrap=True,
@@ -80,7 +64,7 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     choices = f"reaction={'|'.join(REACTIONS)}, schedule=…, signal={'|'.join(SIGNALS)}"
     console.print(f"Detectors also take {choices}", soft_wrap=True)
     console.print(
-        "yoked:runs=FOLDER replays the recorded alarms of another arm, each run those of the next seed; compare also takes "
+        "yoked:runs=FOLDER repeats the recorded alarms of another arm, each run those of the next seed; compare also takes "
         "controls of an arm beside it, as in yoked@cusum, random@cusum, oracle@cusum, mean_beta@cusum",
         soft_wrap=True,
     )
@@ -93,28 +77,60 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     console.print(f"curves: {out}", soft_wrap=True)
 
 
+def all_rules() -> dict[tuple[str, str], dict[str, str]]:
+    """Kind of rule → text of each of its rules → what it does."""
+    return {
+        kind: {rule.example or needed_keys(name, rule): first_sentence(rule) for name, rule in table.items()}
+        for kind, table in KINDS.items()
+    }
+
+
+def needed_keys(name: str, rule: type[Any]) -> str:
+    """A rule's name with the keys that it cannot do without."""
+    return f"{name}:{','.join(f'{field.name}=…' for field in fields(rule))}"
+
+
+def description(text: str) -> str:
+    """What a rule does, by the docstring of its most particular part."""
+    rule = rules.parse(text)
+    if isinstance(rule, rules.Adaptive):
+        is_schedule = type(rule.detector) is DETECTORS["never"] and not text.startswith("never")
+        return first_sentence(type(rule.schedule if is_schedule else rule.detector))
+    return first_sentence(type(rule))
+
+
+def first_sentence(kind: type[Any]) -> str:
+    """The first line of a docstring."""
+    return (kind.__doc__ or "").split("\n")[0]
+
+
+def listing(groups: Mapping[tuple[str, str], Mapping[str, str]], curves: Curves, updates: int) -> Table:
+    """A row a rule: its text, what it does, its window; kinds have a line between them."""
+    table = Table()
+    table.add_column("rule", overflow="fold")
+    table.add_column("what β does")
+    table.add_column(f"window over {updates} updates", no_wrap=True)
+    for (kind, purpose), texts in groups.items():
+        if kind:
+            table.add_row(Text(kind, style="bold"), Text(purpose, style="bold"))
+        for text, what in texts.items():
+            table.add_row(Text(text), Text(what), sparkline(curves[text]) if text in curves else "")
+        table.add_section()
+    return table
+
+
 def beta_curve(text: str, updates: int) -> NDArray[np.float64]:
     """β (its mean over parameters, for a law) at every update of an optimizer fed with the made-up gradient."""
     rule = rules.resolve(rules.parse(text), updates)
     noise = torch.Generator().manual_seed(0)
-    weight = torch.nn.Parameter(torch.zeros(PARAMETERS))
+    weight = torch.nn.Parameter(torch.zeros(NUMBER_OF_PARAMETERS))
     optimizer = AdaptiveRMSprop([weight], lr=0.0, alpha=rule, bias_correction=True)
     curve = np.empty(updates)
-    for t in range(updates):
-        weight.grad = torch.randn(PARAMETERS, generator=noise) * (10.0 if t >= updates // 2 else 1.0)
+    for n in range(1, updates + 1):
+        weight.grad = torch.randn(NUMBER_OF_PARAMETERS, generator=noise) * (10.0 if n >= updates // 2 else 1.0)
         optimizer.step()
-        curve[t] = float(optimizer.param_groups[0]["alpha"])
+        curve[n - 1] = float(optimizer.param_groups[0]["alpha"])
     return curve
-
-
-def description(text: str) -> str:
-    """The first sentence of the docstring of the rule's most particular part."""
-    rule = rules.parse(text)
-    part: object = rule
-    if isinstance(rule, rules.Adaptive):
-        controlled = rule.detector if type(rule.detector) is not DETECTORS["never"] else rule.schedule
-        part = rule.detector if text.startswith("never") else controlled
-    return " ".join((type(part).__doc__ or "").split("\n")[0].split())
 
 
 def sparkline(curve: NDArray[np.float64], width: int = 36) -> str:
@@ -124,20 +140,23 @@ def sparkline(curve: NDArray[np.float64], width: int = 36) -> str:
     return "".join(BLOCKS[min(int(height * 8) + 1, 8)] for height in heights)
 
 
-def draw(curves: dict[str, NDArray[np.float64]], out: Path) -> None:
+def draw(curves: Curves, out: Path) -> None:
     """A small panel for each rule: the window 1/(1 − β) on a logarithmic axis, where β = 0.9 and 0.99 differ visibly."""
-    rows = -(-len(curves) // 3)
-    figure, grid = plt.subplots(rows, 3, figsize=(12, 2.1 * rows), sharex=True, sharey=True, layout="constrained", squeeze=False)
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = plotting.new_figure(4 * columns, 2.1 * rows + 0.5)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     highest = 1.5 * max(1 / (1 - curve.max()) for curve in curves.values())
-    for axes, (name, curve) in zip(grid.flat, curves.items(), strict=False):
-        axes.set(title=name, yscale="log", ylim=(0.8, highest))  # given, since a constant alone has no height to scale by
-        axes.plot(np.arange(1, len(curve) + 1), 1 / (1 - curve), lw=1.2)
-        axes.axvline(len(curve) / 2, color="0.7", ls=":", lw=1)
+    for axes, (text, curve) in zip(grid.flat, curves.items(), strict=False):
+        axes.set(yscale="log", ylim=(0.8, highest))  # given, since a constant alone has no height to scale by
+        axes.set_title(text, fontsize="medium")
+        axes.stairs(1 / (1 - curve), np.arange(1, len(curve) + 2), baseline=None, lw=1.2)
+        axes.axvline(len(curve) // 2, color="0.7", ls=":", lw=1)
         axes.grid(alpha=0.3)
-    for axes in grid.flat[len(curves) :]:
-        axes.set_visible(False)
-    figure.supxlabel("updates (dotted: |g| grows tenfold)")
-    figure.supylabel("window 1/(1 − β), updates")
+    for place, axes in enumerate(grid.flat):
+        axes.set_visible(place < len(curves))
+        axes.tick_params(labelbottom=place + columns >= len(curves))
+    figure.supxlabel("updates (dotted: |g| grows tenfold)", fontsize="medium")
+    figure.supylabel("window 1/(1 − β), updates", fontsize="medium")
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    plotting.save(figure, out)
