@@ -43,7 +43,7 @@ class Settings:
     """Observations are divided by these typical sizes, one a sensor, each > 0, before the networks see them; empty: by 1.
     Small differences that matter (a lander's speed close to the ground) are then seen by units with weights of usual size."""
     normalize_observations: bool = False
-    """Shift and scale observations by the run's running mean and standard deviation (see agents/normalization.py)."""
+    """Shift and scale observations by the run's running mean and standard deviation. See agents/normalization.py."""
     normalize_rewards: bool = False
     """Divide rewards, for learning, by the running standard deviation of the run's discounted return; before reward_scale."""
     normalize_advantage: bool = False

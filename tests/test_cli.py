@@ -1,15 +1,22 @@
 """The command line as a newcomer types it: help, typos, and one clear line for whatever is wrong."""
 
+import contextlib
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from rl_rmsprop.cli import VERBS, main, parse
+from rl_rmsprop.cli.fields import declared
+from rl_rmsprop.cli.options import Settings
+from rl_rmsprop.study.spec.presets import AGENTS
 
 BAD = {
     "trian": "did you mean train",
@@ -22,21 +29,29 @@ BAD = {
     "train --env CartPole-v1 --beta cusum:arl=0": "arl must be greater than 1",
     "train --env CartPole-v1 --beta cusum:arll=100": "did you mean arl",
     "train --env CartPole-v1 --optimizer adan": "did you mean adam",
-    "train --env": "Missing value for argument '--env'",
-    "train --env CartPole-v1 Acrobot-v1": "Unrecognized options: Acrobot-v1",
+    "train --env": "--env needs a value: --env ID",
+    "train --env CartPole-v1 Acrobot-v1": "--env takes one value, got 'Acrobot-v1' as well: rl-rmsprop compare takes several",
+    "train CartPole-v1": "takes options only, got 'CartPole-v1': values stand behind their option as in --env CartPole-v1",
+    "train --env CartPole-v1 --overwrite yes": "--overwrite is a switch and takes no value, got 'yes' as well",
+    "train --env CartPole-v1 --overwrite=yes": "--overwrite must be true or false, got 'yes'",
+    "train --env CartPole-v1 --no-overwrite=true": "--no-overwrite takes no value, got 'true': write --overwrite true",
+    "train --env CartPole-v1 -lr 0.1": "options begin with two dashes, got -lr",
     "train --env CartPole-v1 --env Acrobot-v1": "each option may be given once, got --env twice",
     "train --env CartPole-v1 --overwrite --no-overwrite": "got --overwrite twice",
     "train --env CartPole-v1 --beta 0.9 --optimizer adam": "train has one arm",
-    "train --env CartPole-v1 --optimizer=": "baseline must be a known optimizer",
-    "train --env CartPole-v1 --steps abc": "--steps must be a whole number written in digits, got 'abc'",
-    "train --env CartPole-v1 --steps 1e5": "--steps must be a whole number written in digits, got '1e5'",
-    "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number written in digits, got '1.5'",
+    "train --env CartPole-v1 --optimizer=": "--optimizer must be sgd, momentum, adagrad, rmsprop, adam, amsgrad or adamax",
+    "train --env CartPole-v1 --steps abc": "--steps must be a whole number such as 64 or 1e5, got 'abc'",
+    "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number such as 64 or 1e5, got '1.5'",
+    "train --env CartPole-v1 --steps 1.5e0": "--steps must be a whole number such as 64 or 1e5, got '1.5e0'",
+    "train --env CartPole-v1 --steps 1e400": "--steps must be a whole number such as 64 or 1e5, got '1e400'",
+    "train --env CartPole-v1 --n-envs 8.5": "--n-envs must be a whole number such as 64 or 1e5, got '8.5'",
+    "train --env CartPole-v1 --lr 0,001": "--lr must be a number such as 0.001, got '0,001'",
     "train --env CartPole-v1 --lr fast": "--lr must be a number such as 0.001, got 'fast'",
     "train --env CartPole-v1 --hidden 64 big": "--hidden must be whole numbers such as 64 64, got '64 big'",
     "train --env CartPole-v1 --observation-scale 1 2": "one number a sensor, 4, got 2",
     "train --env CartPole-v1 --observation-scale wide": "--observation-scale must be numbers such as 1 0.5, got 'wide'",
     "train --env CartPole-v1 --hidden 99999999999": "hidden must be layer widths from 1 to 16384",
-    "train --env CartPole-v1 --n-envs 1000000000": "at most 10000000, the steps of one update",
+    "train --env CartPole-v1 --n-envs 1000000000": "at most 10000000, the steps of one rollout",
     "train --env CartPole-v1 --seeds 0-9999,10000-19999": "at most 10000 seeds",
     "train --env CartPole-v1 --steps 0": "steps must be from 1",
     "train --env CartPole-v1 --seeds 9-0": "write 0-9",
@@ -49,7 +64,7 @@ BAD = {
     "train --env CartPole-v1 --n-envs 0": "n_envs must be at least 1",
     "train --env CartPole-v1 --eps -1": "eps must be at least 0",
     "train --env CartPole-v1 --workers 0": "workers must be at least 1",
-    "train --env CartPole-v1 --agent dqn": "invalid choice 'dqn'",
+    "train --env CartPole-v1 --agent dqn": "--agent must be a2c, ppo or reinforce, got 'dqn'",
     "train --env CartPole-v1 --agent reinforce --gae-lambda 0.9": "reinforce has no setting 'gae_lambda'",
     "train --env CartPole-v1 --clip-range 0.1": "a2c has no setting 'clip_range'",
     "train --env CartPole-v1 --agent ppo --batch-size 1": "batch_size must be from 2 to n_envs · n_steps",
@@ -62,7 +77,7 @@ BAD = {
     "compare --env CartPole-v1 CartPole-v1 --betas 0.9": "CartPole-v1 twice",
     "compare --env CartPole-v1 --betas 0.9 --betas 0.99": "write its values behind one another",
     "compare --env CartPole-v1 --betas 0.9 --contrls": "did you mean --controls",
-    "compare --env CartPole-v1 --betas 0.9 --tune many": "--tune must be a whole number written in digits, got 'many'",
+    "compare --env CartPole-v1 --betas 0.9 --tune many": "--tune must be a whole number such as 64 or 1e5, got 'many'",
     "compare --env CartPole-v1 --betas 0.9 --tune -1": "tune must be from 0 to 10000 draws an arm, got -1",
     "compare --env CartPole-v1 --betas 0.9 --tune 2 --tune-seeds 4-9": "tune_seeds must be others than seeds, got 4 in both",
     "compare --env CartPole-v1 --betas 0.9 --tune 2 --tune-seeds x": "seeds must be whole numbers",
@@ -76,12 +91,28 @@ BAD = {
     "compare study.tml": "no study file study.tml",
     "train --env CartPole-v1 --beta yoked@cusum": "must name an arm of the study",
     "train --env CartPole-v1 --tune 2": "rl-rmsprop train has no option --tune",
-    "compare --env CartPole-v1 --betas 0.9 0.99 --metric speed": "metric must be one of mean_return, final, steps_to_threshold",
+    "compare --env CartPole-v1 --betas 0.9 0.99 --metric speed": "--metric must be mean_return, final, steps_to_threshold",
     "compare --env CartPole-v1 --betas 0.9 0.99 --metric regret": "this study has no --shift",
     "compare --env CartPole-v1 --betas 0.9 0.99 --baseline 0.8": "baseline must be one of the study's arms, got '0.8'",
-    "compare --env CartPole-v1 --betas 0.9 0.99 --baseline": "Missing value for argument '--baseline'",
+    "compare --env CartPole-v1 --betas 0.9 0.99 --baseline": "--baseline needs a value: --baseline ARM",
     "compare --env CartPole-v1 --betas 0.9 0.99 --threshold high": "threshold must be a return such as 475",
-    "report": "needs DIR",
+    "compare --env CartPole-v1 --betas 0.9,0.99": "separate them with spaces: --betas 0.9 0.99",
+    "compare --env CartPole-v1 --betas 0.5 0.9,cusum:arl=9,max=0.9": "with spaces: --betas 0.5 0.9 cusum:arl=9,max=0.9",
+    "compare --env CartPole-v1 --betas 0.9, 0.99": "separate them with spaces: --betas 0.9 0.99",
+    "train --env CartPole-v1 --beta 0.9,0.99": "--beta takes one value, got 0.9 and 0.99: rl-rmsprop compare --betas takes",
+    "train --env CartPole-v1 --betas 0.9": "did you mean --beta?",
+    "train --env CartPole-v1 --learning-rate 0.1": "did you mean --lr?",
+    "train --env CartPole-v1 --seed 3": "did you mean --seeds?",
+    "train --env CartPole-v1 --controls": "rl-rmsprop train has no option --controls: rl-rmsprop compare has it",
+    "compare --env CartPole-v1 --beta 0.9": "did you mean --betas?",
+    "compare --env CartPole-v1 --alpha 0.9": "did you mean --betas?",
+    "compare --env CartPole-v1 --betas 0.9 --xyz": "rl-rmsprop compare --help lists its options",
+    "--env CartPole-v1": "the verb comes first, got '--env'",
+    "report": "rl-rmsprop report needs DIR: the study's folder",
+    "report a b": "rl-rmsprop report takes one DIR, got 'b'",
+    "evaluate x --seed -1": "seed must be at least 0, got -1",
+    "evaluate x --episodes 0": "episodes must be from 1",
+    "replay x --rate 0": "rate must be between 0 and 1000",
     "report nowhere": "holds no study",
     "evaluate nowhere": "holds no study",
     "tensorboard nowhere": "holds no TensorBoard event files",
@@ -128,19 +159,116 @@ def test_options_reach_the_study_whatever_their_group() -> None:
     line = "compare --betas 0.9 0.99 --hidden 32 16 --env CartPole-v1 --no-bias-correction --lr 0.5 --seeds 3"
     verb = parse([*line.split(), "--normalize-advantage", "False"])
     assert (verb.env, verb.betas) == (("CartPole-v1",), ("0.9", "0.99"))
-    assert (verb.run.seeds, verb.run.bias_correction) == ("3", False)
+    assert (verb.run.seeds, verb.run.bias_correction) == (("3",), False)
     assert (verb.settings.lr, verb.settings.hidden, verb.settings.normalize_advantage) == (0.5, (32, 16), False)
     assert verb.settings.gamma is None
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [("1e5", 100_000), ("1E+3", 1000), ("2.5e3", 2500), ("1_000", 1000), ("7", 7), (str(2**53 + 1), 2**53 + 1)],
+)
+def test_whole_numbers_may_be_written_as_people_write_them(words: str, value: int) -> None:
+    """Steps are thought of in powers of ten; a rounded one would train for another time than was asked for."""
+    assert parse(["train", "--steps", words]).run.steps == value
+    assert parse(["train", "--n-envs", words]).settings.n_envs == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--env A-v1 B-v1 --hidden 32 16 --baselines adam sgd --seeds 0-2 7",
+        "--env A-v1,B-v1 --hidden 32,16 --baselines=adam,sgd --seeds 0-2,7",
+    ],
+)
+def test_lists_may_have_spaces_or_commas(line: str) -> None:
+    """Half of all programs want one, half the other."""
+    verb = parse(["compare", *line.split()])
+    assert (verb.env, verb.baselines, verb.settings.hidden) == (("A-v1", "B-v1"), ("adam", "sgd"), (32, 16))
+    assert verb.run.seeds == ("0-2", "7")
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("--normalize-rewards", True),
+        ("--normalize-rewards true", True),
+        ("--normalize-rewards=False", False),
+        ("--no-normalize-rewards", False),
+    ],
+)
+def test_a_switch_is_understood_however_it_is_written(words: str, value: bool) -> None:
+    """A switch that takes the next word for its value, or does not take it, changes what is trained."""
+    assert parse(["train", *words.split(), "--env", "A-v1"]).settings.normalize_rewards is value
+    assert parse(["report", "--rebuild-curves", "folder"]).dir == Path("folder")
+
+
+def test_an_option_may_be_written_with_underscores() -> None:
+    """Study files and Python have underscores; who copies a name from there is right, too."""
+    assert parse(["train", "--eval_episodes", "3"]).run.eval_episodes == 3
+
+
+def test_a_single_seed_that_looks_like_a_number_of_seeds_is_said() -> None:
+    """Whoever means ten seeds by `--seeds 10` finds one run after an hour."""
+    from rl_rmsprop.cli.compare import notes_on_seeds
+
+    assert notes_on_seeds(("10",)) == ["note: --seeds 10 is one run with seed 10; 10 runs are --seeds 0-9"]
+    assert all(notes_on_seeds(seeds) == [] for seeds in (("0",), ("1",), ("0-9",), ("5", "7"), ("x",)))
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Help that fails is found by the people who need it most."""
+    """Help that fails, or is cut off in a terminal of 80 columns, is found by the people who need it most."""
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    text = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
-    assert (VERBS[verb].__doc__ or "").split("\n")[0].split(":")[0] in text
+    text = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in text.splitlines())
+    flat = " ".join(text.split())
+    assert (VERBS[verb].__doc__ or "").split("\n")[0] in flat
+    for option in declared(VERBS[verb]):
+        assert option.flag in text or option.is_positional
+        assert option.doc, option.name
+        assert " ".join(option.doc.split()) in flat
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_example_of_the_help_is_understood(verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first command that anyone copies must work."""
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text("betas = [0.9]")
+    assert VERBS[verb].EXAMPLES
+    for command, _ in VERBS[verb].EXAMPLES:
+        words = shlex.split(re.split(r" [|>] ", command)[0])
+        assert words[:2] == ["rl-rmsprop", verb]
+        assert isinstance(parse(words[1:]), VERBS[verb])
+
+
+@pytest.mark.parametrize("line", ["help", "help train", "train help --help"])
+def test_help_is_found_under_its_name(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`git help add` has taught people to ask so."""
+    with contextlib.suppress(SystemExit):
+        main(line.split())
+    assert "rl-rmsprop" in capsys.readouterr().out
+
+
+def test_every_setting_of_an_agent_is_an_option() -> None:
+    """A hyper-parameter that only Python can set would be missing from every study made here."""
+    for kind in AGENTS.values():
+        assert {field.name for field in fields(kind)} <= {option.name for option in declared(Settings)}
+    assert all(getattr(Settings(), option.name) is None for option in declared(Settings))
+
+
+def test_names_of_options_are_those_of_the_tables() -> None:
+    """Names are written down where nothing heavy is imported; one that is missing there could not be typed."""
+    from rl_rmsprop.study.results.metrics import METRICS
+    from rl_rmsprop.study.spec.arms import BASELINES
+    from rl_rmsprop.study.spec.names import BASELINE_NAMES, MetricName
+    from rl_rmsprop.study.spec.options import AgentName
+
+    assert tuple(BASELINES) == BASELINE_NAMES
+    assert tuple(METRICS) == get_args(MetricName)
+    assert tuple(AGENTS) == get_args(AgentName)
 
 
 def test_a_bare_call_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,10 +278,39 @@ def test_a_bare_call_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None
     assert all(re.search(rf"^  {verb} ", out, re.MULTILINE) for verb in VERBS)
 
 
-def test_help_does_not_load_torch() -> None:
-    """Two seconds of silence before the help look like a hang."""
-    code = "import sys; from rl_rmsprop.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+def loaded_after(line: str) -> set[str]:
+    """Modules that a fresh process has loaded when it has answered a command line."""
+    code = f"import sys\nfrom rl_rmsprop.cli import main\ntry:\n    main({line.split()!r})\nexcept SystemExit:\n    pass\n"
+    code += "print(*sys.modules, file=sys.__stdout__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"torch", "numpy", "gymnasium", "matplotlib", "rich", "tensorboard"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help",
+        *(f"{verb} --help" for verb in VERBS),
+        "train --envv CartPole-v1",
+        "train --env CartPole-v1 --steps many",
+        "train --env CartPole-v1 --steps 0",
+        "train --env CartPole-v1 --seeds x",
+        "train --env CartPole-v1 --workers 0",
+        "train --env CartPole-v1 --eps -1",
+        "train --env CartPole-v1 --n-envs 0",
+        "train --env CartPole-v1 --clip-range 0.1",
+        "compare --env CartPole-v1 --betas 0.9 --baselines adan",
+        "compare --env CartPole-v1 --betas 0.9,0.99",
+        "compare --env CartPole-v1 --betas 0.9 --metric speed",
+        "evaluate nowhere --episodes 0",
+    ],
+)
+def test_what_needs_nothing_heavy_is_answered_before_it_is_imported(line: str) -> None:
+    """Two seconds of silence before the help, or before a typing error is named, look like a hang."""
+    assert not loaded_after(line) & HEAVY
 
 
 def test_output_into_a_closed_pipe_is_no_traceback() -> None:
@@ -200,8 +357,8 @@ def test_the_viewers_address_shows_arms_where_there_are_some(tmp_path: Path) -> 
 
     (tmp_path / "CartPole-v1" / "0.9" / "seed_0000").mkdir(parents=True)
     assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars"
-    (tmp_path / "CartPole-v1" / "_agg" / "0.9").mkdir(parents=True)
-    assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars&regexInput=_agg"
+    (tmp_path / "_agg" / "β = 0.9").mkdir(parents=True)
+    assert address(tmp_path, 6007) == "http://127.0.0.1:6007/#custom_scalars&regexInput=_agg%7Creport"
 
 
 def test_a_port_in_use_gives_way_to_the_next_free_one() -> None:

@@ -19,10 +19,10 @@ from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
 from rl_rmsprop.study.spec.run_config import hparams_group
-from rl_rmsprop.study.training.train import BatchTask, train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed
+from rl_rmsprop.study.training.train import BatchTask, train_batch
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of, study_of
@@ -52,7 +52,7 @@ def test_every_run_has_its_files_and_a_final_evaluation(study: Path) -> None:
         episodes = read_table(folder / "episodes.csv")
         assert (episodes["return"] == episodes["length"]).all()  # CartPole pays 1 a step
         config = json.loads((folder / "config.json").read_text())
-        assert (config["seed"], config["arm"]["rule"]) == (seed, "linear:start=0.5,end=0.99")
+        assert (config["seed"], config["arm"]["text"]) == (seed, "linear:start=0.5,end=0.99")
         assert list(folder.glob("events.out.tfevents.*"))
 
 
@@ -179,9 +179,9 @@ def test_a_study_without_a_finished_run_has_no_report(study: Path, tmp_path: Pat
 
 def test_aggregate_curves_lie_within_their_interval(study: Path) -> None:
     """TensorBoard's bands are made of three tags that must belong together."""
-    events = EventAccumulator(str(study / "CartPole-v1" / "_agg" / "0.9")).Reload()
+    events = EventAccumulator(str(study / "_agg" / "β = 0.9")).Reload()
     low, value, high = (
-        np.array([p.value for p in events.Scalars(tensorboard.aggregate_tag("rollout/ep_rew_mean", part))])
+        np.array([p.value for p in events.Scalars(tensorboard.aggregate_tag("CartPole-v1", "rollout/ep_rew_mean", part))])
         for part in ("low", "iqm", "high")
     )
     assert (low <= value + 1e-6).all()
@@ -194,13 +194,32 @@ def test_evaluate_gives_the_final_evaluation_again(study: Path, capsys: pytest.C
     assert "IQM" in capsys.readouterr().out
     evaluated = {}
     for line in (study / "report" / "evaluation.csv").read_text().splitlines()[1:]:
-        *env_and_rule, seed, mean, _ = line.rsplit(",", 3)
+        *env_and_rule, seed, mean, _, _ = line.rsplit(",", 4)
         evaluated[env_and_rule[0].split(",", 1)[1].strip('"'), int(seed)] = float(mean)
     metrics = read_table(study / "CartPole-v1" / "0.9" / "seed_0002" / "metrics.csv")
     assert evaluated["0.9", 2] == metrics["eval/mean_reward"][-1]
     greedy = (study / "report" / "evaluation.csv").read_text()
     assert main(["evaluate", str(study), "--episodes", "4", "--stochastic"]) == 0
     assert (study / "report" / "evaluation.csv").read_text() != greedy
+
+
+def test_evaluation_seeds_choose_the_environments_and_are_written_down(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A seed that changes nothing would confirm every result; one that is not written down cannot be repeated."""
+    tables = []
+    for seed in ([], ["--seed", "0"], ["--seed", "1"], ["--seed", "1"]):
+        assert main(["evaluate", str(study), "--episodes", "4", *seed]) == 0
+        tables.append(read_rows(study / "report" / "evaluation.csv"))
+    assert "β = 0.9" in capsys.readouterr().out
+    assert [{row["evaluation_seed"] for row in table} for table in tables] == [{""}, {"0"}, {"1"}, {"1"}]
+    means = [[row["mean_return"] for row in table] for table in tables]
+    assert means[2] == means[3]
+    assert len({tuple(column) for column in means}) == 3
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize(

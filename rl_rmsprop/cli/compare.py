@@ -5,42 +5,61 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rl_rmsprop.cli import running, study_file
+from rl_rmsprop.cli.fields import declared, option, value_of, with_values
 from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings, WorkerOptions
+from rl_rmsprop.cli.study_file import StudyFile, place
+from rl_rmsprop.study.spec.names import BASELINE_NAMES, BaselineName
+from rl_rmsprop.study.spec.options import TrainingOptions
+from rl_rmsprop.study.spec.presets import Agent, make_agent
+from rl_rmsprop.study.spec.seeds import parse_seeds
+
+if TYPE_CHECKING:
+    from rl_rmsprop.study.spec.study import Study
 
 
 @dataclass(frozen=True)
 class Compare:
     """Compare arms over the same seeds and report: the main job."""
 
-    study: Annotated[Path | None, Positional, arg(metavar="[STUDY.toml]", help_behavior_hint="")] = None
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop compare --env CartPole-v1 --betas 0.9 0.99 cusum --steps 1e5",
+         "two fixed β and a detector, ten seeds each"),
+        ("rl-rmsprop compare --env CartPole-v1 Acrobot-v1 --betas 0.99 --baselines adam",
+         "β = 0.99 and Adam on two environments"),
+        ("rl-rmsprop compare study.toml --tune 24 --controls --print-config > new.toml",
+         "writes a study file: equal tuning of all arms, and the controls of adaptive ones"),
+        ("rl-rmsprop compare study.toml --seeds 0-29 --out runs/first", "runs the file's study with other seeds"),
+    )  # fmt: skip
+
+    study: StudyFile | None = option(None, metavar="[STUDY.toml]", positional=True, in_study_file=False)
     """Study file: what these options say, in TOML; options win over it."""
-    env: Annotated[tuple[str, ...], arg(metavar="ID [ID ...]", help_behavior_hint="(needed)")] = ()
+    env: tuple[str, ...] = option((), metavar="ID", note="needed")
     """Gymnasium ids of the environments."""
-    betas: Annotated[tuple[str, ...], arg(metavar="RULE [RULE ...]", help_behavior_hint="")] = ()
+    betas: tuple[str, ...] = option((), metavar="RULE", commas_inside=True)
     """β rules, such as 0.9 0.99 linear:start=0.5,end=0.99 cusum:arl=50000,max=0.99, and controls of them, such as yoked@cusum."""
-    baselines: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
-    """Optimizers of torch to compare with: sgd, momentum, adagrad, rmsprop, adam, amsgrad, adamax."""
+    baselines: tuple[BaselineName, ...] = option(
+        (), metavar="NAME", doc=f"Optimizers of torch to compare with: {', '.join(BASELINE_NAMES)}."
+    )
     controls: bool = False
     """Add every control that fits an adaptive arm: oracle, yoked, random, mean_beta."""
     tune: int = 0
-    """Draws of lr and open keys for every arm; the best is evaluated on --seeds."""
-    match_update_rms: Annotated[str | None, arg(metavar="RULE", help_behavior_hint="")] = None
+    """Draws of lr and open keys for every arm, on --tune-seeds; the best of each is evaluated on --seeds."""
+    match_update_rms: str | None = option(None, metavar="RULE", commas_inside=True)
     """Scale every arm's lr so that its updates are as large as those of this arm."""
-    tune_seeds: str = "100000-100004"
+    tune_seeds: tuple[str, ...] = ("100000-100004",)
     """Seeds of the runs that --tune and --match-update-rms look at."""
-    print_config: bool = False
+    print_config: bool = option(False, in_study_file=False)
     """Print the study file of all this instead of running it."""
-    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
-    run: OmitArgPrefixes[RunOptions] = RunOptions()
-    settings: OmitArgPrefixes[Settings] = Settings()
-    workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
+    report: ReportOptions = ReportOptions()
+    run: RunOptions = RunOptions()
+    settings: Any = Settings()
+    workers: WorkerOptions = WorkerOptions()
 
     @classmethod
     def begin(cls, words: Sequence[str]) -> tuple[Compare, list[str]]:
@@ -50,40 +69,65 @@ class Compare:
             raise ValueError(f"compare takes one study file, got {' and '.join(files)}: environments are given with --env")
         if not files:
             return cls(), list(words)
-        file = study_file.read(Path(files[0]), cls)
-        groups = {group: part_of(file.options, kind) for group, kind in GROUPS.items()}
-        of_groups = {f.name for kind in GROUPS.values() for f in fields(kind)}
-        own = {name: value for name, value in file.options.items() if name not in of_groups}
-        return cls(study=file.path, **groups, **own), [word for word in words if word not in files]
+        file = study_file.read(Path(files[0]), declared(cls))
+        return with_values(cls(study=file), file.options), [word for word in words if word not in files]
 
     def __call__(self) -> int:
         study = self.described()
         if self.print_config:
-            print(study_file.written(study, self.report), end="")
+            print(study_file.written(declared(type(self)), study, self.report), end="")
             return 0
+        for line in notes_on_seeds(self.run.seeds):
+            print(line, file=sys.stderr)
         return running.begin(study, self.run.overwrite, self.workers, self.report)
 
-    def described(self) -> Any:
-        """The study that options and study file describe; ValueError for whatever cannot be run."""
-        from rl_rmsprop.study.spec import controls, presets
-        from rl_rmsprop.study.spec.folders import default_folder, own_folder
-        from rl_rmsprop.study.spec.seeds import parse_seeds
-        from rl_rmsprop.study.spec.study import Study
+    def described(self) -> Study:
+        """The study that options and study file describe; ValueError for whatever cannot be run.
 
+        What is checked last needs what takes longest to import.
+        """
         run = self.run
         if not self.env:
             raise ValueError("an environment is needed: --env CartPole-v1; rl-rmsprop envs lists the known ones")
         if not (self.betas or self.baselines):
             raise ValueError("at least one arm is needed: --betas 0.9 0.99 …; rl-rmsprop rules lists them")
         options = run.training()
-        seeds = parse_seeds(run.seeds)
-        arms = controls.make_arms(self.betas, self.baselines, len(seeds), bool(run.shift), self.controls)
-        file = study_file.read(self.study, type(self)) if self.study else study_file.StudyFile(Path())
+        with self.place_of("seeds"):
+            seeds = parse_seeds(",".join(run.seeds))
+        with self.place_of("tune_seeds"):
+            tune_seeds = parse_seeds(",".join(self.tune_seeds))
+        self.workers.check()
+        agents = tuple(self.agent_in(env_id) for env_id in self.env)
+        return self.checked(options, seeds, tune_seeds, agents)
+
+    def agent_in(self, env_id: str) -> Agent:
+        """The agent's settings in an environment: flags win over the file, the file over the preset."""
         typed = {name: value for name, value in vars(self.settings).items() if value is not None}
-        agents = tuple(presets.make_agent(run.agent, env_id, {**file.settings_in(env_id), **typed}) for env_id in self.env)
-        reference = controls.find_arm(self.match_update_rms, arms, "match_update_rms").text if self.match_update_rms else ""
-        if run.out:
-            folder = own_folder(run.out)
+        if self.study is None:
+            return make_agent(self.run.agent, env_id, typed)
+        with place(self.study.place_of_settings(env_id)):
+            make_agent(self.run.agent, env_id, self.study.settings_in(env_id))
+        return make_agent(self.run.agent, env_id, {**self.study.settings_in(env_id), **typed})
+
+    def checked(
+        self, options: TrainingOptions, seeds: tuple[int, ...], tune_seeds: tuple[int, ...], agents: tuple[Agent, ...]
+    ) -> Study:
+        """The study, once its rules, its changes and its environments are known to exist."""
+        from rl_rmsprop.study.spec.arms import make_arm
+        from rl_rmsprop.study.spec.controls import find_arm, make_arms
+        from rl_rmsprop.study.spec.folders import default_folder, own_folder
+        from rl_rmsprop.study.spec.study import Study
+
+        with self.place_of("betas"):
+            for text in self.betas:
+                if "@" not in text:
+                    make_arm(text)
+        arms = make_arms(self.betas, self.baselines, len(seeds), bool(options.shift), self.controls)
+        reference = find_arm(self.match_update_rms, arms, "match_update_rms").text if self.match_update_rms else ""
+        with self.place_of("shift"):
+            _ = options.shifts
+        if self.run.out:
+            folder = own_folder(self.run.out)
         else:
             chosen_by = [*([f"tune{self.tune}"] if self.tune else []), *(["matched"] if reference else [])]
             folder = default_folder(self.env, arms, seeds, options, chosen_by)
@@ -91,21 +135,28 @@ class Compare:
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
         study = Study(
             folder, self.env, agents, arms, seeds, options, shlex.join(["rl-rmsprop", *sys.argv[1:]]), self.tune,
-            tune_seeds=parse_seeds(self.tune_seeds) if self.tune or reference else (), match_update_rms=reference,
+            tune_seeds=tune_seeds if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
-        study.check_environments()
+        with self.place_of("env"):
+            study.check_environments()
         return study
 
-
-GROUPS: dict[str, Any] = {"report": ReportOptions, "run": RunOptions}
-"""Groups of options that a study file may set."""
-
-
-def part_of(options: dict[str, Any], kind: type[Any]) -> Any:
-    """The group of this type with those of the options that are its own."""
-    return kind(**{f.name: options[f.name] for f in fields(kind) if f.name in options})
+    def place_of(self, name: str) -> AbstractContextManager[None]:
+        """Puts the place in the study file before a ValueError about an option that has its value from there."""
+        option = next(option for option in declared(type(self)) if option.name == name)
+        if self.study and name in self.study.options and self.study.options[name] == value_of(self, option):
+            return place(f"{self.study.path}: {name}")
+        return nullcontext()
 
 
 def is_study_file(word: str, before: Sequence[str]) -> bool:
     """Whether a word names the study file: one that ends so, or that no option stands before."""
     return not word.startswith("-") and (word.endswith(".toml") or not any(other.startswith("-") for other in before))
+
+
+def notes_on_seeds(seeds: Sequence[str]) -> list[str]:
+    """A line for whoever may have meant a number of seeds: `--seeds 10` is the one seed 10."""
+    if len(seeds) != 1 or not seeds[0].isdecimal() or int(seeds[0]) < 2:
+        return []
+    number = int(seeds[0])
+    return [f"note: --seeds {number} is one run with seed {number}; {number} runs are --seeds 0-{number - 1}"]

@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def answer(args: list[str]) -> int:
     """Do what the arguments say; returns the exit code. All output is out, or has failed, when it returns."""
     try:
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         if not args or args[0] in ("-h", "--help"):
             print(OVERVIEW.format(verbs="\n".join(f"  {name:12} {first_line(verb)}" for name, verb in VERBS.items())))
             return 0
@@ -120,8 +122,9 @@ def parse(args: list[str]) -> Any:
     """The verb with its options; ValueError in one line for whatever is wrong with them."""
     name, rest = args[0], args[1:]
     if name not in VERBS:
-        raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {name!r}{grammar.suggestion(name, VERBS)}")
-    return read_options(name, VERBS[name], rest)
+        known = "the verb comes first" if name.startswith("-") else f"verb must be one of {', '.join(VERBS)}"
+        raise ValueError(f"{known}, got {name!r}{grammar.suggestion(name, VERBS)}")
+    return read_options(name, VERBS, rest)
 
 
 def in_one_line(message: str) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import Positional, arg
-
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
 
 
@@ -14,7 +13,12 @@ from rl_rmsprop.cli.output import console
 class Envs:
     """List the environments, or what can shift in one: parameters with their usual value and tested range, and profiles."""
 
-    env: Annotated[str, Positional, arg(metavar="[ID]", help_behavior_hint="")] = ""
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop envs", "the environments with tuned presets, and Gymnasium's others"),
+        ("rl-rmsprop envs LunarLander-v3", "what --shift can change there, and how much it hurts a trained policy"),
+    )
+
+    env: str = option("", metavar="[ID]", positional=True)
     """Gymnasium id of the environment to look into."""
 
     def __call__(self) -> int:

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import Positional, arg
-
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
+
+MOST_EPISODES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Evaluate the trained policies of a study in fresh episodes."""
+    """Evaluate the trained policies of a study in fresh episodes; report/evaluation.csv has a row a run."""
 
-    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop evaluate runs/demo", "100 episodes of every run, in the environments of the final evaluation"),
+        ("rl-rmsprop evaluate runs/demo --episodes 500 --seed 1", "more of them, in environments with other seeds"),
+    )
+
+    dir: Path = option(metavar="DIR", positional=True)
     """The study's folder."""
     episodes: int = 100
     """Episodes per run."""
     stochastic: bool = False
     """Sample actions instead of taking the most likely one."""
+    seed: int | None = option(None, metavar="N", note="default: those of the final evaluation")
+    """Evaluate in environments whose seeds follow from this one and the run's seed."""
 
     def __call__(self) -> int:
+        if not 1 <= self.episodes <= MOST_EPISODES:
+            raise ValueError(f"episodes must be from 1 to {MOST_EPISODES:,}, got {self.episodes}")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
         from rl_rmsprop.study import evaluation
         from rl_rmsprop.study.spec.study import load_study
 
-        if self.episodes < 1:
-            raise ValueError(f"episodes must be at least 1, got {self.episodes}")
-        evaluation.evaluate_study(load_study(self.dir), self.episodes, self.stochastic, console())
+        evaluation.evaluate_study(load_study(self.dir), self.episodes, self.stochastic, console(), self.seed)
         return 0

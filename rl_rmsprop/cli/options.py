@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from tyro.conf import arg
-
+from rl_rmsprop.cli.fields import field_docs, option, shown_default
+from rl_rmsprop.study.spec.names import MetricName
 from rl_rmsprop.study.spec.options import TrainingOptions
+from rl_rmsprop.study.spec.presets import AGENTS
 
 
 @dataclass(frozen=True)
 class RunOptions(TrainingOptions):
-    """What is run, and where its results go."""
+    """What is trained, and where its results go."""
 
-    shift: Annotated[tuple[str, ...], arg(metavar="SHIFT [SHIFT ...]", help_behavior_hint="")] = ()
+    shift: tuple[str, ...] = option((), metavar="SHIFT", commas_inside=True)
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
-    seeds: str = "0-9"
-    """One run per seed: 0-9, or 0,2,5-7."""
-    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/ and a name made of the settings)")] = None
+    seeds: tuple[str, ...] = ("0-9",)
+    """One run per seed: 0-9, or 0,2,5-7; 10 is the one seed 10."""
+    out: Path | None = option(None, metavar="DIR", note="default: runs/ and a name made of the settings")
     """The study's folder."""
-    overwrite: bool = False
+    overwrite: bool = option(False, in_study_file=False)
     """Replace the study that the folder holds."""
 
     def training(self) -> TrainingOptions:
@@ -35,83 +39,69 @@ MOST_WORKERS = 4
 """For each core; more of them only wait for one another."""
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How the work is done; results do not depend on it."""
 
-    workers: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: one per core)")] = None
+    workers: int | None = option(None, metavar="INT", note="default: one per core", in_study_file=False)
     """Worker processes."""
-    checkpoint_every: float = 60.0
-    """Seconds between checkpoints of runs under way."""
+    checkpoint_every: float = option(60.0, metavar="SECONDS", in_study_file=False)
+    """Time between checkpoints of runs under way."""
 
     def check(self) -> None:
         """ValueError for numbers that make no sense."""
-        from rl_rmsprop.study.execution import local_pool
-
-        cores = local_pool.default_workers()
-        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores:
-            most = f"{MOST_WORKERS * cores}, four for each of {cores} cores"
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores():
+            most = f"{MOST_WORKERS * cores()}, four for each of {cores()} cores"
             raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
         if not self.checkpoint_every > 0:
             raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
 
 
-def preset(metavar: str) -> Any:
-    """How --help shows an option whose default depends on agent and environment."""
-    return arg(metavar=metavar, help_behavior_hint="")
+# The agent's settings ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The agent's settings; one left out has the value of the environment's tuned preset, or else the agent's default."""
+def setting(name: str) -> tuple[str, Any, Any]:
+    """An agent's setting as an option that may be left out: name, type, field with the first sentence of its explanation."""
+    owners = {agent: kind for agent, kind in AGENTS.items() if name in DOCS[agent]}
+    agent, kind = next(iter(owners.items()))
+    doc = DOCS[agent][name].partition(". ")[0].rstrip(".")
+    only = f" ({', '.join(owners)})" if len(owners) < len(AGENTS) else ""
+    hint = typing.get_type_hints(kind)[name]
+    return name, hint | None, option(None, doc=f"{doc}{only}.", note=note_on_default(name, owners))
 
-    lr: Annotated[float | None, preset("FLOAT")] = None
-    """Step size."""
-    lr_schedule: Annotated[Literal["constant", "linear"] | None, preset("{constant,linear}")] = None
-    """Constant, or falling linearly to 0."""
-    n_envs: Annotated[int | None, preset("INT")] = None
-    """Environments per run."""
-    n_steps: Annotated[int | None, preset("INT")] = None
-    """Steps of each environment before the agent learns from them."""
-    gamma: Annotated[float | None, preset("FLOAT")] = None
-    """Discount per step."""
-    gae_lambda: Annotated[float | None, preset("FLOAT")] = None
-    """λ of the advantage estimate (a2c, ppo)."""
-    n_epochs: Annotated[int | None, preset("INT")] = None
-    """How often the steps are gone through (ppo)."""
-    batch_size: Annotated[int | None, preset("INT")] = None
-    """Steps per optimizer update (ppo)."""
-    clip_range: Annotated[float | None, preset("FLOAT")] = None
-    """How far the ratio of an action's probabilities may move (ppo)."""
-    vf_coef: Annotated[float | None, preset("FLOAT")] = None
-    """Weight of the value loss."""
-    ent_coef: Annotated[float | None, preset("FLOAT")] = None
-    """Weight of the entropy bonus."""
-    max_grad_norm: Annotated[float | None, preset("FLOAT")] = None
-    """Longest gradient of a run."""
-    reward_scale: Annotated[float | None, preset("FLOAT")] = None
-    """Factor on rewards for learning; reported returns are unscaled."""
-    observation_scale: Annotated[tuple[float, ...] | None, preset("FLOAT [FLOAT ...]")] = None
-    """Typical size of each sensor, by which observations are divided."""
-    normalize_observations: Annotated[bool | None, preset("{True,False}")] = None
-    """Shift and scale observations by their running mean and standard deviation."""
-    normalize_rewards: Annotated[bool | None, preset("{True,False}")] = None
-    """Divide rewards, for learning, by the running standard deviation of the discounted return."""
-    normalize_advantage: Annotated[bool | None, preset("{True,False}")] = None
-    """Scale advantages to mean 0 and standard deviation 1."""
-    log_std_init: Annotated[float | None, preset("FLOAT")] = None
-    """Initial ln σ of continuous actions."""
-    hidden: Annotated[tuple[int, ...] | None, preset("INT [INT ...]")] = None
-    """Widths of the hidden layers."""
+
+def note_on_default(name: str, owners: Mapping[str, type[Any]]) -> str:
+    """The agents' defaults of a setting: the first agent's, and whatever differs from it."""
+    defaults = {agent: next(field.default for field in fields(kind) if field.name == name) for agent, kind in owners.items()}
+    usual = next(iter(defaults.values()))
+    others = [f"{agent} {shown_default(value)}" for agent, value in defaults.items() if value != usual]
+    return f"default: {'; '.join([shown_default(usual), *others])}" if usual != () else ""
+
+
+DOCS = {agent: field_docs(kind) for agent, kind in AGENTS.items()}
+SETTING_NAMES = tuple(dict.fromkeys(field.name for kind in AGENTS.values() for field in fields(kind)))
+
+Settings: Any = make_dataclass("Settings", [setting(name) for name in SETTING_NAMES], frozen=True)
+Settings.__doc__ = (
+    "The agent's settings; one left out has the value of the environment's tuned preset, or else the default stated here."
+)
+
+
+# Reports ---------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """How arms are compared."""
 
-    metric: Annotated[str, arg(help_behavior_hint="(default: mean_return)")] = "mean_return"
+    metric: MetricName = option("mean_return", metavar="NAME")
     """Score that decides: mean_return over training, final, steps_to_threshold, or after shifts drop, recovery or regret."""
-    baseline: Annotated[str | None, arg(metavar="ARM", help_behavior_hint="(default: the fixed β with the best score)")] = None
+    baseline: str | None = option(None, metavar="ARM", note="default: the fixed β with the best score")
     """Arm that the others are compared with."""
-    threshold: Annotated[tuple[str, ...], arg(metavar="[ID=]RETURN ...", help_behavior_hint="(default: Gymnasium's)")] = ()
+    threshold: tuple[str, ...] = option((), metavar="[ID=]RETURN", note="default: Gymnasium's")
     """Return that counts as solved."""

@@ -1,89 +1,184 @@
-"""From the words behind a verb to its options; whatever is wrong with them is a ValueError in one line."""
+"""From the words behind a verb to its options; whatever is wrong with them is a ValueError in one line.
+
+    --flag value    --flag=value    --list a b c    --list a,b,c    --switch    --no-switch    --switch false
+
+Options may stand in any order, each once; _ is as good as - in a flag. Only values that are β rules, changes of an environment or
+detectors are never split at commas, which belong to their text.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any
-
-import tyro
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rl_rmsprop import grammar
+from rl_rmsprop.cli.fields import Option, declared, with_values
+from rl_rmsprop.cli.help import help_text
+from rl_rmsprop.storage import field_types
+
+SYNONYMS = {
+    "learning-rate": "lr", "step-size": "lr", "alpha": "beta", "discount": "gamma", "algo": "agent", "algorithm": "agent",
+    "environment": "env", "env-id": "env", "timesteps": "steps", "total-timesteps": "steps", "num-envs": "n-envs",
+    "num-steps": "n-steps", "epochs": "n-epochs", "update-epochs": "n-epochs", "clip-coef": "clip-range", "epsilon": "eps",
+    "optim": "optimizer", "rule": "beta", "rules": "betas", "output": "out", "output-dir": "out", "log-dir": "out",
+    "jobs": "workers", "cores": "workers", "processes": "workers", "num-workers": "workers", "force": "overwrite",
+    "gpu": "device", "shifts": "shift", "n-episodes": "episodes", "entropy-coef": "ent-coef", "num-seeds": "seeds",
+    "n-seeds": "seeds",
+}  # fmt: skip
+"""What other programs call an option → its name here."""
 
 
-def read_options(name: str, verb: type[Any], words: Sequence[str]) -> Any:
-    """The verb with its options; prints the help and raises SystemExit if that is asked for."""
-    default, rest = verb.begin(words) if hasattr(verb, "begin") else (None, list(words))
-    if not {"-h", "--help"} & set(rest):
-        check_flags(name, verb, rest)
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(verb, args=rest, prog=f"rl-rmsprop {name}", default=default)
-    except SystemExit as stop:
-        if stop.code in (None, 0):  # --help
-            print(said.getvalue(), end="")
-            raise SystemExit(0) from None
-        raise ValueError(f"{complaint(verb, rest, said.getvalue())}; rl-rmsprop {name} --help explains the options") from None
+class Given(NamedTuple):
+    """An option as it was typed."""
+
+    flag: str  # without dashes; empty for the words before the first option
+    words: list[str]
+    has_equals: bool = False  # whether the first word stood behind a =
 
 
-def complaint(verb: type[Any], rest: Sequence[str], said: str) -> str:
-    """What the parser's message says in one line; values of the wrong type in words of our own."""
-    words = " ".join(re.sub(r"[╭╮╰╯│─]+|-{4,}", " ", said).split())
-    wrong = re.search(r"Error parsing --([\w-]+):", words)
-    if wrong:
-        kind = str(options(verb)[wrong[1]].type)
-        wanted = next(what for name, what in KINDS.items() if name in kind)
-        return f"--{wrong[1]} must be {wanted}, got {' '.join(dict(typed(rest))[wrong[1]])!r}"
-    text = re.split(r" (?:Argument helptext|For full helptext)", words)[0]
-    return re.sub(r"^(?:Value error|Invalid choice|Missing argument|Unrecognized options) (?=\S)", "", text).rstrip(".")
+def read_options(name: str, verbs: Mapping[str, type[Any]], words: Sequence[str]) -> Any:
+    """The verb `name` with its options; prints the help and raises SystemExit if that is asked for."""
+    verb = verbs[name]
+    if {"-h", "--help"} & set(words):
+        print(help_text(name, verb))
+        raise SystemExit(0)
+    base, rest = verb.begin(words) if hasattr(verb, "begin") else (None, list(words))
+    given = split_flags(name, rest)
+    named = check_flags(name, verbs, given[1:])
+    values: dict[str, Any] = {}
+    left = list(given[0].words)
+    behind: dict[str, Option] = {}
+    for option, entry in zip(named, given[1:], strict=True):
+        values[option.name], extra = take(option, entry)
+        left += extra
+        behind |= dict.fromkeys(extra, option)
+    values |= positionals(name, verb, left, behind)
+    if base is None:
+        needed = {option.name: values.pop(option.name) for option in declared(verb) if option.is_needed}
+        base = verb(**needed)
+    return with_values(base, values)
 
 
-KINDS = {
-    "tuple[float": "numbers such as 1 0.5",
-    "tuple[int": "whole numbers such as 64 64",
-    "float": "a number such as 0.001",
-    "int": "a whole number written in digits",
-}
-"""Part of an option's type → what its value must be."""
-
-
-def check_flags(name: str, verb: type[Any], rest: Sequence[str]) -> None:
-    """ValueError for an option that the verb does not have or that is given twice, or a folder that is missing."""
-    known = options(verb)
-    negated = {f"no-{flag}": flag for flag, field in known.items() if field.type == "bool"}
-    seen: set[str] = set()
-    for flag, _ in typed(rest)[1:]:
-        if flag not in known and flag not in negated:
-            raise ValueError(f"rl-rmsprop {name} has no option --{flag}{grammar.suggestion(flag, [*known, *negated], '--')}")
-        flag = negated.get(flag, flag)
-        if flag in seen:  # the parser would drop all but the last without a word
-            several = ": write its values behind one another" if "tuple" in str(known[flag].type) else ""
-            raise ValueError(f"each option may be given once, got --{flag} twice{several}")
-        seen.add(flag)
-    needed = [f.name for f in fields(verb) if f.default is MISSING and f.default_factory is MISSING]
-    if needed and not any(values for _, values in typed(rest)):
-        raise ValueError(f"rl-rmsprop {name} needs {' and '.join(n.upper() for n in needed)}: the study's folder")
-
-
-def options(verb: type[Any]) -> dict[str, Field[Any]]:
-    """A verb's options by name, those of its groups included."""
-    found: dict[str, Field[Any]] = {}
-    for field in fields(verb):
-        found |= options(type(field.default)) if is_dataclass(field.default) else {field.name.replace("_", "-"): field}
-    return found
-
-
-def typed(rest: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The options as they were typed, each with the words behind it; those before the first one stand under ''."""
-    found: list[tuple[str, list[str]]] = [("", [])]
-    for word in rest:
+def split_flags(name: str, words: Sequence[str]) -> list[Given]:
+    """The words by the flag that they stand behind; those before the first one come first."""
+    given = [Given("", [])]
+    for word in words:
         if word.startswith("--"):
             flag, equals, value = word[2:].partition("=")
-            found.append((flag.replace("_", "-"), [value] if equals else []))
+            given.append(Given(flag.replace("_", "-"), [value] if equals else [], bool(equals)))
+        elif word.startswith("-") and word[1:2].isalpha() and grammar.number(word) is None:
+            raise ValueError(f"options begin with two dashes, got {word}: rl-rmsprop {name} --help lists them")
         else:
-            found[-1][1].append(word)
-    return found
+            given[-1].words.append(word)
+    return given
+
+
+def check_flags(name: str, verbs: Mapping[str, type[Any]], given: Sequence[Given]) -> list[Option]:
+    """The options that the flags name; ValueError for one that the verb does not have or that is given twice."""
+    known = flags(verbs[name])
+    named: list[Option] = []
+    for entry in given:
+        if entry.flag not in known:
+            raise ValueError(f"rl-rmsprop {name} has no option --{entry.flag}{remedy(entry.flag, name, verbs)}")
+        if known[entry.flag] in named:
+            several = ": write its values behind one another" if known[entry.flag].is_list else ""
+            raise ValueError(f"each option may be given once, got {known[entry.flag].flag} twice{several}")
+        named.append(known[entry.flag])
+    return named
+
+
+def flags(verb: type[Any]) -> dict[str, Option]:
+    """Flags of a verb, without dashes: its options, and `no-` before its switches."""
+    options = [option for option in declared(verb) if not option.is_positional]
+    return {option.flag[2:]: option for option in options} | {
+        f"no-{option.flag[2:]}": option for option in options if option.is_switch
+    }
+
+
+def remedy(flag: str, name: str, verbs: Mapping[str, type[Any]]) -> str:
+    """What to do about a flag that the verb does not have."""
+    known = flags(verbs[name])
+    for synonym in (SYNONYMS.get(flag), f"{SYNONYMS.get(flag, flag)}s", SYNONYMS.get(flag, flag).removesuffix("s")):
+        if synonym in known:
+            return f": did you mean --{synonym}?"
+    others = [other for other, verb in verbs.items() if flag in flags(verb)]
+    if others:
+        return f": rl-rmsprop {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it"
+    return grammar.suggestion(flag, known, "--") or f": rl-rmsprop {name} --help lists its options"
+
+
+def take(option: Option, given: Given) -> tuple[Any, list[str]]:
+    """The value of an option, and the words behind it that are not its own."""
+    words = given.words
+    if option.is_switch:
+        if given.flag.startswith("no-") and option.flag != f"--{given.flag}":
+            if given.has_equals:
+                raise ValueError(f"--{given.flag} takes no value, got {words[0]!r}: write {option.flag} {words[0]}")
+            return False, words
+        if given.has_equals or (words and words[0].lower() in ("true", "false")):
+            return field_types.from_words(words[:1], option.hint, option.flag), words[1:]
+        return True, words
+    if not words and not option.is_list:
+        raise ValueError(f"{option.flag} needs a value: {option.flag} {option.metavar}")
+    if option.commas_inside:
+        check_separate(words if option.is_list else words[:1], option)
+    if not option.is_list:
+        return field_types.from_words(words[:1], option.hint, option.flag), words[1:]
+    values = words if option.commas_inside else [part for word in words for part in word.split(",")]
+    return field_types.from_words(values, option.hint, option.flag), []
+
+
+def positionals(name: str, verb: type[Any], words: list[str], behind: Mapping[str, Option]) -> dict[str, Any]:
+    """The values that stand without a flag; `behind` are the options that some of the words stand behind."""
+    options = [option for option in declared(verb) if option.is_positional and not hasattr(verb, "begin")]
+    values: dict[str, Any] = {}
+    for option in options:
+        if option.is_list:
+            values[option.name], words = field_types.from_words(words, option.hint, option.metavar), []
+        elif words:
+            values[option.name], words = field_types.from_words(words[:1], option.hint, option.metavar), words[1:]
+        elif option.is_needed:
+            raise ValueError(f"rl-rmsprop {name} needs {option.metavar}: {option.doc[:1].lower()}{option.doc[1:].rstrip('.')}")
+    if not words:
+        return values
+    if words[0] in behind:
+        option = behind[words[0]]
+        takes = "is a switch and takes no value" if option.is_switch else "takes one value"
+        also = f": {option.instead}" if option.instead else ""
+        raise ValueError(f"{option.flag} {takes}, got {words[0]!r} as well{also}")
+    one = f"one {options[0].metavar.strip('[]')}" if options else "options only"
+    example = " as in --env CartPole-v1" if "env" in flags(verb) else ""
+    raise ValueError(f"rl-rmsprop {name} takes {one}, got {words[0]!r}: values stand behind their option{example}")
+
+
+# Commas --------------------------------------------------------------------------------------------------------------------
+
+
+def separate(text: str) -> list[str]:
+    """The texts that stand in one with commas between them: those of `key=value` belong to the text before.
+
+    >>> separate("0.9,cusum:arl=100,max=0.99,linear:start=0,end=0.9")
+    ['0.9', 'cusum:arl=100,max=0.99', 'linear:start=0,end=0.9']
+    """
+    parts: list[str] = []
+    for piece in text.split(","):
+        key, equals, _ = piece.partition("=")
+        if parts and equals and ":" not in key:
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def check_separate(texts: Iterable[str], option: Option) -> None:
+    """ValueError for a value that is several ones with commas between them."""
+    parts = [[part.strip() for part in separate(text)] for text in texts]
+    if all(len(entry) == 1 for entry in parts):
+        return
+    flat = [part for entry in parts for part in entry if part]
+    if option.is_list:
+        raise ValueError(
+            f"{option.flag} takes texts that may have commas, so separate them with spaces: {option.flag} {' '.join(flat)}"
+        )
+    also = f": {option.instead}" if option.instead else ""
+    raise ValueError(f"{option.flag} takes one value, got {' and '.join(flat)}{also}")

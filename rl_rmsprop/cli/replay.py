@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import Positional, arg
-
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
 
 
@@ -15,13 +14,21 @@ from rl_rmsprop.cli.output import console
 class Replay:
     """Run detectors and β rules over the signals that a study recorded (--record-signals), without training."""
 
-    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop replay runs/flip", "this package's detectors and rules over the recorded signals of a study"),
+        (
+            "rl-rmsprop replay runs/flip --detectors cusum adwin --signal grad_norm",
+            "two detectors, on the gradient's length",
+        ),
+    )
+
+    dir: Path = option(metavar="DIR", positional=True)
     """The study's folder."""
-    twins: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the updates before the first change)")] = None
+    twins: Path | None = option(None, metavar="DIR", note="default: the updates before the first change")
     """The same study without --shift."""
-    detectors: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="(default: this package's)")] = ()
+    detectors: tuple[str, ...] = option((), metavar="NAME", note="default: this package's", commas_inside=True)
     """Detectors, such as cusum ewma adwin."""
-    betas: Annotated[tuple[str, ...], arg(metavar="RULE [RULE ...]", help_behavior_hint="(default: one of each kind)")] = ()
+    betas: tuple[str, ...] = option((), metavar="RULE", note="default: one of each kind", commas_inside=True)
     """β rules whose forecasts of g² are scored."""
     signal: str = "surprise"
     """What the detectors listen to: surprise, grad_norm or cosine, of all parameters or with _actor, _critic; peak_surprise;
@@ -30,11 +37,11 @@ class Replay:
     """Alarms per 1000 updates on the twins that every detector is tuned to."""
 
     def __call__(self) -> int:
+        if not 0 < self.rate < 1000:
+            raise ValueError(f"rate must be between 0 and 1000 alarms per 1000 updates, got {self.rate}")
         from rl_rmsprop.study import replay
         from rl_rmsprop.study.spec.study import load_study
 
-        if not 0 < self.rate < 1000:
-            raise ValueError(f"rate must be between 0 and 1000 alarms per 1000 updates, got {self.rate}")
         twins = load_study(self.twins) if self.twins is not None else None
         replay.replay(load_study(self.dir), twins, self.detectors, self.betas, self.signal, self.rate, console())
         return 0

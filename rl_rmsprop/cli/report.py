@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.options import ReportOptions
 from rl_rmsprop.cli.output import announce
 
@@ -16,9 +15,14 @@ from rl_rmsprop.cli.output import announce
 class Report:
     """Make a study's report again from its files; options replace those that it was made with."""
 
-    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop report runs/demo", "writes runs/demo/report/report.html and its tables"),
+        ("rl-rmsprop report runs/demo --metric final --baseline 0.99", "compares final evaluations with those of β = 0.99"),
+    )
+
+    dir: Path = option(metavar="DIR", positional=True)
     """The study's folder."""
-    report: OmitArgPrefixes[ReportOptions] = ReportOptions()
+    report: ReportOptions = ReportOptions()
     rebuild_curves: bool = False
     """Write TensorBoard's event files of all runs again from their tables; without it, of those that have none."""
 

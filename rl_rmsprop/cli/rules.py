@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import Positional, arg
-
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
 
 
@@ -15,9 +14,14 @@ from rl_rmsprop.cli.output import console
 class Rules:
     """List the β rules and draw their curves."""
 
-    rules: Annotated[
-        tuple[str, ...], Positional, arg(metavar="[RULE ...]", help_behavior_hint="(default: an example of each)")
-    ] = ()
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop rules", "every rule in a line, with its curve here and in runs/rules.png"),
+        ("rl-rmsprop rules 0.99 cusum:arl=1000,max=0.99 --updates 500", "two of them, over 500 updates"),
+    )
+
+    rules: tuple[str, ...] = option(
+        (), metavar="[RULE ...]", positional=True, note="default: an example of each", commas_inside=True
+    )
     """Rules to draw."""
     updates: int = 1000
     """Updates to draw."""

@@ -10,30 +10,27 @@ The keys are the flags with _ for -. The agent's settings are in the table `sett
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-import types
-import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_rmsprop import grammar
-from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings
-from rl_rmsprop.storage import toml_writer
+from rl_rmsprop.cli.fields import Option, declared
+from rl_rmsprop.cli.options import ReportOptions, Settings
+from rl_rmsprop.cli.parsing import separate
+from rl_rmsprop.storage import field_types, toml_writer
+from rl_rmsprop.storage.field_types import shown
+from rl_rmsprop.study.spec.seeds import written_seeds
 
 if TYPE_CHECKING:
     from rl_rmsprop.study.spec.study import Study
 
-OF_THE_COMMAND = {"study", "print_config", "report", "run", "settings", "workers", "overwrite"}
-"""Options that say how a study is run, not what it is, and groups."""
 LARGEST = 1_000_000
 """Bytes of a study file; one with 10,000 seeds written one by one has 70,000."""
-LARGEST_NUMBER = 2**63
-"""Beyond it no whole number of a study has a meaning, and further on none can be a float or be printed."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +47,51 @@ class StudyFile:
         """The agent's settings that the file gives for an environment."""
         return {**self.settings.get("", {}), **self.settings.get(env_id, {})}
 
+    def place_of_settings(self, env_id: str) -> str:
+        """What messages call the place of an environment's settings."""
+        return f"{self.path}: settings" + (f".{toml_writer.key(env_id)}" if self.settings.get(env_id) else "")
+
 
 # Reading -----------------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path, verb: type[Any]) -> StudyFile:
-    """What a file says to the options of `verb`; ValueError names file, key, what is allowed, and the nearest known key."""
+def read(path: Path, options: Sequence[Option]) -> StudyFile:
+    """What a file says to these options; ValueError names file, key, what is allowed, and the nearest known key."""
     content = parsed(path)
-    hints = {name: hint for kind in (verb, RunOptions, ReportOptions) for name, hint in typing.get_type_hints(kind).items()}
-    known = [name for name in hints if name not in OF_THE_COMMAND]
-    options: dict[str, Any] = {}
+    known = {option.name: option for option in keys_of(options)}
+    values: dict[str, Any] = {}
     for name, value in content.items():
         if name == "settings":
             continue
         if name not in known:
             raise ValueError(f"{path} has no key {name!r}: {grammar.nearest(name, [*known, 'settings'])}")
-        options[name] = converted(value, hints[name], f"{path}: {name}")
-    file = StudyFile(path, options, read_settings(path, content.get("settings", {}), options.get("env", ())))
-    check(file)
-    return file
+        values[name] = value_of_key(value, known[name], f"{path}: {name}")
+    return StudyFile(path, values, read_settings(path, content.get("settings", {}), values.get("env", ())))
+
+
+def keys_of(options: Iterable[Option]) -> list[Option]:
+    """The options that are keys of a study file; the agent's settings are in tables of their own."""
+    return [option for option in options if option.in_study_file and option.owner is not Settings]
+
+
+def value_of_key(value: Any, option: Option, where: str) -> Any:
+    """The value of a key as its option takes it: one value stands for a list of it, a bare number for its text."""
+    if not option.is_list:
+        return field_types.convert(bare_text(value, option.hint), option.hint, where)
+    entries = value if isinstance(value, list) else [value]
+    texts = [entry for entry in entries if isinstance(entry, str)]
+    if not option.commas_inside:
+        entries = [part for entry in entries for part in (entry.split(",") if isinstance(entry, str) else [entry])]
+    elif any(len(separate(text)) > 1 for text in texts):
+        parts = [part for text in texts for part in separate(text)]
+        raise ValueError(f"{where} must be texts in quotes of their own: {toml_writer.value(parts)}")
+    kind = field_types.entry_type(option.hint)
+    return field_types.convert([bare_text(entry, kind) for entry in entries], option.hint, where)
+
+
+def bare_text(value: Any, hint: Any) -> Any:
+    """The text of a bare number where a text is wanted, such as a β or a seed; all else unchanged."""
+    return str(value) if field_types.without_none(hint) is str and field_types.is_number(value) else value
 
 
 NESTED = re.compile(r"(\[\s*){50}")
@@ -94,7 +117,7 @@ def parsed(path: Path) -> dict[str, Any]:
     except RecursionError:
         pass
     except ValueError as error:
-        raise ValueError(f"{path} is not TOML: {with_key(str(error), text)}") from error
+        raise ValueError(f"{path} is not TOML: {key_given_twice(text) or error}") from error
     raise ValueError(f"{path} is not TOML of a study: its lists are nested too deeply")
 
 
@@ -107,135 +130,49 @@ def decoded(data: bytes) -> str:
         raise ValueError(f"byte 0x{data[error.start]:02x} (at line {line}) is not UTF-8: save it as UTF-8") from None
 
 
-def with_key(message: str, text: str) -> str:
-    r"""The parser's message; where it is about a key that is given twice, which one.
+KEY = re.compile(r"""\s*((?:[\w.-]|"[^"]*"|'[^']*')+)\s*=""")
+TABLE = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?$")
 
-    >>> with_key("Cannot overwrite a value (at line 3, column 5)", "lr=1\neps=1\nlr=2\n")
-    'key lr is given twice, the second time at line 3'
+
+def key_given_twice(text: str) -> str:
+    r"""Which key stands twice in its table, and where; empty if none does.
+
+    >>> key_given_twice("lr=1\neps=1\nlr=2\n"), key_given_twice("lr=1\n[settings]\nlr=2\n")
+    ('key lr is given twice, at lines 1 and 3', '')
     """
-    if not message.startswith("Cannot overwrite a value"):
-        return message
-    lines = text.splitlines()
-    place = re.search(r"at line (\d+)", message)  # where the value ends: of a list that may be lines below its key
-    number = int(place[1]) if place else len(lines)
-    while number > 1 and not re.match(r"\s*(\[|[^#]*=)", lines[number - 1]):
-        number -= 1
-    key = lines[number - 1].partition("=")[0].strip(" \t[]")
-    return f"key {key} is given twice, the second time at line {number}"
+    table, seen = "", dict[tuple[str, str], int]()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := TABLE.match(line):
+            table = header[1].strip()
+        elif key := KEY.match(line):
+            first = seen.setdefault((table, key[1]), number)
+            if first != number:
+                return f"key {key[1]} is given twice, at lines {first} and {number}"
+    return ""
 
 
-def read_settings(path: Path, table: Any, env_ids: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def read_settings(path: Path, table: Any, env_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The table `settings`, cut into those for all environments and those for one."""
     if not isinstance(table, dict):
         raise ValueError(f"{path}: settings must be a table such as [settings], got {shown(table)}")
-    hints = typing.get_type_hints(Settings)
-    found: dict[str, dict[str, Any]] = {"": {}}
+    settings: dict[str, dict[str, Any]] = {"": {}}
     for name, value in table.items():
         if isinstance(value, dict):
             if env_ids and name not in env_ids:
                 raise ValueError(f"{path}: settings has no environment {name!r}: {grammar.nearest(name, env_ids)}")
-            own = value.items()
             where = f"settings.{toml_writer.key(name)}"
-            found[name] = {key: setting(path, where, key, v, hints) for key, v in own}
+            settings[name] = {key: setting(path, where, key, entry) for key, entry in value.items()}
         else:
-            found[""][name] = setting(path, "settings", name, value, hints)
-    return found
+            settings[""][name] = setting(path, "settings", name, value)
+    return settings
 
 
-def setting(path: Path, where: str, name: str, value: Any, hints: dict[str, Any]) -> Any:
+def setting(path: Path, where: str, name: str, value: Any) -> Any:
     """One setting of the agent."""
-    if name not in hints:
-        raise ValueError(f"{path}: {where} has no key {name!r}: {grammar.nearest(name, hints)}")
-    return converted(value, hints[name], f"{path}: {where}.{name}")
-
-
-def converted(value: Any, hint: Any, where: str) -> Any:
-    """The value as a field of type `hint` takes it; ValueError says what must stand at `where`."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return converted(value, next(kind for kind in typing.get_args(hint) if kind is not type(None)), where)
-    if typing.get_origin(hint) is tuple:
-        entries = value if isinstance(value, list) else [value]
-        return tuple(converted(entry, typing.get_args(hint)[0], where) for entry in entries)
-    if typing.get_origin(hint) is typing.Literal:
-        allowed = typing.get_args(hint)
-        if value not in allowed:
-            raise ValueError(f"{where} must be {' or '.join(allowed)}, got {shown(value)}")
-        return value
-    if hint is str and isinstance(value, list) and all(is_whole(entry) for entry in value):
-        return ",".join(map(str, value))  # seeds
-    wanted, fits, make = KINDS[hint]
-    if not fits(value) or (is_whole(value) and abs(value) > LARGEST_NUMBER):
-        raise ValueError(f"{where} must be {wanted}, got {shown(value)}")
-    return make(value)
-
-
-def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number."""
-    return is_whole(value) or isinstance(value, float)
-
-
-def is_text(value: Any) -> bool:
-    """Whether a value is a text, or a bare number that stands for one, such as a β."""
-    return isinstance(value, str) or is_number(value)
-
-
-def is_truth(value: Any) -> bool:
-    """Whether a value is true or false."""
-    return isinstance(value, bool)
-
-
-KINDS: dict[Any, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
-    bool: ("true or false", is_truth, bool),
-    int: ("a whole number", is_whole, int),
-    float: ("a number", is_number, float),
-    str: ("a text in quotes", is_text, str),
-    Path: ("a text in quotes", lambda value: isinstance(value, str), Path),
-}
-"""Type of an option → what it must be, which values are that, and how it is made of them."""
-
-
-def shown(value: Any) -> str:
-    """A value as TOML has it, where that is short."""
-    if is_whole(value) and abs(value) > LARGEST_NUMBER:
-        return "a number beyond 2⁶³"
-    try:
-        return toml_writer.value(value)
-    except (TypeError, ValueError):
-        named = "a table" if isinstance(value, dict) else "a list"
-        return named if isinstance(value, (dict, list)) else json.dumps(value, default=str)
-
-
-def check(file: StudyFile) -> None:
-    """ValueError naming file and key for whatever does not stand for what its key is about."""
-    import envs
-    from envs.shifts.shift import parse_all
-    from rl_rmsprop.study.spec import presets
-    from rl_rmsprop.study.spec.arms import make_arm
-    from rl_rmsprop.study.spec.seeds import parse_seeds
-
-    checks: dict[str, Callable[[Any], object]] = {
-        "env": lambda env_id: envs.check_env_id(env_id),
-        "betas": lambda text: text if "@" in text else make_arm(text),
-        "baselines": lambda name: make_arm(name, baseline=True),
-        "seeds": parse_seeds,
-        "tune_seeds": parse_seeds,
-        "shift": parse_all,
-    }
-    for name, examine in checks.items():
-        given = file.options.get(name, ())
-        for value in [given] if isinstance(given, str) else given:
-            with place(f"{file.path}: {name}"):
-                examine(value)
-    agent = file.options.get("agent", RunOptions.agent)
-    for env_id in dict.fromkeys([*file.settings, *file.options.get("env", ())]):
-        own = f".{toml_writer.key(env_id)}" if file.settings.get(env_id) and env_id else ""
-        with place(f"{file.path}: settings{own}"):
-            presets.make_agent(agent, env_id, file.settings_in(env_id))
+    known = {option.name: option for option in declared(Settings)}
+    if name not in known:
+        raise ValueError(f"{path}: {where} has no key {name!r}: {grammar.nearest(name, known)}")
+    return value_of_key(value, known[name], f"{path}: {where}.{name}")
 
 
 @contextmanager
@@ -250,33 +187,21 @@ def place(where: str) -> Iterator[None]:
 # Writing -----------------------------------------------------------------------------------------------------------------
 
 
-def written(study: Study, report: ReportOptions) -> str:
+def written(options: Iterable[Option], study: Study, report: ReportOptions) -> str:
     """A study and how it is reported as the text of a study file: every choice, every default, all settings of the agent."""
-    from rl_rmsprop.study.spec.seeds import written_seeds
-
-    tuning: dict[str, Any] = {"tune": study.tune} if study.tune else {}
-    tuning |= {"match_update_rms": study.match_update_rms} if study.match_update_rms else {}
-    tuning |= {"tune_seeds": written_seeds(study.tune_seeds)} if tuning else {}
-    options = study.options
-    table: Mapping[str, Any] = {
+    values: dict[str, Any] = {option.name: getattr(study.options, option.name) for option in fields(study.options)}
+    values |= vars(report) | {
         "env": study.env_ids,
         "betas": [arm.text for arm in study.arms if not arm.is_baseline],
         "baselines": [arm.text for arm in study.arms if arm.is_baseline],
         "seeds": written_seeds(study.seeds),
-        "steps": options.steps,
-        "shift": options.shift,
-        **tuning,
-        "agent": options.agent,
-        "bias_correction": options.bias_correction,
-        "eps": options.eps,
-        "eval_episodes": options.eval_episodes,
-        "record_signals": options.record_signals,
-        "backend": options.backend,
-        "device": options.device,
-        "metric": report.metric,
-        **({"baseline": report.baseline} if report.baseline is not None else {}),
-        "threshold": report.threshold,
+        "tune": study.tune or None,
+        "match_update_rms": study.match_update_rms or None,
+        "tune_seeds": written_seeds(study.tune_seeds) or None,
         "out": study.folder.as_posix(),
+    }
+    table: Mapping[str, Any] = {
+        **{option.name: values[option.name] for option in keys_of(options) if values.get(option.name) is not None},
         "settings": {env_id: asdict(agent) for env_id, agent in zip(study.env_ids, study.agents, strict=True)},
     }
     return f"# rl-rmsprop compare THIS_FILE\n{toml_writer.write(table)}"

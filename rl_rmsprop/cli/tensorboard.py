@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-from tyro.conf import Positional, arg
+from rl_rmsprop.cli.fields import option
 
 
 @dataclass(frozen=True)
 class Tensorboard:
     """Start TensorBoard on a study, on this machine only."""
 
-    dir: Annotated[Path, Positional, arg(metavar="DIR")]
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop tensorboard runs/demo", "prints the address to open in a browser; Ctrl-C ends it"),
+        ("rl-rmsprop tensorboard runs --port 6010", "all studies below runs/"),
+    )
+
+    dir: Path = option(metavar="DIR", positional=True)
     """The study's folder, or any folder above event files."""
     port: int = 6006
     """Port on 127.0.0.1; the next free one is taken if it is in use."""

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from tyro.conf import OmitArgPrefixes, arg
+from typing import Any, ClassVar
 
 from rl_rmsprop.cli.compare import Compare
+from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.options import RunOptions, Settings, WorkerOptions
+from rl_rmsprop.study.spec.names import BASELINE_NAMES, BaselineName
 
 
 @dataclass(frozen=True)
 class Train:
     """Train one arm over some seeds: one β rule, or one optimizer of torch."""
 
-    env: Annotated[str, arg(help_behavior_hint="(needed)")] = ""
+    EXAMPLES: ClassVar = (
+        ("rl-rmsprop train --env CartPole-v1 --seeds 0-4 --steps 1e5", "RMSProp with β = 0.99, five runs"),
+        ("rl-rmsprop train --env LunarLander-v3 --agent ppo --beta cusum:max=0.999",
+         "PPO, β restarted by a detector of shifts, ten runs in a folder below runs/"),
+        ("rl-rmsprop train --env CartPole-v1 --optimizer adam --lr 1e-3 --out runs/adam", "torch's Adam instead"),
+    )  # fmt: skip
+
+    env: str = option("", metavar="ID", note="needed", instead="rl-rmsprop compare takes several")
     """Gymnasium id of the environment, such as CartPole-v1."""
-    beta: Annotated[str | None, arg(metavar="RULE", help_behavior_hint="(default: 0.99)")] = None
+    beta: str | None = option(
+        None, metavar="RULE", note="default: 0.99", commas_inside=True, instead="rl-rmsprop compare --betas takes several"
+    )
     """β rule: a number, or one of those that `rl-rmsprop rules` lists."""
-    optimizer: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Train with this optimizer of torch instead: sgd, momentum, adagrad, rmsprop, adam, amsgrad or adamax."""
-    run: OmitArgPrefixes[RunOptions] = RunOptions()
-    settings: OmitArgPrefixes[Settings] = Settings()
-    workers: OmitArgPrefixes[WorkerOptions] = WorkerOptions()
+    optimizer: BaselineName | None = option(
+        None, metavar="NAME", doc=f"Train with this optimizer of torch instead: {', '.join(BASELINE_NAMES)}.",
+        instead="rl-rmsprop compare --baselines takes several",
+    )  # fmt: skip
+    run: RunOptions = RunOptions()
+    settings: Any = Settings()
+    workers: WorkerOptions = WorkerOptions()
 
     def __call__(self) -> int:
         if self.beta is not None and self.optimizer is not None:

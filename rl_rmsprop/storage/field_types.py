@@ -82,9 +82,10 @@ def wanted(hint: Any) -> str:
     >>> wanted(int | None), wanted(tuple[float, ...]), wanted(typing.Literal["cpu", "cuda"])
     ('a whole number such as 64 or 1e5', 'numbers such as 1 0.5', 'cpu or cuda')
     """
-    if choices(hint):
-        return " or ".join(filter(None, (", ".join(choices(hint)[:-1]), choices(hint)[-1])))
-    return KINDS[entry_type(hint)].several if entry_type(hint) else KINDS[without_none(hint)].one
+    kind = entry_type(hint) or without_none(hint)
+    if choices(kind):
+        return " or ".join(filter(None, (", ".join(choices(kind)[:-1]), choices(kind)[-1])))
+    return KINDS[kind].several if entry_type(hint) else KINDS[kind].one
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -100,13 +101,9 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{where} must be a list, got {shown(value)}")
         return tuple(convert(entry, entry_type(hint), where) for entry in value)
-    if choices(hint):
-        if value not in choices(hint):
-            raise ValueError(f"{where} must be {wanted(hint)}, got {shown(value)}{nearest_choice(value, hint)}")
-        return value
-    if not KINDS[hint].fits(value):
-        raise ValueError(f"{where} must be {wanted(hint)}, got {shown(value)}")
-    return hint(value)
+    if not (value in choices(hint) if choices(hint) else KINDS[hint].fits(value)):
+        raise ValueError(f"{where} must be {wanted(hint)}, got {shown(value)}{nearest_choice(value, hint)}")
+    return value if choices(hint) else hint(value)
 
 
 def from_words(words: Sequence[str], hint: Any, where: str) -> Any:
@@ -115,17 +112,17 @@ def from_words(words: Sequence[str], hint: Any, where: str) -> Any:
     >>> from_words(["1e5"], int, "--steps"), from_words(["64", "64"], tuple[int, ...], "--hidden")
     (100000, (64, 64))
     """
-    if choices(hint):
-        if words[0] not in choices(hint):
-            raise ValueError(f"{where} must be {wanted(hint)}, got {words[0]!r}{nearest_choice(words[0], hint)}")
-        return words[0]
-    kind = KINDS[entry_type(hint) or without_none(hint)]
-    try:
-        values = [kind.from_word(word) for word in words]
-    except (ValueError, KeyError, OverflowError):
-        values = [None]
-    if not all(kind.fits(value) or isinstance(value, Path) for value in values):
-        raise ValueError(f"{where} must be {wanted(hint)}, got {' '.join(words)!r}")
+    kind = entry_type(hint) or without_none(hint)
+    values: list[Any] = []
+    for word in words:
+        try:
+            value = word if choices(kind) else KINDS[kind].from_word(word)
+        except (ValueError, KeyError, OverflowError):
+            value = None
+        if not (value in choices(kind) if choices(kind) else isinstance(value, Path) or KINDS[kind].fits(value)):
+            got = word if choices(kind) else " ".join(words)
+            raise ValueError(f"{where} must be {wanted(hint)}, got {got!r}{nearest_choice(word, kind)}")
+        values.append(value)
     return tuple(values) if entry_type(hint) else values[0]
 
 

@@ -23,33 +23,41 @@ from rl_rmsprop.study.statistics.intervals import bootstrap, number
 from rl_rmsprop.study.training.policies import evaluate_batch, load_weights, make_policy
 
 
-def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console) -> None:
-    """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run."""
+def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console, seed: int | None = None) -> None:
+    """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run.
+
+    The environments are those of the final evaluation, or with a `seed` those whose seeds follow from it and the run's seed.
+    """
     torch.set_num_threads(1)  # as in training: the networks are small
-    rows: list[tuple[str, str, int, float, float]] = []
+    envs.import_modules(envs.modules_of(study.env_ids))
+    rows: list[tuple[str, str, int, float, float, str]] = []
+    variant = () if seed is None else (seed,)
     for spec in study.batches():
         finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / WEIGHTS).is_file())
         if finished:
-            returns = evaluate_saved(spec, finished, episodes, stochastic)
+            returns = evaluate_saved(spec, finished, episodes, stochastic, variant)
             rows += [
-                (spec.env_id, spec.arm.text, seed, float(x.mean()), float(x.std()))
-                for seed, x in zip(finished, returns, strict=True)
+                (spec.env_id, spec.arm.text, run, float(x.mean()), float(x.std()), "".join(map(str, variant)))
+                for run, x in zip(finished, returns, strict=True)
             ]
     if not rows:
         raise ValueError(f"{study.folder} has no trained policy yet")
     (study.folder / "report").mkdir(exist_ok=True)
     path = study.folder / "report" / "evaluation.csv"
-    write_csv(path, ("env", "arm", "seed", "mean_return", "std_over_episodes"), rows)
+    write_csv(path, ("env", "arm", "seed", "mean_return", "std_over_episodes", "evaluation_seed"), rows)
     table = Table("env", "arm", "runs", "IQM of mean returns, 95 % interval", title=f"{episodes} episodes per run")
-    for (env_id, rule), group in groupby(rows, key=lambda row: row[:2]):
+    labels = {arm.text: arm.label for arm in study.arms}
+    for (env_id, text), group in groupby(rows, key=lambda row: row[:2]):
         means = np.array([row[3] for row in group])
         interval = bootstrap(means, np.random.default_rng(0))
-        table.add_row(env_id, rule, str(len(means)), number(interval))
+        table.add_row(env_id, labels[text], str(len(means)), number(interval))
     console.print(table)
     console.print(f"every run: {path}", soft_wrap=True)
 
 
-def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool) -> np.ndarray:
+def evaluate_saved(
+    spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool, variant: tuple[int, ...] = ()
+) -> np.ndarray:
     """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
     some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu"))
     env = envs.make(some.env_id, seeds, 1)
@@ -61,7 +69,7 @@ def evaluate_saved(spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stoch
     load_weights([folder / WEIGHTS for folder in folders], policy)
     shown = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.options.shift else []
     clocks = {name: np.array([clock[name] for clock in shown]) for name in (CLOCKS if shown else ())}
-    return evaluate_batch(some, policy, episodes, clocks, stochastic)
+    return evaluate_batch(some, policy, episodes, clocks, stochastic, variant=variant)
 
 
 def check_weights(path: Path, policy: ActorCritic) -> None:

@@ -39,14 +39,16 @@ from envs.shifts.profiles import PROFILES
 from envs.shifts.shift import CLOCKS, parse_all
 from rl_rmsprop import rules
 from rl_rmsprop.cli import VERBS, main, parse
+from rl_rmsprop.cli.fields import Option, declared
 from rl_rmsprop.cli.options import Settings
-from rl_rmsprop.cli.parsing import options
+from rl_rmsprop.cli.study_file import keys_of as study_keys
+from rl_rmsprop.cli.views import rules as rules_view
 from rl_rmsprop.cli.views.rules import EXAMPLES
 from rl_rmsprop.detectors import DETECTORS
 from rl_rmsprop.laws import LAWS
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
-from rl_rmsprop.storage import toml_writer
+from rl_rmsprop.storage import field_types, toml_writer
 from rl_rmsprop.study import report, run
 from rl_rmsprop.study.report import plotting
 from rl_rmsprop.study.spec.arms import BASELINES
@@ -179,51 +181,49 @@ def words(rng: random.Random, verb: str) -> list[str]:
     if verb in ("train", "compare"):
         line += ["--env", rng.choice(ENVIRONMENTS)]
         line += ["--betas", *{rule(rng) for _ in range(rng.randint(1, 3))}] if verb == "compare" else []
-    known = options(VERBS[verb])
-    chosen = rng.sample(list(known), min(len(known), rng.choice([0, 0, 1, 1, 1, 2, 3, len(known) // 2])))
-    for flag in chosen:
-        field = known[flag]
-        if flag in ("env", "betas") and verb in ("train", "compare"):
+    known = declared(VERBS[verb])
+    for option in rng.sample(known, min(len(known), rng.choice([0, 0, 1, 1, 1, 2, 3, len(known) // 2]))):
+        if option.name in ("env", "betas") and verb in ("train", "compare"):
             continue
-        values = [value_for(rng, field) for _ in range(rng.randint(1, 2) if "tuple" in str(field.type) else 1)]
-        if field.name in ("dir", "rules", "study") or (flag == "env" and verb == "envs"):
+        values = [value_for(rng, option) for _ in range(rng.randint(1, 2) if option.is_list else 1)]
+        if option.is_positional:
             line += values
         else:
-            line += [f"--{flag}"] if field.type == "bool" else [f"--{flag}", *values]
+            line += [option.flag] if option.is_switch and rng.random() < 0.5 else [option.flag, *values]
     return line
 
 
-def value_for(rng: random.Random, field: dataclasses.Field[Any]) -> str:
+def kind_of(option: Option) -> Any:
+    """The type of an option's value, or of each of them."""
+    return field_types.entry_type(option.hint) or field_types.without_none(option.hint)
+
+
+def value_for(rng: random.Random, option: Option) -> str:
     """A value for an option."""
-    if field.name in VALUES:
-        return VALUES[field.name](rng)
-    if "bool" in str(field.type):
+    if option.name in VALUES:
+        return VALUES[option.name](rng)
+    if field_types.choices(kind_of(option)):
+        return rng.choice(field_types.choices(kind_of(option)))
+    if option.is_switch:
         return rng.choice(["True", "False"])
-    return str(rng.choice([1, 2, 8, 64, 500])) if "int" in str(field.type) else number(rng)
+    return str(rng.choice([1, 2, 8, 64, 500])) if kind_of(option) is int else number(rng)
 
 
 def table(rng: random.Random) -> dict[str, Any]:
     """A study file's content, right in form."""
     content: dict[str, Any] = {"env": [rng.choice(ENVIRONMENTS)], "betas": [rule(rng) for _ in range(rng.randint(1, 3))]}
-    for name, field in options(VERBS["compare"]).items():
-        key = name.replace("-", "_")
-        if key not in (*content, "study", "overwrite", "workers", "print_config") and rng.random() < 0.1:
-            content[key] = typed(rng, field)
-    own = {f.name: typed(rng, f) for f in dataclasses.fields(Settings) if rng.random() < 0.15}
-    for name in own:
-        content.pop(name, None)
+    for option in study_keys(declared(VERBS["compare"])):
+        if option.name not in content and rng.random() < 0.1:
+            content[option.name] = typed(rng, option)
+    own = {option.name: typed(rng, option) for option in declared(Settings) if rng.random() < 0.15}
     return content | ({"settings": own if rng.random() < 0.6 else {content["env"][0]: own}} if own else {})
 
 
-def typed(rng: random.Random, field: dataclasses.Field[Any]) -> Any:
+def typed(rng: random.Random, option: Option) -> Any:
     """A value for a key of a study file, of the type that TOML has for it."""
-    text = value_for(rng, field)
-    if "bool" in str(field.type):
-        return text == "True"
-    if any(word in str(field.type) for word in ("str", "Literal", "Path", "AgentName", "Backend", "Device")):
-        return [text] if "tuple" in str(field.type) else text
-    value = float(text) if "float" in str(field.type) else int(float(text))
-    return [value] if "tuple" in str(field.type) else value
+    text, kind = value_for(rng, option), kind_of(option)
+    value = {bool: lambda: text == "True", int: lambda: int(float(text)), float: lambda: float(text)}.get(kind, lambda: text)()
+    return [value] if option.is_list else value
 
 
 # What goes wrong with it -----------------------------------------------------------------------------------------------------
@@ -421,8 +421,8 @@ def scratch() -> Iterator[None]:
         Path("empty").mkdir()
         keep_finished()
         stack.enter_context(mock.patch.object(run, "train_study", accept))
-        stack.enter_context(mock.patch.object(rules, "draw"))
-        stack.enter_context(mock.patch.object(rules, "beta_curve", few_updates(rules.beta_curve)))
+        stack.enter_context(mock.patch.object(rules_view, "draw"))
+        stack.enter_context(mock.patch.object(rules_view, "beta_curve", few_updates(rules_view.beta_curve)))
         stack.enter_context(mock.patch("os.execv", side_effect=SystemExit(0)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("always")  # a warning is a line on the terminal, and seen once only

@@ -42,14 +42,14 @@ def head_of(space: gym.Space, log_std: float) -> Head:
     return Gaussian(space.low, space.high, log_std)
 
 
-def generators(seeds: Sequence[int], purpose: str) -> list[np.random.Generator]:
+def generators(seeds: Sequence[int], *purpose: str | int) -> list[np.random.Generator]:
     """A random stream of this purpose for each run."""
-    return [np.random.default_rng(envs.seed_sequence(seed, purpose)) for seed in seeds]
+    return [np.random.default_rng(envs.seed_sequence(seed, *purpose)) for seed in seeds]
 
 
-def evaluation_seed(seed: int) -> int:
-    """The seed of the environments in which the run with `seed` is evaluated."""
-    return int(envs.seed_sequence(seed, "evaluation environments").generate_state(1)[0])
+def evaluation_seed(seed: int, *variant: int) -> int:
+    """The seed of the environments in which the run with `seed` is evaluated; other ones for every `variant`."""
+    return int(envs.seed_sequence(seed, "evaluation environments", *variant).generate_state(1)[0])
 
 
 def evaluate_batch(
@@ -59,17 +59,18 @@ def evaluate_batch(
     clocks: dict[str, NDArray[np.int64]],
     stochastic: bool = False,
     progress: Callable[[int], object] = lambda finished: None,
+    variant: tuple[int, ...] = (),
 ) -> NDArray[np.float64]:
-    """Returns [R, episodes] in fresh environments whose seeds differ from those of training.
+    """Returns [R, episodes] in fresh environments whose seeds differ from those of training, and from one `variant` to the next.
 
     If the environment shifts, its clocks stand where `clocks`, counts [R] of every clock, say: at the training's end. `progress`
     is told how many episodes are finished, and may raise to stop.
     """
     if not episodes:
         return np.empty((len(spec.seeds), 0))
-    seeds, count = [evaluation_seed(s) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
+    seeds, count = [evaluation_seed(s, *variant) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
     env = envs.make(spec.env_id, seeds, count, spec.options.shifts, frozen_at=clocks, shift_seeds=spec.seeds)
-    noise = generators(spec.seeds, "evaluation") if stochastic else None
+    noise = generators(spec.seeds, "evaluation", *variant) if stochastic else None
     try:
         return episode_returns(env, policy, episodes, noise, progress)
     finally:
