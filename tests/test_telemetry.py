@@ -12,9 +12,9 @@ from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.train import train_batch
-from rl_rmsprop.telemetry import tags, tensorboard
-from rl_rmsprop.telemetry.csv_table import Table, read_table
-from rl_rmsprop.telemetry.tensorboard import EventFile
+from rl_rmsprop.telemetry import event_file, tags, tensorboard
+from rl_rmsprop.telemetry.csv_table import Table, read_growing, read_table
+from rl_rmsprop.telemetry.event_file import EventFile, replace_events
 from tests.builders import batch_of
 
 
@@ -31,16 +31,31 @@ def test_numbers_come_back_from_a_table_exactly(tmp_path: Path) -> None:
     assert np.isnan(columns["b"][1])
 
 
+def test_a_table_is_read_while_it_is_written(tmp_path: Path) -> None:
+    """The last line may be half of a number: 12 of 123.5 would be a point of the curve."""
+    path = tmp_path / "t.csv"
+    path.write_text("step,a,b\n1,,2.5\n2,0.1,3.5\n3,0.2,12")
+    columns = read_growing(path, ("step", "b", "a"))
+    assert [columns[name].tolist() for name in ("step", "b")] == [[1.0, 2.0], [2.5, 3.5]]
+    assert np.isnan(columns["a"][0])
+    path.write_text("step,a,b\n")
+    assert len(read_growing(path, ("step",))["step"]) == 0
+    for broken in ("", "step,b\n", "step,a,b\n1,2\n"):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match=r"not in list|cells in each line"):
+            read_growing(path, ("step", "a"))
+
+
 def test_the_checksum_is_tensorboards() -> None:
     """TensorBoard drops a whole file behind a record whose checksum it does not like."""
     for data in (b"", b"x", bytes(range(256)) * 5):
-        assert tensorboard.checksum(data) == np.uint32(masked_crc32c(data)).tobytes()
+        assert event_file.checksum(data) == np.uint32(masked_crc32c(data)).tobytes()
 
 
 def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) -> None:
     """An event file in a slightly wrong form shows as an empty page."""
     events = EventFile(tmp_path)
-    events.add(0, tensorboard.layout(aggregates=True))
+    events.add(0, tensorboard.layout(shifting=False))
     for step in (10, 20):
         events.add(step, tensorboard.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
     values = np.array([-30.0, -1.0, -1.0, 2.0, 99.0])
@@ -58,6 +73,32 @@ def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) ->
         counted = dict(zip(histogram.bucket_limit, histogram.bucket, strict=True))
         assert [counted.get(end, 0) for end in edges[1:]] == np.histogram(inside, edges)[0].tolist()
     assert "custom_scalars__config__" in read.Tags()["tensors"]
+
+
+def test_the_window_of_beta_is_charted_by_its_logarithm(tmp_path: Path) -> None:
+    """On a linear axis β = 0.99 and 0.999 are one line, and the windows 10 and 100 are one beside 1000."""
+    events = EventFile(tmp_path)
+    events.add(0, tensorboard.layout(shifting=False))
+    events.add(10, tensorboard.scalars({"optim/beta": 0.99, "optim/window": 100.0, "optim/E_q50": 0.0}))
+    events.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert read.Tags()["scalars"] == ["optim/beta", "optim/window", "optim/E_q50", "optim/log10_window"]
+    assert read.Scalars("optim/log10_window")[0].value == 2.0
+    layout = read.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0].decode(errors="replace")
+    assert "log₁₀ window 1/(1−β)" in layout
+    assert "^optim/log10_window$" in layout
+
+
+def test_a_replaced_event_file_takes_the_place_of_the_old_one_in_an_open_viewer(tmp_path: Path) -> None:
+    """Old points beside new ones make a zigzag; a file that is removed first makes the run disappear."""
+    viewer = EventAccumulator(str(tmp_path))
+    for value in (1.0, 2.0, 3.0, 4.0):
+        curve = [(step, tensorboard.scalars({"a": value})) for step in (10, 20)]
+        replace_events(tmp_path, curve, rank=3)
+        assert [(e.step, e.value) for e in viewer.Reload().Scalars("a")] == [(10, value), (20, value)]
+        assert EventAccumulator(str(tmp_path)).Reload().Scalars("a") == viewer.Scalars("a")
+    assert viewer.FirstEventTimestamp() == 3.0
+    assert len(list(tmp_path.iterdir())) == 2  # the one before is what an open viewer may stand on
 
 
 def test_curves_made_again_from_the_tables_are_those_of_the_training(tmp_path: Path) -> None:

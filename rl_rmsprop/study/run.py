@@ -25,6 +25,7 @@ from rl_rmsprop.study.execution.executor import Executor
 from rl_rmsprop.study.execution.local_pool import Pool, default_workers
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.execution.pipeline import train_study
+from rl_rmsprop.study.report.aggregates import LiveAggregates
 from rl_rmsprop.study.report.settings import ReportSettings, make_settings, save_settings
 from rl_rmsprop.study.results.runs import ArmResults, load_results
 from rl_rmsprop.study.spec.study import STUDY_FILE, Study, load_study
@@ -103,7 +104,8 @@ def resume_study(
 
 def _train(study: Study, executor: Executor, sinks: Sequence[SinkFactory], observer: Observer) -> StudyResults:
     """Train and report; the study's folder is locked."""
-    study, failures = train_study(study, executor, sinks, observer)
+    watching = LiveAggregates(study, observer) if len(study.seeds) > 1 else observer
+    study, failures = train_study(study, executor, sinks, watching)
     try:
         written = report.write_report(study)
     except report.NothingFinished:  # the failures say why

@@ -19,11 +19,11 @@ from rl_rmsprop.storage.atomic import Log
 class Table(Log):
     """A CSV file that grows row by row."""
 
-    def __init__(self, path: Path, columns: Sequence[str], kept: Mapping[str, Any] | None = None) -> None:
-        """Begin the table with its header, or go on with one as it was `kept`."""
-        super().__init__(path, kept)
+    def __init__(self, path: Path, columns: Sequence[str], saved: Mapping[str, Any] | None = None) -> None:
+        """Begin the table with its header, or continue one as it was when `snapshot` returned `saved`."""
+        super().__init__(path, saved)
         self._columns = columns
-        if kept is None:
+        if saved is None:
             self.write(",".join(columns).encode() + b"\n")
 
     def add(self, row: Mapping[str, float]) -> None:
@@ -48,3 +48,16 @@ def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
             raise ValueError(f"{path} must have {len(names)} cells in line {number}, got {len(row)}: train the run again")
     columns = np.array(rows, dtype=float).reshape(len(rows), len(names)).T
     return dict(zip(names, columns, strict=True))
+
+
+def read_growing(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Some columns of a CSV file that is still written: without a last line that is not whole yet.
+
+    ValueError if a column is missing, or a line is not as long as the header.
+    """
+    header, *lines = path.read_bytes().decode("utf-8").split("\n")[:-1] or [""]
+    places = [header.split(",").index(name) for name in names]
+    rows = [line.split(",") for line in lines]
+    if any(len(row) != header.count(",") + 1 for row in rows):
+        raise ValueError(f"{path} must have {header.count(',') + 1} cells in each line")
+    return {name: np.array([float(row[i] or math.nan) for row in rows]) for name, i in zip(names, places, strict=True)}

@@ -23,27 +23,36 @@ TAGS = (*AGENT_TAGS, *OPTIMIZER_TAGS, *DETECTOR_TAGS, *ENVIRONMENT_TAGS)
 
 CHARTS = {
     "Return": "rollout/ep_rew_mean",
-    "β": "optim/beta",
-    "E (median)": "optim/E_q50",
-    "Effective lr (median)": "optim/effective_lr_q50",
+    "log₁₀ window 1/(1−β)": "optim/window",
+    "log₁₀ E (median)": "optim/E_q50",
+    "log₁₀ effective lr (median)": "optim/effective_lr_q50",
     "Detector": "detector/(statistic|threshold)",
     "Alarms so far": "detector/alarms",
     "True regime": "env/regime",
 }
 """Title → tags (a regular expression) of the charts on TensorBoard's Custom Scalars tab."""
 
-LOGARITHMIC = {"optim/E_q50", "optim/effective_lr_q50"}
-"""Tags whose aggregates are of their decimal logarithms: they range over many powers of ten, and the viewer starts linear."""
+LOGARITHMIC = ("optim/window", "optim/E_q50", "optim/effective_lr_q50")
+"""Tags whose charts are of their decimal logarithms."""
 
 
-def logging_steps(windows: int) -> int:
-    """Windows of the training from one logging step to the next, so that there are at most POINTS."""
-    return max(1, math.ceil(windows / POINTS))
+def log10_tag(tag: str) -> str:
+    """The tag of the decimal logarithm of a tag's values, in TensorBoard only.
+
+    >>> log10_tag("optim/window")
+    'optim/log10_window'
+    """
+    return tag.replace("/", "/log10_")
 
 
-def is_logged(window: int, windows: int) -> bool:
-    """Whether a window of the training is a logging step: every so many, and the last one."""
-    return window % logging_steps(windows) == 0 or window == windows
+def logging_steps(iterations: int) -> int:
+    """Iterations of the training from one logging step to the next, so that there are at most POINTS."""
+    return max(1, math.ceil(iterations / POINTS))
+
+
+def is_logged(iteration: int, iterations: int) -> bool:
+    """Whether an iteration of the training is a logging step: every so many, and the last one."""
+    return iteration % logging_steps(iterations) == 0 or iteration == iterations
 
 
 def logged_rows(iterations: int) -> int:

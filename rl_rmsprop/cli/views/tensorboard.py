@@ -30,12 +30,12 @@ def serve(folder: Path, port: int) -> int:
 
 
 def address(folder: Path, port: int) -> str:
-    """Where to look: the Custom Scalars tab, with the arms' aggregates alone if there are some.
+    """Where to look: the Custom Scalars tab, with the arms' aggregates and the report alone if there are some.
 
     TensorBoard shows no run at all where more than `MOST_RUNS` pass its filter, and colours twenty runs with seven colours.
     """
     arms = "_agg" in below(folder)
-    return f"http://127.0.0.1:{port}/#custom_scalars" + ("&regexInput=_agg" if arms else "")
+    return f"http://127.0.0.1:{port}/#custom_scalars" + ("&regexInput=_agg%7Creport" if arms else "")
 
 
 def below(folder: Path) -> Iterator[str]:

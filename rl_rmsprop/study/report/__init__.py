@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rl_rmsprop.study.report import aggregates, figures, markdown, page
+from rl_rmsprop.study.report import aggregates, figures, markdown, page, tensorboard_report
 from rl_rmsprop.study.report.analysis import Analysis, analyse
 from rl_rmsprop.study.report.cautions import cautions
 from rl_rmsprop.study.report.content import content, title
@@ -62,5 +62,6 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
     if settings is not None:
         save_settings(settings, study.folder)
     if len(study.seeds) > 1:
-        aggregates.write_aggregates(study.folder, results, bool(study.options.shift))
+        aggregates.write_aggregates(study, results)
+    tensorboard_report.write(study, blocks)
     return Report(analyses, [finding(analysis) for analysis in analyses], cautions(study, analyses))

@@ -17,7 +17,7 @@ from rl_rmsprop.study.spec.run_config import hparams, hparams_group
 from rl_rmsprop.study.spec.run_files import EVENTS, METRICS, TIMING
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.telemetry import tags, tensorboard
-from rl_rmsprop.telemetry.tensorboard import EventFile
+from rl_rmsprop.telemetry.event_file import EventFile
 
 SPEED = "time/steps_per_second"
 

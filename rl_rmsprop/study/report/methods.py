@@ -40,9 +40,7 @@ def how_chosen(study: Study) -> list[str]:
             f"square of its updates is that of {study.match_update_rms} at lr {lrs}: what is left is not a matter of step size. "
             f"{matching.FILE} has the sizes."
         ]
-    return [
-        f"All arms share every setting of the agent; lr = {lrs}."
-    ]
+    return [f"All arms share every setting of the agent; lr = {lrs}."]
 
 
 def chosen(study: Study) -> list[str]:

@@ -159,17 +159,18 @@ class ArmResults:
     def curve(self, tag: str) -> tuple[NDArray[np.float64], Interval] | None:
         """Steps [K] and the IQM over seeds of a tag with its interval [K], on a common grid; None if it was not logged."""
         if tag not in self._curves:
-            self._curves[tag] = self._computed(tag)
+            self._curves[tag] = self.aggregate(tag, GRID, CURVE_RESAMPLES)
         return self._curves[tag]
 
-    def _computed(self, tag: str) -> tuple[NDArray[np.float64], Interval] | None:
+    def aggregate(self, tag: str, points: int, resamples: int) -> tuple[NDArray[np.float64], Interval] | None:
+        """A curve of so many points, its interval from so many resamples; None where a run has fewer than two values."""
         logged = [run.series(tag) for run in self.runs]
         if not logged or any(len(x) < 2 for x, _ in logged):
             return None
-        steps = np.linspace(max(x[0] for x, _ in logged), min(x[-1] for x, _ in logged), GRID)
+        steps = np.linspace(max(x[0] for x, _ in logged), min(x[-1] for x, _ in logged), points)
         between = held if self.is_stepwise(tag) else np.interp
         values = np.stack([between(steps, x, y) for x, y in logged])  # [runs, K]
-        return steps, bootstrap(values, self._rng(), CURVE_RESAMPLES)
+        return steps, bootstrap(values, self._rng(), resamples)
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(0)  # a fixed stream: the same files give the same report

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rl_rmsprop.study.spec.run_files import EVENTS
 from rl_rmsprop.telemetry import tensorboard
+from rl_rmsprop.telemetry.event_file import EventFile
 from rl_rmsprop.telemetry.sinks import RunInfo
 
 
@@ -21,7 +22,7 @@ class TensorBoardSink:
         if run.saved is None:
             for old in run.folder.glob(EVENTS):
                 old.unlink()
-        self._events = tensorboard.EventFile(run.folder, run.saved)
+        self._events = EventFile(run.folder, run.saved)
         if run.saved is None:
             for summary in tensorboard.preamble(run.hparams, run.group, run.aggregated, run.shifting):
                 self._events.add(0, summary)
