@@ -10,8 +10,8 @@ from rl_rmsprop.cli.views.progress import ProgressState, ProgressView
 from rl_rmsprop.study.execution.executor import Event
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.train import BatchTask
 from rl_rmsprop.study.training.monitor import Progress
+from rl_rmsprop.study.training.train import BatchTask
 from tests.builders import batch_of
 
 AGENT = make_agent("a2c", "CartPole-v1", {})
@@ -41,6 +41,15 @@ def test_a_line_has_beta_and_alarms_only_where_there_are_some() -> None:
         watch.take(event)
     assert watch.line(detector).endswith(" steps/s · cusum:arl=50000,max=0.99: return 20.2, β 0.900, alarms 3")
     assert watch.line(adam).endswith(" steps/s · adam: return 11.5")
+
+
+def test_the_final_evaluation_is_shown_as_such() -> None:
+    """At 100 % for minutes, a study looks as if it hung; and an arm is called here what its report calls it."""
+    batch = batch_of("x", "CartPole-v1", "a2c", AGENT, make_arm("0.99"), (0, 1), 1000)
+    watch = ProgressState([BatchTask(batch)])
+    event = Event(0, Progress(2000, 20.25, 0.99, 0.0, "final evaluation, 3 of 200 episodes"))
+    watch.take(event)
+    assert watch.line(event) == "final evaluation, 3 of 200 episodes · β = 0.99: return 20.2, β 0.990, alarms 0"
 
 
 def test_the_rate_is_of_what_is_trained_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def announce(study: Any, made: Any) -> None:
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)
     out.print(f"curves: tensorboard --logdir {folder} --samples_per_plugin scalars=3000", soft_wrap=True)
     out.print(f"    or: rl-rmsprop tensorboard {folder}", soft_wrap=True)
-    if len(study.env_ids) * len(study.arms) * (len(study.seeds) + 1) > tensorboard.MOST_RUNS:
+    if len(study.arms) * (len(study.env_ids) * len(study.seeds) + 1) + 1 > tensorboard.MOST_RUNS:
         out.print(
             f"With more than {tensorboard.MOST_RUNS} runs TensorBoard shows none until its run filter says _agg, or a run's name."
         )

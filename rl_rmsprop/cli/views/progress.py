@@ -28,7 +28,7 @@ class ProgressState:
         self.total = sum(spec.total_steps for spec in specs)
         self.latest: dict[int, Event] = {}
         self.ended: set[int] = set()
-        self._first: tuple[float, int] | None = None  # when steps were first heard of, and how many
+        self._first: tuple[float, int] | None = None  # time and steps of the first event with steps
 
     def take(self, event: Event) -> None:
         """Note one event."""
@@ -47,22 +47,23 @@ class ProgressState:
 
     @property
     def rate(self) -> float | None:
-        """Environment steps per second since the first that were heard of; none until there are more.
+        """Environment steps per second since the first event with steps; None until there are more.
 
-        Neither the steps of another day count nor the time of loading.
+        Neither the steps before a resume count nor the time of loading.
         """
         if self._first is None or self.steps == self._first[1]:
             return None
         return (self.steps - self._first[1]) / (time.perf_counter() - self._first[0])
 
     def line(self, event: Event) -> str:
-        """Rate, return, β and alarms of the batch that spoke last."""
-        said = [] if self.rate is None else [f"{self.rate:,.0f} steps/s"]
+        """Rate, and phase, return, β and alarms of the batch that the event is from."""
+        parts = [] if self.rate is None else [f"{self.rate:,.0f} steps/s"]
         if event.batch in self.latest and (progress := self.latest[event.batch].progress):
             earned = "–" if math.isnan(progress.episode_return) else f"{progress.episode_return:.1f}"
             beta = "" if math.isnan(progress.beta) else f", β {progress.beta:.3f}, alarms {progress.alarms:.0f}"
-            said.append(f"{self.specs[event.batch].arm.text}: return {earned}{beta}")
-        return " · ".join(said)
+            parts += [progress.phase] if progress.phase else []
+            parts.append(f"{self.specs[event.batch].arm.label}: return {earned}{beta}")
+        return " · ".join(parts)
 
 
 class ProgressView(Observer):
@@ -119,7 +120,8 @@ def progress_bar(console: Console) -> Progress:
 
 def arms_table(analysis: Analysis) -> Table:
     """The table of arms for the terminal."""
-    shown, table = Table(title=analysis.env_id, title_justify="left"), terminal(analysis)
+    title = f"{analysis.env_id} · {analysis.updates:,} optimizer updates per run"
+    shown, table = Table(title=title, title_justify="left"), terminal(analysis)
     for i, name in enumerate(table.header):
         shown.add_column(name, justify="left" if i < table.words else "right", overflow="fold")
     for cells in table.rows:
