@@ -26,7 +26,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
-from rl_rmsprop.telemetry import tensorboard
+from rl_rmsprop.telemetry import tags
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of, with_options
 from tests.nonfinite_envs import Sick
@@ -80,7 +80,7 @@ def agree(there: BatchSpec, here: BatchSpec) -> None:
     for seed in here.seeds:
         folders = [batch.run_folder(seed) for batch in (there, here)]
         configs = [json.loads((folder / "config.json").read_text()) for folder in folders]
-        assert configs == [{**configs[1], "device": batch.device} for batch in (there, here)]
+        assert configs == [{**configs[1], "device": batch.options.device} for batch in (there, here)]
         mine, reference = (read_table(folder / "metrics.csv") for folder in folders)
         for name, column in reference.items():
             np.testing.assert_allclose(mine[name], column, rtol=1e-12 if name == "detector/statistic" else 0, err_msg=name)
@@ -104,7 +104,7 @@ def test_a_batch_on_another_device_goes_on_from_its_checkpoint(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A checkpoint comes back on the CPU: what is not sent over fails hours later, at the first update after a fault."""
-    monkeypatch.setattr(tensorboard, "POINTS", 3)  # so that there is something to remember since the last row
+    monkeypatch.setattr(tags, "POINTS", 3)  # so that there is something to remember since the last row
     here, there = on("cpu", tmp_path / "here", case), on(str(DEVICE), tmp_path / "there", case)
     train_batch(here)
     monitor = Interrupting(0, None)
@@ -188,12 +188,12 @@ def test_the_flag_reaches_every_batch_and_the_study_file(tmp_path: Path, capsys:
     line = ["compare", *LINE, "--betas", "0.9", "0.99", "--baselines", "adam"]
     described = parse([*line, "--device", "cuda"])
     assert isinstance(described, Compare)
-    assert [batch.device for batch in described.described().batches()] == ["cuda"] * 3
+    assert [batch.options.device for batch in described.described().batches()] == ["cuda"] * 3
     assert main([*line, "--device", "cuda", "--print-config"]) == 0  # which may be for another machine
     (tmp_path / "study.toml").write_text(text := capsys.readouterr().out)
     assert 'device = "cuda"\n' in text
-    assert parse(["compare", str(tmp_path / "study.toml")]).described().device == "cuda"
-    assert parse(line).described().device == "cpu"
+    assert parse(["compare", str(tmp_path / "study.toml")]).described().options.device == "cuda"
+    assert parse(line).described().options.device == "cpu"
     assert parse(line).described().folder != described.described().folder  # both can be there
 
 
@@ -222,8 +222,10 @@ def test_a_study_that_was_trained_on_a_gpu_is_evaluated_without_one(
     assert main(["train", *LINE, "--workers", "1", "--out", str(tmp_path / "x")]) == 0
     for path in [tmp_path / "x" / "study.json", *tmp_path.rglob("config.json")]:
         content = json.loads(path.read_text())
-        assert content["device"] == "cpu"
-        path.write_text(json.dumps({**content, "device": "cuda"}))
+        options = content.get("options", content)  # a run's are beside everything else that made it
+        assert options["device"] == "cpu"
+        options["device"] = "cuda"
+        path.write_text(json.dumps(content))
     assert main(["evaluate", str(tmp_path / "x"), "--episodes", "2"]) == 0
     assert main(["report", str(tmp_path / "x")]) == 0
     assert "2 episodes per run" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from rl_rmsprop.study.training.batch import train_batch
+from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks.timing import Row, spread
 from tests.benchmarks.training import A2C_8X16, CORES, ours, ours_on_all_cores, spec
 

@@ -12,7 +12,8 @@ from rl_rmsprop.storage import checkpoint
 from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.batch import Batch, origin
+from rl_rmsprop.study.training.batch import Batch
+from rl_rmsprop.study.training.origin import origin
 from tests.builders import batch_of
 from tests.faults.table import Row
 
