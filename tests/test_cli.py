@@ -313,6 +313,14 @@ def test_what_needs_nothing_heavy_is_answered_before_it_is_imported(line: str) -
     assert not loaded_after(line) & HEAVY
 
 
+@pytest.mark.parametrize(
+    "line", ["train --env CartPol-v1", "train --env CartPole-v1 --shift gravty:values=1/2,at=1", "envs CartPol-v1"]
+)
+def test_an_environment_is_looked_for_before_torch_is_imported(line: str) -> None:
+    """The id of the environment is the second most likely slip; Gymnasium alone knows it."""
+    assert "torch" not in loaded_after(line)
+
+
 def test_output_into_a_closed_pipe_is_no_traceback() -> None:
     """`rl-rmsprop walkthrough | head` is an ordinary thing to type."""
     line = f"{sys.executable} -m rl_rmsprop walkthrough | head -1"

@@ -98,7 +98,8 @@ class Compare:
             tune_seeds = parse_seeds(",".join(self.tune_seeds))
         self.workers.check()
         agents = tuple(self.agent_in(env_id) for env_id in self.env)
-        return self.checked(options, seeds, tune_seeds, agents)
+        self.check_environments(options)
+        return self.with_arms(options, seeds, tune_seeds, agents)
 
     def agent_in(self, env_id: str) -> Agent:
         """The agent's settings in an environment: flags win over the file, the file over the preset."""
@@ -109,10 +110,21 @@ class Compare:
             make_agent(self.run.agent, env_id, self.study.settings_in(env_id))
         return make_agent(self.run.agent, env_id, {**self.study.settings_in(env_id), **typed})
 
-    def checked(
+    def check_environments(self, options: TrainingOptions) -> None:
+        """ValueError for changes and environments that do not exist, which is known without torch."""
+        import envs
+
+        with self.place_of("shift"):
+            shifts = options.shifts
+        with self.place_of("env"):
+            envs.import_modules(envs.modules_of(self.env))
+            for env_id in self.env:
+                envs.check_env_id(env_id, shifts, options.backend)
+
+    def with_arms(
         self, options: TrainingOptions, seeds: tuple[int, ...], tune_seeds: tuple[int, ...], agents: tuple[Agent, ...]
     ) -> Study:
-        """The study, once its rules, its changes and its environments are known to exist."""
+        """The study with its arms; ValueError for a rule that does not exist. Imports torch."""
         from rl_rmsprop.study.spec.arms import make_arm
         from rl_rmsprop.study.spec.controls import find_arm, make_arms
         from rl_rmsprop.study.spec.folders import default_folder, own_folder
@@ -124,8 +136,6 @@ class Compare:
                     make_arm(text)
         arms = make_arms(self.betas, self.baselines, len(seeds), bool(options.shift), self.controls)
         reference = find_arm(self.match_update_rms, arms, "match_update_rms").text if self.match_update_rms else ""
-        with self.place_of("shift"):
-            _ = options.shifts
         if self.run.out:
             folder = own_folder(self.run.out)
         else:
@@ -137,8 +147,7 @@ class Compare:
             folder, self.env, agents, arms, seeds, options, shlex.join(["rl-rmsprop", *sys.argv[1:]]), self.tune,
             tune_seeds=tune_seeds if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
-        with self.place_of("env"):
-            study.check_environments()
+        study.check_environments()
         return study
 
     def place_of(self, name: str) -> AbstractContextManager[None]:
