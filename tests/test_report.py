@@ -393,6 +393,9 @@ def test_where_nothing_counts_as_solved_the_best_arm_is_the_top_of_the_scale() -
     solved, best = scales(analyses)
     assert (solved.low, solved.high, solved.is_solved) == (10.0, 50.0, True)
     assert (best.low, best.high, best.is_solved) == (10.0, 30.0, False)
+    noise = [0.0, 30.0]  # of the best arm, around what the untrained policy earned
+    arms[1][1] = replace(arms[1][1], runs=tuple(run(seed, 10.0, final) for seed, final in enumerate(noise)))
+    assert [s.env_id for s in scales(analyse([*arms[0], *arms[1][1:2]], ReportSettings()))] == ["CartPole-v1"]
     first, second, _ = overall(analyses, [solved, best])
     assert (first.mean.value, second.mean.value) == (0.375, 0.75)
 

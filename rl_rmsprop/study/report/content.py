@@ -82,13 +82,15 @@ def files(folder: Path) -> list[tuple[str, str]]:
 
 def all_environments(analyses: Sequence[Analysis], tuned: Sequence[Response]) -> list[Block]:
     """The section about all environments together; empty with one."""
-    scaling, blocks = scales(analyses), list[Block]()
+    if len(analyses) < 2:
+        return []
+    scaling = scales(analyses)
     rows = overall(analyses, scaling)
-    if rows:
-        blocks += [Paragraph(definitions.scaling(scaling, analyses)), tables.over_all(rows)]
+    blocks: list[Block] = [Heading("All environments"), Paragraph(definitions.scaling(scaling, analyses))]
+    blocks += [tables.over_all(rows)] if rows else []
     if len({response.env_id for response in tuned}) > 1:
         blocks += [Heading("One setting for all environments", 3), Paragraph(definitions.PHI), tables.sensitivities(tuned)]
-    return [Heading("All environments"), *blocks] if blocks else []
+    return blocks
 
 
 def environment(analysis: Analysis, streams: Sequence[Streams]) -> list[Block]:

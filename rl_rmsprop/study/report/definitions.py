@@ -89,8 +89,11 @@ def scaling(scales: Sequence[Scale], analyses: Sequence[Analysis]) -> str:
         f"{s.env_id} from {s.low:.1f} to {s.high:.1f} ({'solved' if s.is_solved else 'the best arm'})" for s in scales
     )
     without = [analysis.env_id for analysis in analyses if analysis.env_id not in [scale.env_id for scale in scales]]
-    left_out = f" {', '.join(without)} is left out: no arm was better there than an untrained policy." if without else ""
-    return (
+    left_out = f"{', '.join(without)}: left out, no arm was clearly better than an untrained policy." if without else ""
+    if len(scales) < 2:
+        return f"Fewer than two environments can be compared. {left_out}"
+    text = (
         f"Returns are scaled so that 0 is an untrained policy (the first {FIRST_EPISODES} episodes of all runs) and 1 is the "
-        f"return that counts as solved, or the best arm's: {ends}. Averages are over all runs of all environments.{left_out}"
+        f"return that counts as solved, or the best arm's: {ends}. Averages are over all runs of all environments."
     )
+    return f"{text} {left_out}".rstrip()

@@ -55,14 +55,18 @@ class Overall:
 
 
 def scales(analyses: Sequence[Analysis]) -> list[Scale]:
-    """The scales of all environments that have one: where some arm was better than an untrained policy."""
-    found = []
+    """The scales of all environments that have one: a return that counts as solved, or an arm clearly better than untrained.
+
+    Where the interval of the best arm reaches down to the untrained policy, a scale between the two would measure noise.
+    """
+    result = []
     for analysis in (a for a in analyses if a.shown):
-        low, solved = untrained(analysis), analysis.threshold
-        high = solved if solved > low else best_return(analysis)
-        if high > low:
-            found.append(Scale(analysis.env_id, low, high, high == solved))
-    return found
+        low, best = untrained(analysis), best_average(analysis)
+        if analysis.threshold > low:
+            result.append(Scale(analysis.env_id, low, analysis.threshold, is_solved=True))
+        elif best.value > low and not best.low <= low:  # one seed has no interval
+            result.append(Scale(analysis.env_id, low, float(best.value), is_solved=False))
+    return result
 
 
 def untrained(analysis: Analysis) -> float:
@@ -71,11 +75,11 @@ def untrained(analysis: Analysis) -> float:
     return float(np.concatenate(firsts).mean()) if any(len(x) for x in firsts) else math.nan
 
 
-def best_return(analysis: Analysis) -> float:
+def best_average(analysis: Analysis) -> Interval:
     """The best IQM of the final evaluation, or over training where there was none; of arms that are no controls."""
     arms = [result for result in analysis.shown if not result.is_control] or analysis.shown
-    averages = [(result.final_return if analysis.is_evaluated else result.mean_return).value for result in arms]
-    return float(np.nanmax(averages)) if not np.isnan(averages).all() else math.nan
+    averages = [result.final_return if analysis.is_evaluated else result.mean_return for result in arms]
+    return max(averages, key=lambda average: -math.inf if math.isnan(average.value) else float(average.value))
 
 
 def overall(analyses: Sequence[Analysis], scaling: Sequence[Scale]) -> list[Overall]:

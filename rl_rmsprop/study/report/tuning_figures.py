@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from rl_rmsprop.study.report.plotting import WIDE, Paper, look, panels, put_below
 from rl_rmsprop.study.results.sensitivity import Response
@@ -23,6 +24,9 @@ def draws(responses: Sequence[Response], paper: Paper = WIDE) -> Figure:
             axes.plot(*curve, label=response.label, color=colour, ls=style, marker=".", lw=1.0)
     for axes, name in ((left, "lr"), (right, "root mean square update over the training")):
         axes.set(xscale="log", xlabel=name)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     left.set_ylabel("mean return, IQM over tuning seeds")
     put_below(figure, left.lines)
