@@ -38,7 +38,6 @@ from envs.shifted import ShiftedBatch
 from envs.shifts.shift import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
 from rl_rmsprop.detectors.river import Adwin
-from rl_rmsprop.study import replay
 from rl_rmsprop.study.results import detection
 from rl_rmsprop.study.results.recorded_signals import Streams
 from rl_rmsprop.study.spec.arms import Arm
@@ -119,7 +118,7 @@ def record(recording: Recording, folder: Path) -> None:
     torch.set_num_threads(1)
     env = Later(envs.make(spec.env_id, spec.seeds, spec.agent.n_envs))
     policy = make_policy(spec, env)  # type: ignore[arg-type]
-    optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds)
+    optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds, spec.options)
     log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
     name, last = TWIN, spec.updates
     try:
@@ -170,7 +169,7 @@ def load_signals(folder: Path, env_id: str, name: str) -> Streams:
         with np.load(path, allow_pickle=False) as arrays:
             loaded.append({key: arrays[key] for key in arrays.files})
     seeds = tuple(int(seed) for part in loaded for seed in part.pop("seeds"))
-    return Streams(env_id, ARM.rule, seeds, {key: np.concatenate([part[key] for part in loaded], 1) for key in loaded[0]})
+    return Streams(env_id, ARM.text, seeds, {key: np.concatenate([part[key] for part in loaded], 1) for key in loaded[0]})
 
 
 # Scoring ----------------------------------------------------------------------------------------------------------------------
@@ -232,7 +231,7 @@ def score(env_id: str, folder: Path, console: Console) -> list[Row]:
     for contender in CONTENDERS:
         x = twin.signal(contender.signal)
         unit = 5 * float(x.std()) if isinstance(contender.detector, Adwin) else 1.0  # ADWIN assumes a range of about 1
-        detector = replay.at_rate(contender.detector, RATE, x / unit, twin.seeds)
+        detector = detection.tune(contender.detector, RATE, x / unit, twin.seeds).detector
         calm = detection.alarms_of(detector, x / unit, twin.seeds)
         side_by_side = torch.cat([branch.signal(contender.signal) for branch in branches.values()], 1)
         alarms = detection.alarms_of(detector, side_by_side / unit, twin.seeds * len(branches))
@@ -272,7 +271,7 @@ def alarms_of_the_default(env_id: str, folder: Path) -> dict[str, float]:
     """Alarms per 1000 updates of the default detector where nothing shifts: early, on the plateau, at changes of scale.
 
     Early is until the return, averaged over 50 updates, has come 90 % of the way from its first to its last fifth; an alarm at
-    a change of the gradient's scale, found afterwards (see study/detection.py), is counted there and in neither.
+    a change of the gradient's scale, found afterwards (see study/results/detection.py), is counted there and in neither.
     """
     twin = load_signals(folder, env_id, TWIN)
     alarms = detection.alarms_of(Cusum(), twin.signal("surprise"), twin.seeds)

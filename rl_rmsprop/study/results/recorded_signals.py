@@ -37,10 +37,17 @@ class Streams:
 
     def signal(self, name: str) -> Tensor:
         """What a detector would have listened to, [T, R] float64. Updates without a value (no episode ended) repeat the last."""
+        return torch.from_numpy(forward_filled(self._recorded(name).astype(np.float64)))
+
+    def has(self, name: str) -> bool:
+        """Whether the signal was recorded: baselines have no surprise, and episodes may be longer than the training."""
+        return bool(np.isfinite(self._recorded(name)).any(0).all())
+
+    def _recorded(self, name: str) -> NDArray:
         if name not in self.arrays:
             known = [n for n, a in self.arrays.items() if a.dtype.kind == "f" and a.ndim == 2]
             raise ValueError(f"signal must be a recorded one, got {name!r}: known are {', '.join(known)}")
-        return torch.from_numpy(held(self.arrays[name].astype(np.float64)))
+        return self.arrays[name]
 
     @cached_property
     def squares(self) -> Tensor:
@@ -58,7 +65,7 @@ class Streams:
         return bool(self.shifted.any())
 
 
-def held(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def forward_filled(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """x [T, R] with every NaN replaced by the value before it; those before the first value take the first."""
     rows = np.where(np.isnan(x), 0, np.arange(len(x))[:, None])
     filled = np.take_along_axis(x, np.maximum.accumulate(rows, axis=0), 0)
@@ -68,29 +75,29 @@ def held(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Streams]:
     """The recorded signals of every arm in every environment, or those of these names; ValueError if there are none."""
-    found: dict[tuple[str, str], list[tuple[int, Path]]] = {}
+    files: dict[tuple[str, str], list[tuple[int, Path]]] = {}
     for spec in study.batches():
         for seed in spec.seeds:
             path = spec.run_folder(seed) / SIGNALS
             if path.is_file():
-                found.setdefault((spec.env_id, spec.arm.text), []).append((seed, path))
-    if not found:
+                files.setdefault((spec.env_id, spec.arm.text), []).append((seed, path))
+    if not files:
         raise ValueError(f"{study.folder} holds no recorded signals: train or compare with --record-signals writes them")
-    return [read(env_id, arm, files, names) for (env_id, arm), files in found.items()]
+    return [read(env_id, arm, of_arm, names) for (env_id, arm), of_arm in files.items()]
 
 
 def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequence[str] | None = None) -> Streams:
     """Stack the files of some runs; ValueError for a file that is not whole or of another length."""
-    loaded = [whole(path, names) for _, path in files]
+    loaded = [load_arrays(path, names) for _, path in files]
     if len({len(next(iter(arrays.values()))) for arrays in loaded}) > 1:
         raise ValueError(f"runs of {arm} in {env_id} recorded different numbers of updates: replay them apart")
     stacked = {name: np.stack([arrays[name] for arrays in loaded], 1) for name in loaded[0]}
     if not np.isfinite(squares := stacked.get("squares", np.zeros(0))).all():  # of updates that were skipped
-        stacked["squares"] = held(squares.reshape(len(squares), -1)).reshape(squares.shape)
+        stacked["squares"] = forward_filled(squares.reshape(len(squares), -1)).reshape(squares.shape)
     return Streams(env_id, arm, tuple(seed for seed, _ in files), stacked)
 
 
-def whole(path: Path, names: Sequence[str] | None) -> dict[str, NDArray]:
+def load_arrays(path: Path, names: Sequence[str] | None) -> dict[str, NDArray]:
     """All arrays of one run, or those of these names; ValueError unless they are those that SignalLog writes, of one length."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
