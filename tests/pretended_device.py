@@ -26,7 +26,7 @@ from rl_rmsprop.kernels import backends, fused
 DEVICE = torch.device("meta")
 COPIES = ("_to_copy", "copy_", "_foreach_copy_")
 JOINS = ("cat", "stack")
-STATE_ATTRIBUTES = (backends.cached_column, fused.number, laws.decays)
+STATE_ATTRIBUTES = (backends.cached_column, fused.scalar, laws.decays)
 
 
 class Remote(Tensor):

@@ -16,6 +16,8 @@ class Update(NamedTuple):
     theta: float
     E: float
     w: float
+    step: float = 0.0  # g/(√Ê + ε), without momentum
+    share: float = 1.0  # of E that the variance is, with centered
 
 
 def rmsprop(
@@ -36,9 +38,9 @@ def rmsprop(
     """RMSProp of one parameter with a β of its own at every update; `resets` (from 1) forget everything before the update.
 
     E ← βE + (1 − β)g²,  w ← βw + (1 − β),  θ ← θ − lr · g/(√Ê + ε),  Ê = E or E/w;  centered: E less the squared mean of g,
-    but at least (1 − β)E.
+    but E's rounding error where that is negative, and at least E/k where E is the mean of the k gradients since β was 0.
     """
-    E, w, mean, velocity, updates = E0, 0.0, 0.0, 0.0, []
+    E, w, mean, velocity, k, updates = E0, 0.0, 0.0, 0.0, math.inf, []
     for n, (gradient, beta) in enumerate(zip(gradients, betas, strict=True), start=1):
         if n in resets:
             E = w = mean = 0.0
@@ -46,11 +48,13 @@ def rmsprop(
         E = beta * E + (1 - beta) * g * g
         w = beta * w + (1 - beta)
         mean = beta * mean + (1 - beta) * g
-        variance = (max(E - mean**2, (1 - beta) * E) if centered else E) / (w if bias_correction else 1.0)
+        k = 1 if beta == 0 else k + 1
+        centred = max(E - mean**2 if mean**2 <= E else E * 2**-52, E / k)
+        variance = (centred if centered else E) / (w if bias_correction else 1.0)
         step = g / (math.sqrt(variance + eps) if eps_in_sqrt else math.sqrt(variance) + eps)
         velocity = momentum * velocity + step
         theta -= lr * (velocity if momentum else step)
-        updates.append(Update(theta, E, w))
+        updates.append(Update(theta, E, w, step, centred / E if centered and E else 1.0))
     return updates
 
 

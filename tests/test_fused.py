@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rl_rmsprop import AdaptiveRMSprop, signals
-from rl_rmsprop.kernels import equations, fused
+from rl_rmsprop.kernels import equations, fused, workspace
 from tests.test_optimizer import assert_same, gradients, parameters, train
 
 torch.set_num_threads(1)
@@ -24,8 +24,8 @@ SHAPES = [(3,), (), (7, 5), (1,), (64,), (65,), (130, 3), (2, 2)]
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Tensors of this file's sizes are small, just right, too large and much too large."""
-    monkeypatch.setattr(fused, "SMALL", 8)
-    monkeypatch.setattr(fused, "LARGE", 64)
+    monkeypatch.setattr(workspace, "SMALL", 8)
+    monkeypatch.setattr(workspace, "LARGE", 64)
 
 
 def strided(params: list[Parameter]) -> list[Parameter]:
@@ -77,7 +77,7 @@ def test_adam_without_momentum_is_the_update(dtype, beta, w, bias_correction):
         equations.update_weights([state["weight"] for state in states], beta)
         with torch.no_grad():
             if together_:
-                fused.adam(params, states, group, beta)
+                fused.adam(params, [p.grad for p in params], states, group, beta)
             for p, state in zip(params, states, strict=True) if not together_ else ():
                 equations.update_mean_square(slot := equations.slot(p, state, group), beta)
                 equations.apply_step(slot, group, lr_per_run=False)
@@ -96,13 +96,13 @@ def test_a_weight_of_one_stays_one(beta):
         assert torch.equal(w, torch.ones_like(w))
 
 
-def test_joined_pieces_hold_every_entry_once_and_none_is_large(small_pieces):
+def test_concatenated_pieces_hold_every_entry_once_and_none_is_large(small_pieces):
     """A parameter left out of the surprise is one whose shifts nobody hears."""
     tensors = [p.detach() for p in parameters(SHAPES)]
-    workspace = fused.Workspace()
-    workspace.joined("of another update", [torch.zeros_like(t) for t in tensors])
-    workspace.joined("gradients", [torch.zeros_like(t) for t in tensors])
-    pieces = workspace.joined("gradients", tensors)
+    memory = workspace.Workspace()
+    memory.concatenate("of another update", [torch.zeros_like(t) for t in tensors])
+    memory.concatenate("gradients", [torch.zeros_like(t) for t in tensors])
+    pieces = memory.concatenate("gradients", tensors)
     whole = torch.cat([t.flatten() for t in tensors])
     assert torch.equal(torch.cat(pieces).sort().values, whole.sort().values)
     assert max(piece.numel() for piece in pieces) <= 64
@@ -112,12 +112,12 @@ def test_joined_pieces_hold_every_entry_once_and_none_is_large(small_pieces):
 
 def test_a_workspace_does_not_grow_with_the_sets_of_parameters_that_have_gradients():
     """Layers that are left out at random are another set at every update."""
-    workspace, tensors = fused.Workspace(), [torch.ones(n) for n in range(1, 11)]
+    memory, tensors = workspace.Workspace(), [torch.ones(n) for n in range(1, 11)]
     for chosen in range(1, 300):
         some = [t for i, t in enumerate(tensors) if chosen >> i & 1]
-        (whole,) = workspace.joined("gradients", some)
-        assert workspace("ratio", whole).shape == whole.shape == (sum(len(t) for t in some),)
-    assert max(len(workspace._joint), len(workspace._kept)) <= fused.Workspace.MOST
+        (whole,) = memory.concatenate("gradients", some)
+        assert memory("ratio", whole).shape == whole.shape == (sum(len(t) for t in some),)
+    assert max(len(memory._rows), len(memory._tensors)) <= workspace.Workspace.MOST
 
 
 @pytest.mark.parametrize("arguments", [{}, {"bias_correction": True}, {"weight_decay": 0.1, "bias_correction": True}], ids=str)

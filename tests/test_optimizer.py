@@ -1022,10 +1022,18 @@ def test_stats_change_nothing():
     assert_same(everything(optimizer, params), before)
 
 
-def test_stats_before_the_first_update_say_so():
-    """Zeros would be plotted as if they had been measured."""
-    with pytest.raises(RuntimeError, match=r"stats\(\) needs at least one step"):
-        AdaptiveRMSprop(parameters()).stats()
+@pytest.mark.parametrize("runs", [None, 4])
+@each_rule
+def test_statistics_before_the_first_update_are_nan(arguments, runs):
+    """A callback that logs at the start must not end the training; zeros would be plotted as if they had been measured."""
+    optimizer = AdaptiveRMSprop(parameters([(4, 3)]), runs=runs, **arguments)
+    stats = optimizer.stats()
+    assert list(stats) == KEYS
+    assert all(
+        torch.as_tensor(x).isnan().all() and torch.as_tensor(x).shape == (() if runs is None else (runs,)) for x in stats.values()
+    )
+    assert [x.shape for x in optimizer.samples()] == [(0,) if runs is None else (runs, 0)] * 2
+    assert optimizer.mean_square(optimizer.param_groups[0]["params"][0]) is None
 
 
 def test_samples_are_E_and_the_effective_lr():

@@ -2,13 +2,17 @@
 
     E ← βE + (1 − β)g²        w ← βw + (1 − β)                    w: the weight that E has received, w₀ = 0
     θ ← θ − lr · g / (√Ê + ε)       Ê = E,  or E/w with bias_correction,  or √(Ê + ε) with eps_in_sqrt
-    m ← βm + (1 − β)g         Ê = max(E − m², (1 − β)E), or that over w                            with centered
+    m ← βm + (1 − β)g         Ê = E − m², or that over w                            with centered
 
-β is a number, [] or [R], or shaped like the parameter. A variance below (1 − β)E is not known: so large is the sampling
-error of a mean over 1/(1 − β) gradients, and after one gradient the variance is all rounding.
+β is a number, [] or [R], or shaped like the parameter. An update has two halves: `update_mean_square` changes E (a law may take
+its place), `apply_step` the parameter; `update_weights` changes w. They are the definition; rl_rmsprop/kernels/fused.py does the
+same for all parameters of a group at once.
 
-An update has two halves: `update_mean_square` moves E (a law of its own may take its place), `apply_step` the parameter; `update_weights` moves w.
-They are the definition. rl_rmsprop/kernels/fused.py does the same for all parameters of a group at once.
+In two cases E − m² is no variance. Where rounding makes it negative, torch's step is NaN; here the rounding error of E takes its
+place. And where a rule has begun E anew with β = 0, so that E and m are means of the last k gradients, it is 0 for k = 1, and by
+chance almost 0 for small k: there Ê is at least E/k, the square of the mean's own sampling error.
+
+Tensors of state may have another dtype than the parameter (after `model.double()`, say): they keep it, as in torch.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rl_rmsprop.kernels.torch_internals import foreach_add_, foreach_mul_, foreach_norm
+
 
 class Slot(NamedTuple):
     """The tensors of one parameter, all real; shapes are the parameter's unless said otherwise."""
@@ -27,11 +33,11 @@ class Slot(NamedTuple):
     p: Tensor
     g: Tensor  # gradient, with weight decay and sign
     E: Tensor
-    w: Tensor | None  # weight received by E: [], [R], or the parameter's shape; None where it is 1 − βᵗ and not kept
-    step: Tensor  # []  updates made
+    w: Tensor | None  # weight received by E: [], [R], or the parameter's shape; None where it is 1 − βᵗ and not stored
+    step: Tensor  # []  updates so far
     buffer: Tensor | None  # momentum
     mean: Tensor | None  # running mean of g, for centered
-    state: dict[str, Tensor]  # all that is kept of the parameter; laws find there what they need beside E and w
+    state: dict[str, Tensor]  # the parameter's whole state; laws find there what they need beside E and w
 
 
 def slot(p: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> Slot:
@@ -51,7 +57,7 @@ def slots(params: Sequence[Tensor], states: Sequence[dict[str, Tensor]], group: 
 
 
 def state_tensors(states: Sequence[dict[str, Tensor]], name: str) -> list[Tensor]:
-    """What is kept of each parameter under a name, real, where it is kept."""
+    """The state of this name, real, of every parameter that has it."""
     return [as_real(state[name]) for state in states if name in state]
 
 
@@ -61,23 +67,26 @@ def gradient(g: Tensor, p: Tensor, group: dict[str, Any]) -> Tensor:
     return g if group["weight_decay"] == 0 else g.add(p, alpha=group["weight_decay"])
 
 
+# E and its weight ---------------------------------------------------------------------------------------------------------
+
+
 def weight_after(beta: float, updates: Tensor) -> Tensor:
     """The weight 1 − βᵗ that E has received in t updates with the same β, [] float64."""
     return 1 - beta ** updates.double()
 
 
 def weight(state: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
-    """The w of a parameter's E, kept or not."""
+    """The w of a parameter's E, stored or not."""
     return state["weight"] if "weight" in state else weight_after(group["alpha"], state["step"]).to(state["square_avg"].device)
 
 
 def mean_square(slot: Slot, group: dict[str, Any]) -> Tensor:
-    """Ê before the update, as the surprise and the laws need it; g² where E has received nothing yet."""
+    """Ê = E/w before the update, what E predicts of g²: g² itself where E has received nothing yet."""
     w = weight_after(group["alpha"], slot.step).to(slot.E.device) if slot.w is None else slot.w
-    return expected(slot.E, slot.g, w, group)
+    return corrected(slot.E, slot.g, w, group)
 
 
-def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+def corrected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """As `mean_square`, from the tensors themselves; `out` is memory for it."""
     if group["initial_accumulator_value"]:
         return E
@@ -89,43 +98,52 @@ def expected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tensor
 
 def ratio(E: Tensor, g: Tensor, w: Tensor, floor: float, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """g²/(Ê + floor) before the update, of which the surprise is the mean's logarithm; `out` is memory for it."""
-    denominator = torch.add(expected(E, g, w, group, out), floor, out=out)
+    denominator = torch.add(corrected(E, g, w, group, out), floor, out=out)
     return torch.div(g, denominator, out=out).mul_(g)
 
 
 def clear(averages: Iterable[Tensor], weights: Iterable[Tensor], alarm: Tensor) -> None:
-    """Let E (and the mean of g) and w forget everything in the runs of an alarm ([] or [R])."""
+    """Set E (and the mean of g) and w to zero in the runs of an alarm ([] or [R])."""
     for average in (*averages, *weights):
         average.mul_(broadcast_runs(~alarm, average))
 
 
 def update_weights(weights: list[Tensor], beta: float | Tensor) -> None:
-    """Every w takes its share of 1, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
+    """One update of every w, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
     if all([w.is_cpu and w.dim() == 0 and w.item() == 1 for w in weights]):  # elsewhere to ask takes longer
         return
-    beta, forget = (torch.as_tensor(x, dtype=weights[0].dtype, device=weights[0].device) for x in (beta, 1 - beta))
+    beta, new_share = (torch.as_tensor(x, dtype=weights[0].dtype, device=weights[0].device) for x in (beta, 1 - beta))
     if beta.dim():
-        torch._foreach_mul_(weights, [beta] * len(weights))
-        torch._foreach_add_(weights, [forget] * len(weights))
+        foreach_mul_(weights, [beta] * len(weights))
+        foreach_add_(weights, [new_share] * len(weights))
     else:
-        torch._foreach_mul_(weights, beta)
-        torch._foreach_add_(weights, forget, alpha=1.0)
+        foreach_mul_(weights, beta)
+        foreach_add_(weights, new_share, alpha=1.0)
+
+
+def update_mean_lengths(lengths: Iterable[Tensor], beta: float | Tensor) -> None:
+    """One update of every k ([] or [R]), in place: 1 where β = 0 has begun E anew, else one gradient more; infinite before."""
+    for k in lengths:
+        k.copy_(torch.where(torch.as_tensor(beta == 0, device=k.device), 1.0, k + 1))
 
 
 def update_mean_square(slot: Slot, beta: float | Tensor, g2: Tensor | None = None) -> None:
-    """E takes g², in place; `g2` is that, if it is known already."""
+    """E ← βE + (1 − β)g², and the same for the mean of g, in place; `g2` is g², if it is known already."""
     if isinstance(beta, float):
         slot.E.mul_(beta).addcmul_(slot.g, slot.g, value=1 - beta)  # torch's order of rounding
-        forget: float | Tensor = 1 - beta
+        new_share: float | Tensor = 1 - beta
     else:
-        forget = broadcast_runs(1 - beta, slot.E).to(slot.E.dtype)
-        slot.E.lerp_(slot.g.square() if g2 is None else g2, forget)
+        new_share = broadcast_runs(1 - beta, slot.E).to(slot.E.dtype)
+        slot.E.lerp_((slot.g.square() if g2 is None else g2).to(slot.E.dtype), new_share)
     if slot.mean is not None:
-        slot.mean.lerp_(slot.g, forget)
+        slot.mean.lerp_(slot.g.to(slot.mean.dtype), new_share)
+
+
+# The parameter ------------------------------------------------------------------------------------------------------------
 
 
 def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
-    """The parameter takes its step, in place; E has taken g². `out` is memory for what divides g."""
+    """θ ← θ − lr · g/(√Ê + ε), in place, after `update_mean_square`. `out` is memory for what divides g."""
     root = denominator(slot, group, out)
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
@@ -142,12 +160,17 @@ def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor 
 
 def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """Ê after the update, which divides the gradient: E or E/w, or with `centered` the variance of g."""
-    E = slot.E
-    if slot.mean is not None:
-        beta = group["alpha"]
-        least = E * (broadcast_runs(1 - beta, E).to(E.dtype) if isinstance(beta, Tensor) else 1 - beta)
-        E = torch.maximum(E.addcmul(slot.mean, slot.mean, value=-1), least)
-    return torch.div(E, broadcast_runs(slot.w, E).to(E.dtype), out=out) if group["bias_correction"] and slot.w is not None else E
+    E = slot.E if slot.mean is None else centered(slot.E, slot.mean, slot.state.get("mean_length"))
+    if group["bias_correction"] and slot.w is not None:
+        return torch.div(E, broadcast_runs(slot.w, E).to(E.dtype), out=out)
+    return E
+
+
+def centered(E: Tensor, m: Tensor, k: Tensor | None) -> Tensor:
+    """E − m²; where that is negative, the rounding error of E; at least E/k where E is the mean of k gradients ([] or [R])."""
+    v = E.addcmul(m, m, value=-1)
+    v = torch.where(v < 0, E * torch.finfo(E.dtype).eps, v)
+    return v if k is None else torch.maximum(v, E / broadcast_runs(k, E).to(E.dtype))
 
 
 def denominator(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
@@ -158,31 +181,22 @@ def denominator(slot: Slot, group: dict[str, Any], out: Tensor | None = None) ->
     return torch.sqrt(E, out=out).add_(group["eps"])
 
 
-class Snapshot(NamedTuple):
-    """What torch's centered update may turn into NaN."""
-
-    g: Tensor
-    p: Tensor
-    buffer: Tensor | None
-
-
-def snapshot(slot: Slot) -> Snapshot:
-    """A copy of parameter, momentum and gradient before the update."""
-    return Snapshot(slot.g.clone(), slot.p.clone(), None if slot.buffer is None else slot.buffer.clone())
-
-
 @torch.no_grad()
-def mend_centered(before: Snapshot, after: Slot, group: dict[str, Any]) -> None:
-    """Redo torch's centered update where rounding has made its variance E − m² negative and the parameter NaN.
+def repair_centered(p: Tensor, buffer: Tensor | None, after: Slot, group: dict[str, Any]) -> None:
+    """Make torch's own centered step that of `apply_step` where its E − m² is negative and it has become NaN.
 
-    There the gradient hardly varies, and its variance is known only up to the rounding of E, which stands in for it.
+    `p` and `buffer` are copies of parameter and momentum before it, `after` the tensors after it.
     """
-    bad = after.p.isnan() & before.p.isfinite() & after.E.isfinite()
-    change = before.g / ((after.E * torch.finfo(after.E.dtype).eps).sqrt() + group["eps"])
-    if after.buffer is not None and before.buffer is not None:
-        change = group["momentum"] * before.buffer + change
-        after.buffer.copy_(torch.where(bad, change, after.buffer))
-    after.p.copy_(torch.where(bad, before.p - group["lr"] * change, after.p))
+    assert after.mean is not None  # for mypy
+    step = after._replace(p=p, buffer=buffer)
+    apply_step(step, group, lr_per_run=False)
+    negative = after.E.addcmul(after.mean, after.mean, value=-1) < 0
+    for mine, torchs in ((step.p, after.p), (step.buffer, after.buffer)):
+        if mine is not None and torchs is not None:
+            torchs.copy_(torch.where(negative, mine, torchs))
+
+
+# Tensors ------------------------------------------------------------------------------------------------------------------
 
 
 def as_real(x: Tensor) -> Tensor:
@@ -195,18 +209,31 @@ def broadcast_runs(x: Tensor, like: Tensor) -> Tensor:
     return x.view(*x.shape, *[1] * (like.dim() - x.dim())) if 0 < x.dim() < like.dim() else x
 
 
-def surely_finite(tensors: Sequence[Tensor]) -> bool:
-    """Whether all entries and their squares are finite, told by the lengths of tensors: quick, but False for some that are.
+def by_run(x: Tensor, runs: int) -> Tensor:
+    """All entries of each run, [R, P]."""
+    return x.reshape(runs, x.numel() // runs)
 
-    The squares of the lengths may overflow where those of the entries do not; tensors of several types are not looked at.
+
+def surely_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether all entries and their squares are finite, by the lengths of tensors: quick, but False for some that are.
+
+    The squares of the lengths may overflow where those of the entries do not; tensors of several dtypes are not looked at.
     """
     if any(t.dtype != tensors[0].dtype for t in tensors):
         return False
-    lengths = torch.stack(torch._foreach_norm(list(tensors)))
+    lengths = torch.stack(foreach_norm(list(tensors)))
     return math.isfinite(lengths.square_().sum().item())
+
+
+def surely_finite_runs(tensors: Sequence[Tensor], mask: Tensor) -> bool:
+    """As `surely_finite`, in the runs of `mask` ([R] bool) alone, where the first axis of every tensor is the run."""
+    if any(t.dtype != tensors[0].dtype for t in tensors):
+        return False
+    lengths = torch.stack([torch.linalg.vector_norm(by_run(t, len(mask)), dim=1) for t in tensors])
+    return bool(lengths.square_().sum(0)[mask].isfinite().all())
 
 
 def all_finite(tensors: Sequence[Tensor], runs: int | None) -> Tensor:
     """Whether all entries and their squares are finite: [] bool, or [R]."""
     flags = [torch.isfinite(as_real(t).square()) for t in tensors]
-    return torch.stack([f.reshape(runs, -1).all(1) if runs else f.all() for f in flags]).all(0)
+    return torch.stack([by_run(f, runs).all(1) if runs else f.all() for f in flags]).all(0)

@@ -1,20 +1,49 @@
-"""A parameter group's options: which values are allowed, and what a loaded group brings along or leaves as it is."""
+"""A parameter group's options, and the optimizer's: which values are allowed."""
 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rl_rmsprop import rules
+from rl_rmsprop.kernels import torch_internals
 from rl_rmsprop.laws import Law
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant
 
 OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
 """Those that torch's RMSprop does not have, and the values that make no difference."""
+
+
+def has_torchs_formula(options: dict[str, Any], rule: Rule) -> bool:
+    """Whether rule and options are those of an update that torch's RMSprop has."""
+    return isinstance(rule, Constant) and not (options["eps_in_sqrt"] or options["bias_correction"])
+
+
+def run_names(runs: Any) -> list[int] | None:
+    """The integers that name the runs, from their number or themselves; None without runs, ValueError for other values."""
+    if runs is None:
+        return None
+    several = isinstance(runs, Iterable) and getattr(runs, "ndim", 1) > 0
+    numbers = [whole_number(run) for run in runs] if several else list(range(whole_number(runs)))
+    if not numbers:
+        raise ValueError(f"runs must be at least 1, got {runs}: give the number of runs, or the integers that name them")
+    return numbers
+
+
+def whole_number(value: Any) -> int:
+    """The value as an integer; ValueError if it is a truth value or has a fraction."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        message = f"runs must be a whole number, or whole numbers that name the runs, got {value!r}: give 4, or [0, 1, 2, 3]"
+        raise ValueError(message) from None
 
 
 def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None:
@@ -34,35 +63,22 @@ def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None
         raise ValueError(f"{rules.text(rule)!r} needs steps=… in updates: the length of the training is not known here")
     if isinstance(rule, Law) and options["centered"]:
         raise ValueError(f"centered needs one β for all entries of a parameter, got {rules.text(rule)!r}: use a schedule")
-    if options["differentiable"] and (not isinstance(rule, Constant) or options["eps_in_sqrt"] or options["bias_correction"]):
+    if options["differentiable"] and not has_torchs_formula(options, rule):
         raise ValueError(
             f"differentiable=True needs a number for alpha and torch's options, got {rules.text_or_none(rule)!r}: "
             "leave out eps_in_sqrt and bias_correction"
         )
 
 
-# Checkpoints ---------------------------------------------------------------------------------------------------------------
-
-
-def rule_of(group: dict[str, Any], rule: Rule) -> Rule:
-    """The rule that a loaded group stands for; `rule` is the optimizer's own."""
-    if "rule" not in group:
-        return Constant(float(group["alpha"]))
-    if group["rule"] is not None:
-        return rules.parse(group["rule"])
-    if rules.text_or_none(rule) is not None:
+def check_params(params: Sequence[Any], options: dict[str, Any], rule: Rule, runs: int | None, nonfinite: str) -> None:
+    """ValueError for parameters whose shape does not fit `runs`, or that are sharded and need more than this process has."""
+    for p in params:
+        if runs is not None and (p.dim() == 0 or len(p) != runs):
+            rule_of_runs = f"with runs={runs} the first axis of every parameter must be {runs}"
+            raise ValueError(f"{rule_of_runs}, got shape {tuple(p.shape)}: stack the runs' parameters")
+    sharded = any(torch_internals.is_sharded(p) for p in params) or torch_internals.is_within_zero()
+    if sharded and not (has_torchs_formula(options, rule) and runs is None and nonfinite == "propagate"):
         raise ValueError(
-            f"the checkpoint's β rule has no text form, got {rules.text(rule)}: make the optimizer with the same rule"
+            f"sharded parameters need a number for alpha and torch's options, got alpha={rules.text_or_none(rule)!r}, "
+            f"nonfinite={nonfinite!r}, runs={runs}: a detector or a statistic of one shard knows nothing of the others"
         )
-    return rule
-
-
-def moved(x: Any, device: torch.device) -> Any:
-    """A tensor, or a dict of tensors, on this device."""
-    return {key: value.to(device) for key, value in x.items()} if isinstance(x, dict) else x.to(device)
-
-
-def inherited(group: dict[str, Any]) -> dict[str, Any]:
-    """What a group keeps of its own when it loads one of torch's."""
-    kept = [*OWN_OPTIONS, "rule", "rule_state", *(["alpha"] if "rule" in group else [])]
-    return {name: group[name] for name in kept if name in group}

@@ -1,13 +1,14 @@
-"""What an AdaptiveRMSprop is doing: the numbers behind `stats()` and `samples()`. Reads the optimizer, changes nothing.
+"""What an AdaptiveRMSprop is doing: the numbers behind `stats()` and `samples()`. Reads the optimizer's groups, changes nothing.
 
-Everything is computed as [R], one row a run; an optimizer without `runs` is one row.
+Everything is computed as [R], one row a run; an optimizer without `runs` is one row. Of sharded parameters it is this process's
+shard that is read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rl_rmsprop.detectors import Never
-from rl_rmsprop.kernels import equations
-from rl_rmsprop.rules import Adaptive
-
-if TYPE_CHECKING:
-    from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.kernels import equations, torch_internals
+from rl_rmsprop.kernels.backends import State
+from rl_rmsprop.kernels.equations import Slot
+from rl_rmsprop.kernels.workspace import Workspace
+from rl_rmsprop.rules import Adaptive, Rule
 
 STATS = (
     "beta", "window", "E_q05", "E_q50", "E_q95", "effective_lr_q05", "effective_lr_q50", "effective_lr_q95", "update_rms",
@@ -31,6 +32,22 @@ SAMPLE = 256
 """Entries of each parameter (and run) that quantiles are taken over."""
 
 
+class UpdatedGroup(NamedTuple):
+    """A parameter group that has had an update."""
+
+    group: dict[str, Any]
+    rule: Rule
+    params: list[Tensor]  # that have had one
+    states: list[State]
+    surprise: Tensor | None  # of the last update
+
+    @property
+    def slots(self) -> list[Slot]:
+        """The tensors of parameters that have entries."""
+        slots = equations.slots(self.params, self.states, self.group)
+        return [local(slot) for slot in slots if slot.p.numel()]
+
+
 class Sample(NamedTuple):
     """Evenly spaced entries of all parameters; each field [R, K]."""
 
@@ -39,11 +56,14 @@ class Sample(NamedTuple):
     below_eps: Tensor  # bool, √Ê < ε
 
 
-def stats(optimizer: AdaptiveRMSprop) -> dict[str, Tensor]:
-    """The values of STATS, each [R] float64."""
-    picked = sample(optimizer)
-    groups = [rule_stats(optimizer, i) for i in dict.fromkeys(i for i, _, _ in updated(optimizer))]
-    several = {key: torch.stack([group[key] for group in groups]) for key in groups[0]}  # [G, R]
+def stats(groups: Sequence[UpdatedGroup], runs: int | None, undone: Tensor | None, workspace: Workspace) -> dict[str, Tensor]:
+    """The values of STATS, each [R] float64; `undone` ([] or [R] bool) says where the last update was."""
+    rows = runs or 1
+    if not groups:
+        return {key: torch.full((rows,), math.nan, dtype=torch.float64) for key in STATS}
+    picked = sample(groups, rows)
+    of_groups = [rule_stats(group, rows) for group in groups]
+    several = {key: torch.stack([values[key] for values in of_groups]) for key in of_groups[0]}  # [G, R]
     result = {key: several[key].nanmean(0) for key in ("beta", "surprise", "clock")}
     result["window"] = 1 / (1 - result["beta"])
     for name, values in (("E", picked.E), ("effective_lr", picked.effective_lr)):
@@ -51,7 +71,9 @@ def stats(optimizer: AdaptiveRMSprop) -> dict[str, Tensor]:
         for q in (5, 50, 95):
             result[f"{name}_q{q:02d}"] = quantile(ordered, q / 100)
     result["share_below_eps"] = picked.below_eps.double().mean(-1)
-    result["update_rms"] = update_rms(optimizer)
+    result["update_rms"] = update_rms(groups, rows, workspace)
+    if undone is not None:
+        result["update_rms"] = torch.where(undone.to(result["update_rms"].device), 0.0, result["update_rms"])
     nearest = (several["statistic"] / several["threshold"]).nan_to_num(-1.0).argmax(0, keepdim=True)
     for key in ("statistic", "threshold"):
         result[key] = several[key].gather(0, nearest)[0]
@@ -61,89 +83,97 @@ def stats(optimizer: AdaptiveRMSprop) -> dict[str, Tensor]:
 
 
 def quantile(ordered: NDArray[np.float32], level: float) -> Tensor:
-    """Quantile of each sorted row, between its neighbours linearly, [R] float64; NaN if the row has a NaN (sorted last)."""
+    """Quantile of each sorted row, between its neighbours linearly, [R] float64; NaN if the row has a NaN, or no entries."""
+    if not ordered.shape[1]:
+        return torch.full((len(ordered),), math.nan, dtype=torch.float64)
     place = level * (ordered.shape[1] - 1)
     low, high = ordered[:, math.floor(place)].astype(float), ordered[:, math.ceil(place)].astype(float)
     with np.errstate(invalid="ignore"):  # infinities have no difference
         value = np.where(low == high, low, low + (place % 1) * (high - low))
-    return torch.from_numpy(np.where(np.isnan(ordered[:, -1]), np.nan, value))
+    return torch.from_numpy(np.where(np.isnan(ordered[:, -1]), np.nan, value))  # NaN is sorted last
 
 
-def updated(optimizer: AdaptiveRMSprop) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
-    """Group's place, group and parameter, for all parameters that have had an update."""
-    for index, group in enumerate(optimizer.param_groups):
-        for p in group["params"]:
-            if p in optimizer.state:
-                yield index, group, p
-
-
-def sample(optimizer: AdaptiveRMSprop) -> Sample:
+def sample(groups: Sequence[UpdatedGroup], rows: int) -> Sample:
     """At most SAMPLE evenly spaced entries of each parameter."""
-    parts = []
-    for _, group, p in updated(optimizer):
-        slot = thinned(equations.slot(p, optimizer.state[p], group), optimizer.runs or 1)
-        E, root = equations.variance(slot, group), equations.denominator(slot, group)
-        lr = equations.broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
-        eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
-        parts.append(Sample(E, lr / root, eps_in_E > E))
+    parts = [sample_of(thinned(slot, rows), group.group) for group in groups for slot in group.slots]
     if not parts:
-        raise RuntimeError("stats() needs at least one step before it")
+        empty = torch.empty(rows, 0)
+        return Sample(empty, empty, empty > 0)
     return Sample(*(torch.cat(column, -1) for column in zip(*parts, strict=True)))
 
 
-def thinned(slot: equations.Slot, runs: int) -> equations.Slot:
+def sample_of(slot: Slot, group: dict[str, Any]) -> Sample:
+    """All entries of one parameter."""
+    E, root = equations.variance(slot, group), equations.denominator(slot, group)
+    lr = equations.broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
+    eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
+    return Sample(E, lr / root, eps_in_E > E)
+
+
+def thinned(slot: Slot, rows: int) -> Slot:
     """The slot with at most SAMPLE evenly spaced entries of its running averages, each [R, K]."""
-    stride = -(-slot.E.numel() // (runs * SAMPLE))
+    stride = -(-slot.E.numel() // (rows * SAMPLE))
 
     def pick(x: Tensor) -> Tensor:
-        return x.reshape(runs, -1)[:, ::stride] if x.shape == slot.E.shape else x
+        return x.reshape(rows, -1)[:, ::stride] if x.shape == slot.E.shape else x
 
     w, mean = (None if x is None else pick(x) for x in (slot.w, slot.mean))
     return slot._replace(E=pick(slot.E), w=w, mean=mean)
 
 
-def update_rms(optimizer: AdaptiveRMSprop) -> Tensor:
+def local(slot: Slot) -> Slot:
+    """The slot of this process's shard."""
+    if not torch_internals.is_sharded(slot.p):
+        return slot
+    return Slot._make([torch_internals.local(x) if isinstance(x, Tensor) else x for x in slot])
+
+
+def update_rms(groups: Sequence[UpdatedGroup], rows: int, workspace: Workspace) -> Tensor:
     """Root mean square over all entries of the last change of the parameters, [R]; NaN if their gradients are gone.
 
-    Without momentum the change u is not kept, but follows from the gradient still there: with weight decay λ it has been
-    u = lr (g + λ(θ + u))/root for the θ of now, so that u = lr (g + λθ)/(root − lr λ). A skipped update changed nothing.
+    Without momentum the change u is not stored, but follows from the gradient still there: with weight decay λ it has been
+    u = lr (g + λ(θ + u))/root for the θ of now, so that u = lr (g + λθ)/(root − lr λ).
     """
     squares, count = [], 0
-    for _, group, p in updated(optimizer):
-        if p.grad is None:
-            continue
-        slot = equations.slot(p, optimizer.state[p], group)
-        lr = equations.broadcast_runs(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
-        work = optimizer.workspace("root", slot.E)
-        if slot.buffer is None:
-            root = equations.denominator(slot, group, work)
-            change = torch.div(slot.g, root.sub_(lr * group["weight_decay"]) if group["weight_decay"] else root, out=work)
-        else:
-            change = slot.buffer
-        change = torch.mul(change, lr, out=work).reshape(optimizer.runs or 1, -1)
-        squares.append(torch.linalg.vector_norm(change, dim=1, dtype=torch.float64).square())
-        count += change.shape[1]
+    for updated in groups:
+        group = updated.group
+        for slot in updated._replace(**with_gradient(updated)).slots:
+            lr = equations.broadcast_runs(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
+            memory = workspace("root", slot.E)
+            if slot.buffer is None:
+                root = equations.denominator(slot, group, memory)
+                divisor = root.sub_(lr * group["weight_decay"]) if group["weight_decay"] else root
+                change = torch.div(slot.g.to(divisor.dtype), divisor, out=memory)
+            else:
+                change = slot.buffer
+            change = torch.mul(change, lr, out=memory).reshape(rows, -1)
+            squares.append(torch.linalg.vector_norm(change, dim=1, dtype=torch.float64).square())
+            count += change.shape[1]
     if not squares:
-        return torch.full((optimizer.runs or 1,), math.nan, dtype=torch.float64)
-    result = (torch.stack(squares, -1).sum(-1) / count).sqrt()
-    return result if optimizer.undone is None else torch.where(optimizer.undone, 0.0, result)
+        return torch.full((rows,), math.nan, dtype=torch.float64)
+    return (torch.stack(squares, -1).sum(-1) / count).sqrt()
 
 
-def rule_stats(optimizer: AdaptiveRMSprop, index: int) -> dict[str, Tensor]:
+def with_gradient(updated: UpdatedGroup) -> dict[str, Any]:
+    """Those parameters that still have a gradient, and their states."""
+    pairs = [(p, state) for p, state in zip(updated.params, updated.states, strict=True) if p.grad is not None]
+    return {"params": [p for p, _ in pairs], "states": [state for _, state in pairs]}
+
+
+def rule_stats(updated: UpdatedGroup, rows: int) -> dict[str, Tensor]:
     """β, surprise, and the detector's numbers of one group, each [R]."""
-    group, rule = optimizer.param_groups[index], optimizer.rules[index]
+    group, rule = updated.group, updated.rule
     state = group.get("rule_state", {})
     listens = isinstance(rule, Adaptive) and rule.detector.listens
     alarms = isinstance(rule, Adaptive) and not isinstance(rule.detector, Never)
-    step = next(optimizer.state[p]["step"] for p in group["params"] if p in optimizer.state)
     values = {
         "beta": group["alpha"],
-        "surprise": optimizer.last_surprise.get(index, math.nan),
-        "clock": state.get("clock", step),
+        "surprise": math.nan if updated.surprise is None else updated.surprise,
+        "clock": state.get("clock", updated.states[0]["step"]),
         "statistic": state["statistic"] if listens else math.nan,
         "threshold": rule.detector.threshold if isinstance(rule, Adaptive) else math.nan,
         "alarms": state["alarms"] if alarms else math.nan,
         "skipped": group.get("skipped", 0.0),
     }
     device = group["params"][0].device
-    return {key: torch.as_tensor(v, dtype=torch.float64, device=device).expand(optimizer.runs or 1) for key, v in values.items()}
+    return {key: torch.as_tensor(v, dtype=torch.float64, device=device).expand(rows) for key, v in values.items()}

@@ -1,0 +1,178 @@
+"""One update of a parameter group: β, then E, then the parameters, by the fastest of several ways to do the same.
+
+    signal x → second_moment.decide (β, w) → E takes g² → θ takes its step
+
+`choose_update` takes the first row of UPDATES whose predicate holds. The last row is the definition: it serves every rule and
+option, one parameter after the other; the others are faster, or torch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.rmsprop import rmsprop
+
+from rl_rmsprop.kernels import equations, fused, torch_internals
+from rl_rmsprop.kernels.backends import State
+from rl_rmsprop.kernels.equations import Slot
+from rl_rmsprop.kernels.workspace import Workspace
+from rl_rmsprop.laws import Law
+from rl_rmsprop.optimizer import second_moment
+from rl_rmsprop.optimizer.param_groups import has_torchs_formula
+from rl_rmsprop.rules import Rule
+
+TORCH_OPTIONS = (
+    "lr", "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize", "differentiable", "capturable",
+)  # fmt: skip
+
+NO_SIGNAL = torch.empty(0)
+
+
+class GroupUpdate(NamedTuple):
+    """What one update of a parameter group starts from."""
+
+    group: dict[str, Any]
+    rule: Rule
+    params: list[Tensor]  # that have a gradient
+    grads: list[Tensor]
+    states: list[State]
+    runs: int | None
+    workspace: Workspace
+    is_fusible: bool  # `fused.supports`
+    lr_per_run: bool  # whether lr is [R]
+    is_torchs: bool  # whether torch has such an update: ours must have its bits
+
+    def decide(self, x: Tensor) -> float | Tensor:
+        """`second_moment.decide`."""
+        assert not isinstance(self.rule, Law)
+        averages = (E for name in ("square_avg", "grad_avg") for E in equations.state_tensors(self.states, name))
+        return second_moment.decide(self.rule, self.group, self.states, averages, x)
+
+
+def prepare(
+    group: dict[str, Any],
+    rule: Rule,
+    params: list[Tensor],
+    grads: list[Tensor],
+    states: list[State],
+    runs: int | None,
+    workspace: Workspace,
+) -> GroupUpdate:
+    """The update of these parameters by these gradients."""
+    lr_per_run = runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
+    is_torchs = not lr_per_run and has_torchs_formula(group, rule)
+    is_fusible = fused.supports(params, states, group)
+    return GroupUpdate(group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs)
+
+
+def update_group(update: GroupUpdate, x: Tensor = NO_SIGNAL) -> None:
+    """One update, in place, of a group's parameters, their states, β and the rule's state; `x` is the signal, [] or [R]."""
+    function = choose_update(update)
+    function(update, x)
+    if function is not by_torch:  # which counts for itself
+        steps = [state["step"] for state in update.states]
+        torch_internals.foreach_add_(steps, fused.scalar(1.0, steps[0].dtype, steps[0].device), alpha=1.0)
+
+
+def choose_update(update: GroupUpdate) -> Callable[[GroupUpdate, Tensor], None]:
+    """The function that makes the update, of it and the signal x."""
+    for holds, function in UPDATES:
+        if holds(update):
+            return function
+    raise AssertionError("the last row of UPDATES serves every update")
+
+
+# Torch's function -----------------------------------------------------------------------------------------------------------
+
+
+def is_left_to_torch(update: GroupUpdate) -> bool:
+    """Whether the user asks for one of torch's loops, an option needs more than the equations, or torch knows a device better."""
+    if not update.is_torchs:
+        return False
+    group = update.group
+    if group["foreach"] is not None or group["capturable"] or group["differentiable"]:
+        return True
+    return not update.is_fusible and not all([p.is_cpu and not torch_internals.is_sharded(p) for p in update.params])
+
+
+def by_torch(update: GroupUpdate, x: Tensor) -> None:
+    """`torch.optim.rmsprop.rmsprop`, repaired where its variance of the gradient is negative."""
+    group, params, states = update.group, update.params, update.states
+    update.decide(x)
+    slots = equations.slots(params, states, group) if group["centered"] and not group["differentiable"] else []
+    before = [(slot.p.clone(), None if slot.buffer is None else slot.buffer.clone()) for slot in slots]
+    square_avgs, steps = ([state[name] for state in states] for name in ("square_avg", "step"))
+    grad_avgs = [state["grad_avg"] for state in states] if group["centered"] else []
+    buffers = [state["momentum_buffer"] for state in states] if group["momentum"] > 0 else []
+    options = {name: group[name] for name in TORCH_OPTIONS} | {"has_complex": any(p.is_complex() for p in params)}
+    rmsprop(params, update.grads, square_avgs, grad_avgs, buffers, steps, **options)
+    for slot, (p, buffer) in zip(slots, before, strict=True):
+        equations.repair_centered(p, buffer, slot, group)
+
+
+# All parameters at once -----------------------------------------------------------------------------------------------------
+
+
+def is_fused_rmsprop(update: GroupUpdate) -> bool:
+    """Whether it is torch's update of parameters on the CPU."""
+    return update.is_fusible and update.is_torchs
+
+
+def by_fused_rmsprop(update: GroupUpdate, x: Tensor) -> None:
+    """`fused.rmsprop`."""
+    fused.rmsprop(update.params, update.grads, update.states, update.group, number(update.decide(x)))
+
+
+def is_fused_adam(update: GroupUpdate) -> bool:
+    """Whether there is one β, and no run that must have the same bits in every batch."""
+    has_one_beta = update.runs is None and not isinstance(update.rule, Law)
+    return has_one_beta and update.is_fusible and fused.supports_adam(update.params, update.grads, update.states, update.group)
+
+
+def by_fused_adam(update: GroupUpdate, x: Tensor) -> None:
+    """`fused.adam`."""
+    fused.adam(update.params, update.grads, update.states, update.group, number(update.decide(x)))
+
+
+def number(beta: float | Tensor) -> float:
+    """β where it is one number."""
+    assert isinstance(beta, float)
+    return beta
+
+
+# One parameter after the other ----------------------------------------------------------------------------------------------
+
+
+def always(update: GroupUpdate) -> bool:
+    """True."""
+    return True
+
+
+def by_equations(update: GroupUpdate, x: Tensor) -> None:
+    """The equations of rl_rmsprop/kernels/equations.py."""
+    group, rule, lr_per_run = update.group, update.rule, update.lr_per_run
+
+    def memory(slot: Slot) -> Tensor:
+        return update.workspace("root", slot.E)
+
+    def square(slot: Slot) -> Tensor:
+        return torch.square(slot.g.to(slot.E.dtype), out=memory(slot))
+
+    def apply_step(slot: Slot) -> None:
+        equations.apply_step(slot, group, lr_per_run, memory(slot))
+
+    slots = equations.slots(update.params, update.states, group)
+    squares = second_moment.square if isinstance(rule, Law) else square
+    second_moment.update(rule, group, slots, x, update.runs is not None, square=squares, after=apply_step)
+
+
+UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (
+    (is_left_to_torch, by_torch),
+    (is_fused_rmsprop, by_fused_rmsprop),
+    (is_fused_adam, by_fused_adam),
+    (always, by_equations),
+)
+"""When, and how."""
