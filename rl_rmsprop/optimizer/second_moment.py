@@ -28,14 +28,14 @@ from rl_rmsprop.schedules import Constant, check_beta
 def initial_group_state(rule: Rule, keys: Tensor) -> State:
     """The rule's state of a group before the first update; `keys` (int64, [] or [R]) names the runs."""
     if isinstance(rule, Law):
-        return rule.start(keys)
+        return rule.initial_group_state(keys)
     return rules.init(rule, keys) if isinstance(rule, Adaptive) else {}
 
 
 def initial_parameter_state(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
     """The rule's state of a parameter, `weight` included, where E has received the weight `w` in every run."""
     if isinstance(rule, Law):
-        return rule.memory(E, w, keys, group)
+        return rule.initial_parameter_state(E, w, keys, group)
     return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
 
 
@@ -63,7 +63,7 @@ def update(
         slots = [slot for slot in slots if slot.E.numel()]
         if slots:
             squares = [square(slot) for slot in slots]
-            group["rule_state"], group["alpha"] = rule.remember(group["rule_state"], slots, squares, group, per_run)
+            group["rule_state"], group["alpha"] = rule.update(group["rule_state"], slots, squares, group, per_run)
         for slot in slots:
             after(slot)
         return
