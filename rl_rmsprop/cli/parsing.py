@@ -8,7 +8,9 @@ detectors are never split at commas, which belong to their text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rl_rmsprop import grammar
@@ -23,7 +25,7 @@ SYNONYMS = {
     "optim": "optimizer", "rule": "beta", "rules": "betas", "output": "out", "output-dir": "out", "log-dir": "out",
     "jobs": "workers", "cores": "workers", "processes": "workers", "num-workers": "workers", "force": "overwrite",
     "gpu": "device", "shifts": "shift", "n-episodes": "episodes", "entropy-coef": "ent-coef", "num-seeds": "seeds",
-    "n-seeds": "seeds",
+    "n-seeds": "seeds", "config": "study", "file": "study", "folder": "dir", "logdir": "dir",
 }  # fmt: skip
 """What other programs call an option → its name here."""
 
@@ -101,6 +103,9 @@ def remedy(flag: str, name: str, verbs: Mapping[str, type[Any]]) -> str:
     for synonym in (SYNONYMS.get(flag), f"{SYNONYMS.get(flag, flag)}s", SYNONYMS.get(flag, flag).removesuffix("s")):
         if synonym in known:
             return f": did you mean --{synonym}?"
+    for option in declared(verbs[name]):
+        if option.is_positional and option.name in (flag, SYNONYMS.get(flag)):
+            return f": {option.metavar.strip('[]')} is written without a flag, behind rl-rmsprop {name}"
     others = [other for other, verb in verbs.items() if flag in flags(verb)]
     if others:
         return f": rl-rmsprop {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it"
@@ -121,6 +126,7 @@ def take(option: Option, given: Given) -> tuple[Any, list[str]]:
     if not words and not option.is_list:
         raise ValueError(f"{option.flag} needs a value: {option.flag} {option.metavar}")
     if option.commas_inside:
+        check_joined(words, option)
         check_separate(words if option.is_list else words[:1], option)
     if not option.is_list:
         return field_types.from_words(words[:1], option.hint, option.flag), words[1:]
@@ -143,9 +149,9 @@ def positionals(name: str, verb: type[Any], words: list[str], behind: Mapping[st
         return values
     if words[0] in behind:
         option = behind[words[0]]
-        takes = "is a switch and takes no value" if option.is_switch else "takes one value"
+        takes = "takes no value but true or false" if option.is_switch else "takes one value"
         also = f": {option.instead}" if option.instead else ""
-        raise ValueError(f"{option.flag} {takes}, got {words[0]!r} as well{also}")
+        raise ValueError(f"{option.flag} {takes}, got {words[0]!r}{'' if option.is_switch else ' as well'}{also}")
     one = f"one {options[0].metavar.strip('[]')}" if options else "options only"
     example = " as in --env CartPole-v1" if "env" in flags(verb) else ""
     raise ValueError(f"rl-rmsprop {name} takes {one}, got {words[0]!r}: values stand behind their option{example}")
@@ -161,6 +167,8 @@ def separate(text: str) -> list[str]:
     ['0.9', 'cusum:arl=100,max=0.99', 'linear:start=0,end=0.9']
     """
     parts: list[str] = []
+    if any(":" in piece and "=" not in piece for piece in text.split(",")):
+        return [text]  # of no text that is right: what is wrong with it is better said by whoever reads it
     for piece in text.split(","):
         key, equals, _ = piece.partition("=")
         if parts and equals and ":" not in key:
@@ -172,7 +180,7 @@ def separate(text: str) -> list[str]:
 
 def check_separate(texts: Iterable[str], option: Option) -> None:
     """ValueError for a value that is several ones with commas between them."""
-    parts = [[part.strip() for part in separate(text)] for text in texts]
+    parts = [[part.strip(" []()'\"") for part in separate(text)] for text in texts]
     if all(len(entry) == 1 for entry in parts):
         return
     flat = [part for entry in parts for part in entry if part]
@@ -182,3 +190,13 @@ def check_separate(texts: Iterable[str], option: Option) -> None:
         )
     also = f": {option.instead}" if option.instead else ""
     raise ValueError(f"{option.flag} takes one value, got {' and '.join(flat)}{also}")
+
+
+def check_joined(words: Sequence[str], option: Option) -> None:
+    """ValueError for a text whose keys stand apart: `cusum:arl=9 max=0.9`."""
+    for text, key in pairwise(words):
+        if ":" in text and re.match(r"[a-z_.]+=", key):
+            joined = f"{text.rstrip(',')},{key}"
+            raise ValueError(
+                f"keys of one text have commas between them and no spaces: {option.flag} {joined}, got {key!r} apart"
+            )

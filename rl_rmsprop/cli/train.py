@@ -39,6 +39,8 @@ class Train:
     def __call__(self) -> int:
         if self.beta is not None and self.optimizer is not None:
             raise ValueError(f"train has one arm, got --beta {self.beta} and --optimizer {self.optimizer}: compare takes several")
+        if self.beta in BASELINE_NAMES:
+            raise ValueError(f"{self.beta} is an optimizer of torch and no β rule: --optimizer {self.beta}")
         env = (self.env,) if self.env else ()
         groups: dict[str, Any] = {"run": self.run, "settings": self.settings, "workers": self.workers}
         if self.optimizer is not None:

@@ -7,6 +7,7 @@ A type is bool, int, float, str, Path, a Literal, a tuple of one of them, or one
 
 from __future__ import annotations
 
+import difflib
 import json
 import types
 import typing
@@ -37,6 +38,13 @@ def truth(word: str) -> bool:
     return {"true": True, "false": False}[word.lower()]
 
 
+def whole(word: str) -> int:
+    """The whole number that a word is, in digits or as 1e5; ValueError for one with a decimal point, such as 500.000."""
+    if "." in word and "e" not in word.lower():
+        raise ValueError
+    return grammar.whole_number(word)
+
+
 class Kind(NamedTuple):
     """What a field of one type must be."""
 
@@ -50,7 +58,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[Any, Kind] = {
     bool: Kind("true or false", "true or false", lambda value: isinstance(value, bool), truth),
-    int: Kind("a whole number such as 64 or 1e5", "whole numbers such as 64 64", is_whole, grammar.whole_number),
+    int: Kind("a whole number such as 64 or 1e5", "whole numbers such as 64 64", is_whole, whole),
     float: Kind("a number such as 0.001", "numbers such as 1 0.5", is_number, float),
     str: Kind("a text in quotes", "texts in quotes", lambda value: isinstance(value, str), str),
     Path: Kind("a text in quotes", "texts in quotes", lambda value: isinstance(value, str), Path),
@@ -127,8 +135,13 @@ def from_words(words: Sequence[str], hint: Any, where: str) -> Any:
 
 
 def nearest_choice(value: Any, hint: Any) -> str:
-    """The remedy for a misspelt choice: `: did you mean …?`, or nothing."""
-    return grammar.suggestion(value, choices(hint)) if isinstance(value, str) else ""
+    """The remedy for a misspelt choice: `: did you mean …?`, or nothing.
+
+    >>> nearest_choice("PPO", typing.Literal["a2c", "ppo"]), nearest_choice("gpu", typing.Literal["cpu", "cuda"])
+    (': did you mean ppo?', '')
+    """
+    near = difflib.get_close_matches(value.lower(), choices(hint), n=1, cutoff=0.75) if isinstance(value, str) else []
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def shown(value: Any) -> str:

@@ -128,10 +128,14 @@ def make_agent(agent: str, env_id: str, overrides: dict[str, Any]) -> Agent:
     if agent not in AGENTS:
         raise ValueError(f"agent must be a known one, got {agent!r}: {grammar.nearest(agent, AGENTS)}")
     kind = AGENTS[agent]
-    known = {f.name for f in fields(kind)}
+    known = [f.name for f in fields(kind)]
     for name in overrides:
         if name not in known:
-            raise ValueError(f"{agent} has no setting {name!r}: {grammar.nearest(name, known)}")
+            others = [other for other, settings in AGENTS.items() if name in (f.name for f in fields(settings))]
+            remedy = (
+                f"{' and '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else grammar.nearest(name, known)
+            )
+            raise ValueError(f"{agent} has no setting {name!r}: {remedy}")
     preset = PRESETS.get((agent, env_id), {})
     if overrides.get("normalize_observations"):
         preset = {name: value for name, value in preset.items() if name != "observation_scale"}
