@@ -1,7 +1,7 @@
 """Acting: T steps of every environment of every run, recorded for learning.
 
-The noise that the policy samples with is drawn per run beforehand (see agents/distributions.py): randomness enters `collect` as an
-argument, and a run's noise does not depend on its neighbours.
+The noise that the policy samples with is drawn per run beforehand (see agents/distributions.py): randomness enters `collect` as
+an argument, and a run's noise does not depend on its neighbours.
 """
 
 from __future__ import annotations

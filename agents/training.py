@@ -56,8 +56,8 @@ class Training(Snapshottable):
     with a `count_update` are told of every update. The data of a window's first update are the first since a change; those of
     its later updates are the same ones again.
 
-    A run that must not be updated (see agents/nonfinite.py) has a norm and a gradient of NaN: the optimizer is expected to leave all
-    of that run as it is. The records end early when all runs have failed.
+    A run that must not be updated (see agents/nonfinite.py) has a norm and a gradient of NaN: the optimizer is expected to leave
+    all of that run as it is. The records end early when all runs have failed.
 
     Environments, what is recorded of them and `Health` are on the CPU; learning is where the policy is.
 

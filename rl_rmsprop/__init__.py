@@ -1,5 +1,6 @@
-"""RMSProp whose forgetting rate β is a number, a schedule, or set by a detector of shifts in gradient statistics."""
+"""RMSProp whose decay rate β is a number, a schedule, or set by a detector of shifts in gradient statistics."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,15 +14,14 @@ __all__ = [
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-HOME = {"AdaptiveRMSprop": "optimizer.adaptive_rmsprop", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
+MODULE_OF = {"AdaptiveRMSprop": "optimizer.adaptive_rmsprop", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
+"""Name of the public interface → module that defines it; the other names are modules themselves."""
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded at first use: the command line answers --help without waiting two seconds for torch.
-    from importlib import import_module
-
-    if name in HOME:
-        return getattr(import_module(f"rl_rmsprop.{HOME[name]}"), name)
+    # Imported at first use: the command line answers --help without waiting two seconds for torch.
+    if name in MODULE_OF:
+        return getattr(import_module(f"rl_rmsprop.{MODULE_OF[name]}"), name)
     if name in __all__:
         return import_module(f"rl_rmsprop.{name}")
     raise AttributeError(f"module 'rl_rmsprop' has no attribute {name!r}")

@@ -99,7 +99,7 @@ def replay(
         forecasts[t] = equations.mean_square(slot, group)
         if isinstance(rule, Adaptive) and rule.listens_to == "surprise":
             signal[t] = signals.surprise([square], [forecasts[t]], eps, runs=True)
-        second_moment.update(rule, group, [slot], signal[t], True, square=lambda _, g2=square: g2)
+        second_moment.update(rule, group, [slot], signal[t], True, square=lambda _, g2=square: g2)  # type: ignore[misc]
         beta[t] = group["alpha"]
         alarms[t + 1] = group["rule_state"].get("alarms", alarms[t])
     E_hat = torch.maximum(forecasts, floor(g2))

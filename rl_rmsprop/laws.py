@@ -1,11 +1,10 @@
-"""Laws: E itself decides how fast it forgets, from the squared gradients it is given.
+"""Laws: E itself decides how fast it forgets, from the squared gradients that it takes.
 
     asymmetric    β_i = rise where g_i² > Ê_i, else fall                                one β per parameter
     mixture       Ê = Π_k v_k^{W_k},  W_k ∝ how well the mean v_k with decay β_k has predicted g²       one W per run
 
-A law needs no signal, detector or clock. It is a frozen dataclass; what it keeps is a dict of tensors per parameter (beside E
-and w, made by `memory`) and one per parameter group (made by `start`). `remember` is its half of the update, in place of
-`equations.update_mean_square`.
+A law needs no signal, detector or clock. It is a frozen dataclass; its state is a dict of tensors per parameter, beside E and w,
+and one per parameter group. `update` is its half of the optimizer's update, in place of `equations.update_mean_square`.
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ class Law(Settings):
     example: ClassVar[str] = ""
     """The text of one such law."""
 
-    def start(self, keys: Tensor) -> State:
-        """What is kept per parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
+    def initial_group_state(self, keys: Tensor) -> State:
+        """The state of a parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
         return {}
 
-    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
-        """What is kept per parameter, its `weight` included, beside an E that has received the weight `w` so far."""
-        raise TypeError(f"{type(self).__name__} must define memory(E, w, keys, group)")
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+        """The state of a parameter, its `weight` included, beside an E that has received the weight `w` so far."""
+        raise TypeError(f"{type(self).__name__} must define initial_parameter_state(E, w, keys, group)")
 
-    def remember(
+    def update(
         self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
     ) -> tuple[State, Tensor]:
         """One update of E and w of all parameters of a group, in place; `squares` is g².
 
-        Returns the group's new state (the one given stays as it is) and the mean β, [] or [R] float64.
+        Returns the group's new state (the old one stays as it is) and the mean β, [] or [R] float64.
         """
-        raise TypeError(f"{type(self).__name__} must define remember(state, slots, squares, group, per_run)")
+        raise TypeError(f"{type(self).__name__} must define update(state, slots, squares, group, per_run)")
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,10 @@ class Asymmetric(Law):
         rise, fall = (torch.full((), value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
         return torch.where(square > mean, rise, fall)
 
-    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
         return {"weight": torch.full_like(E, w, dtype=torch.promote_types(E.dtype, torch.float32))}
 
-    def remember(
+    def update(
         self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
     ) -> tuple[State, Tensor]:
         betas = [self.beta(g2, equations.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
@@ -97,7 +96,7 @@ class Asymmetric(Law):
 
 @dataclass(frozen=True)
 class Mixture(Law):
-    """A bank of memories, weighted as they go by how well each has predicted the next g².
+    """A bank of running means of g², weighted online by how well each has predicted the next g².
 
     Every parameter keeps K means of its g², v_k with decay β_k, each with its bias corrected exactly. One set of weights W per
     parameter group (and run) says how much to trust each of them, by fixed share (Herbster & Warmuth 1998, Machine Learning
@@ -105,7 +104,7 @@ class Mixture(Law):
 
         ℓ_k = mean_i[ ln v_k,i + min(g_i²/v_k,i, 20) ]                  before v_k takes g², over all entries of the group
         W_k ← W_k exp(−rate · ℓ_k) / Σ_j W_j exp(−rate · ℓ_j)           those that predicted well gain
-        W_k ← (1 − share) W_k + share/K                                 and none is ever out of the race
+        W_k ← (1 − share) W_k + share/K                                 and none ever reaches 0
         Ê = Π_k v_k^{W_k}        w = Π_k w_k^{W_k}        E = w Ê       with w_k = 1 − Π β_k the weight that v_k has received
 
     so that E = Π E_k^{W_k} of the uncorrected E_k = w_k v_k: with `bias_correction` the step is divided by Ê, without by E,
@@ -123,7 +122,7 @@ class Mixture(Law):
     """
 
     betas: tuple[float, ...] = (0.5, 0.8, 0.9, 0.97, 0.99, 0.997)
-    """Decays of the bank, at least two, each in [0, 1)."""
+    """Decay rates of the bank, at least two, each in [0, 1)."""
     share: float = 0.01
     """Share of the weights that is dealt out evenly at each update, in [0, 1): about one change of the best memory in
     1/share updates is expected."""
@@ -134,17 +133,17 @@ class Mixture(Law):
 
     def validate(self) -> None:
         if len(self.betas) < 2:
-            raise ValueError(f"betas must be at least two decays, got {self.betas}: a single one is a number, such as 0.99")
+            raise ValueError(f"betas must be at least two decay rates, got {self.betas}: a single one is a number, such as 0.99")
         for beta in self.betas:
             check_beta("betas", beta)
         if not 0 <= self.share < 1:
             raise ValueError(f"share must be in [0, 1), got {self.share}: at 1 nothing is ever learned; use 0.01 or so")
         check_positive("rate", self.rate, "1 per unit of loss")
 
-    def start(self, keys: Tensor) -> State:
+    def initial_group_state(self, keys: Tensor) -> State:
         return {"mixture": self._filled(keys, 1 / len(self.betas))}
 
-    def memory(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
         has_start = group["initial_accumulator_value"] > 0
         v = E if has_start or w == 0 else E / w
         v = v.to(torch.promote_types(E.dtype, torch.float32)).unsqueeze(keys.dim())  # 0.997 is 1 in bfloat16
@@ -155,12 +154,12 @@ class Mixture(Law):
             "bank_weight": self._filled(keys, received),
         }
 
-    def remember(
+    def update(
         self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
     ) -> tuple[State, Tensor]:
         axis, floor = int(per_run), group["eps"] ** 2 + signals.TINY
         observed = [g2.unsqueeze(axis) for g2 in squares]
-        W = self.weighed(state["mixture"], losses([slot.state["bank"] for slot in slots], observed, axis, floor))
+        W = self.updated_weights(state["mixture"], losses([slot.state["bank"] for slot in slots], observed, axis, floor))
         betas = decays(self.betas, W.device)
         for slot, g2 in zip(slots, observed, strict=True):
             v, w = slot.state["bank"], slot.state["bank_weight"]
@@ -171,7 +170,7 @@ class Mixture(Law):
             slot.E.copy_(geometric(v, W, axis, floor).mul_(broadcast_runs(mean_w, slot.E)))
         return {"mixture": W}, (W * betas).sum(-1).clamp(max=LARGEST)  # the weights' sum is 1 but for rounding
 
-    def weighed(self, W: Tensor, losses: Tensor) -> Tensor:
+    def updated_weights(self, W: Tensor, losses: Tensor) -> Tensor:
         """The weights after one update of fixed share: [K] or [R, K]."""
         return (1 - self.share) * (W.log() - self.rate * losses).softmax(-1) + self.share / len(self.betas)
 
@@ -182,7 +181,7 @@ class Mixture(Law):
 
 @lru_cache
 def decays(betas: tuple[float, ...], device: torch.device) -> Tensor:
-    """The decays of a bank, [K] float64, kept so that no update waits for a copy to the device."""
+    """The decay rates of a bank, [K] float64, cached so that no update waits for a copy to the device."""
     return torch.tensor(betas, dtype=torch.float64, device=device)
 
 

@@ -72,10 +72,10 @@ def test_only_arms_with_new_rows_are_written_again(study: Study) -> None:
     for arm in (0, 1):
         train(study, "CartPole-v1", arm, 0, [1.0, 2.0])
     refresh(study, state)
-    before = [next((study.folder / "_agg" / run).iterdir()).name for run in ("β = 0.99", "cusum_max0.99")]
+    before = [max((study.folder / "_agg" / run).iterdir()).name for run in ("β = 0.99", "cusum_max0.99")]
     train(study, "CartPole-v1", 1, 0, [1.0, 2.0, 3.0])
     refresh(study, state)
-    after = [next((study.folder / "_agg" / run).iterdir()).name for run in ("β = 0.99", "cusum_max0.99")]
+    after = [max((study.folder / "_agg" / run).iterdir()).name for run in ("β = 0.99", "cusum_max0.99")]
     assert (before[0] == after[0], before[1] == after[1]) == (True, False)
     assert shown(study, "cusum_max0.99")["CartPole-v1/rollout_ep_rew_mean/iqm"][-1] == (30, 3.0)
 

@@ -23,8 +23,8 @@ from rl_rmsprop.cli.compare import Compare
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
 from rl_rmsprop.telemetry import tags
 from rl_rmsprop.telemetry.csv_table import read_table

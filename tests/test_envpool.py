@@ -16,8 +16,8 @@ from envs.make import BACKENDS
 from envs.shifts.shift import parse_all
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.run_files import WEIGHTS
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
+from rl_rmsprop.study.training.train import train_batch
 from tests.builders import batch_of
 
 torch.set_num_threads(1)

@@ -32,10 +32,10 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training import batch as batches
 from rl_rmsprop.study.training import policies
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import UNWATCHED, Monitor
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed, make_policy
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
 from rl_rmsprop.study.tuning.trials import read as read_outcomes
 from rl_rmsprop.telemetry.csv_table import read_table

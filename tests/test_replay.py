@@ -326,6 +326,12 @@ def test_weak_numbers_are_said_to_be_weak() -> None:
     assert len(content.cautions([weak, weak], LABELS)) == 4  # said once for both
 
 
+def test_detectors_that_alarm_too_often_stand_last() -> None:
+    """Silent failure: the figure and the first row of the table show a detector that finds all by alarming always."""
+    order = [row[0] for row in content.detector_table(scores_of(scored("loud", 1.0, rate=1.6), scored("ewma", 0.05))).rows]
+    assert order == ["ewma", "loud", "every 1000 updates"]
+
+
 def test_a_table_has_the_columns_that_say_something_and_explains_no_others() -> None:
     """Silent failure: a column of dashes, and a paragraph about it."""
     bare = scores_of(scored("cusum", 0.9))

@@ -14,8 +14,8 @@ import envs
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import Monitor, Note
+from rl_rmsprop.study.training.train import train_batch
 from tests.builders import batch_of, with_options
 
 SMALL = {"hidden": (8,), "n_envs": 2, "n_steps": 8}

@@ -1,10 +1,11 @@
-"""A study from Python: run_study with executors, sinks and observers of one's own, and what it does with a folder that has one."""
+"""A study from Python: run_study with executors, sinks and observers of one's own, and with a folder that holds a study."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_the_same_study_is_resumed_and_another_one_is_refused(finished: tuple[Pa
 class Collected(NoSink):
     """A sink that remembers, in this process."""
 
-    runs: dict[int, list[tuple[int, Mapping[str, float]]]] = {}
+    runs: ClassVar[dict[int, list[tuple[int, Mapping[str, float]]]]] = {}
 
     def __init__(self, run: RunInfo) -> None:
         assert run.config["seed"] == run.seed

@@ -20,10 +20,10 @@ def episodes(earned: list[float], every: float = 10.0, length: float = 1.0) -> E
 
 @settings(derandomize=True, deadline=None)
 @given(arrays(float, st.integers(1, 60), elements=st.integers(-500, 500).map(float)), st.integers(1, 30))
-def test_the_running_mean_is_that_of_the_last_values(x: np.ndarray, window: int) -> None:
-    """A window that is off by one moves every time to a threshold."""
-    plain = [np.mean(x[max(0, k - window + 1) : k + 1]) for k in range(len(x))]
-    np.testing.assert_allclose(scores.running_mean(x, window), plain, atol=1e-9)
+def test_the_running_mean_is_that_of_the_last_values(x: np.ndarray, count: int) -> None:
+    """A count that is off by one moves every time to a threshold."""
+    plain = [np.mean(x[max(0, k - count + 1) : k + 1]) for k in range(len(x))]
+    np.testing.assert_allclose(scores.running_mean(x, count), plain, atol=1e-9)
 
 
 def test_a_time_average_weighs_values_by_the_steps_for_which_they_hold() -> None:

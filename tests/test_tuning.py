@@ -19,8 +19,8 @@ from rl_rmsprop.study.results import runs
 from rl_rmsprop.study.spec.arms import BASELINES, Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.monitor import Monitor
+from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning import draws, trials
 from rl_rmsprop.study.tuning.draws import KEYS, Range
 from rl_rmsprop.study.tuning.draws import places as places_of
@@ -118,7 +118,9 @@ def test_ranges_surround_the_preset_and_baselines_have_their_own_scale() -> None
 def test_draws_differ_between_environments_by_the_preset_alone() -> None:
     """One setting for all environments is one factor on their presets."""
     agents = (AGENT, make_agent("a2c", "Acrobot-v1", {"lr": 10 * AGENT.lr}))
-    both = study_of(Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,))
+    both = study_of(
+        Path("x"), ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("cusum"),), (0,), 9, tune=5, tune_seeds=(9,)
+    )
     one, other = (draws.settings(both, env_id, both.arms[0]) for env_id in both.env_ids)
     assert [s.rule for s in one] == [s.rule for s in other]
     assert [10 * s.lr for s in one] == pytest.approx([s.lr for s in other], rel=1e-2)

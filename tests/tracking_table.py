@@ -37,22 +37,22 @@ def short_limits(gain: float, arls: list[int], runs: int = 4000) -> dict[int, fl
     """Average run length → threshold, by the mean time to the alarm."""
     updates = 12 * SHORT
     maxima = torch.stack([m for _, m in zip(range(updates), largest(gain, runs, seed=2), strict=False)])
-    found = {}
+    limits = {}
     for arl in arls:
         low, high = 0.0, 1.0
         while high - low > 1e-5:
             middle = (low + high) / 2
             low, high = (middle, high) if 1 + (maxima <= middle).double().mean(1).sum() < arl else (low, middle)
-        found[arl] = round(high, 4)
-    return found
+        limits[arl] = round(high, 4)
+    return limits
 
 
 def long_limits(gain: float, arls: list[int], runs: int = 10_000) -> dict[int, float]:
     """Average run length → threshold, by quantiles of the maximum."""
-    found = {}
+    limits = {}
     for t, maxima in zip(range(1, min(max(arls), LONGEST) + 1), largest(gain, runs, seed=1), strict=False):
-        found |= {arl: round(maxima.quantile(math.exp(-t / arl)).item(), 4) for arl in arls if min(arl, LONGEST) == t}
-    return found
+        limits |= {arl: round(maxima.quantile(math.exp(-t / arl)).item(), 4) for arl in arls if min(arl, LONGEST) == t}
+    return limits
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Schedules made of pieces: given values from given updates on, or whole schedules one after another."""
+"""Schedules made of pieces: steps from one value to the next, or whole schedules one after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rl_rmsprop.schedules.ramps import Ramp
 
 @dataclass(frozen=True)
 class Piecewise(Schedule):
-    """Given values from given updates on: values[0] before at[0], values[k] from at[k − 1] on."""
+    """Steps: values[0] before the update at[0], values[k] from the update at[k − 1] on."""
 
     values: tuple[float, ...]
     """β of each piece, each in [0, 1); one more than `at`."""

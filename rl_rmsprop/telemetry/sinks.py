@@ -2,8 +2,8 @@
 
     recorder → sink.write(step, {tag: value, …})        once a logging step and run; tags in tags.py
 
-TensorBoard's event file is one sink, nothing another; whoever calls `run_study` from Python may add their own. The tables of a run's
-folder are written in any case: they are the truth that results are read from.
+TensorBoard's event file is one sink, nothing another; whoever calls `run_study` from Python may add their own. The tables of a
+run's folder are written in any case: they are the truth that results are read from.
 """
 
 from __future__ import annotations

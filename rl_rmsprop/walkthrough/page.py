@@ -173,7 +173,7 @@ def beta_sensitivity() -> str:
     )
 
 
-def misprint_grid(found: Iterable[Misprint]) -> str:
+def misprint_grid(listed: Iterable[Misprint]) -> str:
     """Section, quantity, the post's number, the right one, and where the wrong one may come from."""
     rows = [
         [
@@ -184,23 +184,23 @@ def misprint_grid(found: Iterable[Misprint]) -> str:
             number(x, 0 if x.is_integer() else 4),
             REASONS.get((q.place, q.name, q.step), ""),
         ]
-        for q, x in found
+        for q, x in listed
     ]
     return grid(["section", "what", "step", "post", "right", "note"], rows, left=(0, 1, 5))
 
 
 def list_of_misprints() -> str:
     """Every disagreement: wrong numbers, wrong last digits, wrong words."""
-    found = misprints()
+    wrong = misprints()
     return section(
         "5. Misprints of the post",
         paragraph(
-            f"Of {len(quotes())} printed numbers that can be computed, {len(found)} are wrong by more than rounding. Wrong "
+            f"Of {len(quotes())} printed numbers that can be computed, {len(wrong)} are wrong by more than rounding. Wrong "
             "numbers:"
         ),
-        misprint_grid(m for m in found if not m.slip),
+        misprint_grid(m for m in wrong if not m.slip),
         "Wrong in the last digits only, mostly from rounding on the way:",
-        misprint_grid(m for m in found if m.slip),
+        misprint_grid(m for m in wrong if m.slip),
         "Wrong or misleading in words:",
         *(paragraph(f"* {claim}", "  ") for claim in wrong_claims()),
     )

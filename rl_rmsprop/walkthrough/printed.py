@@ -149,12 +149,12 @@ def right_values() -> dict[tuple[str, int], float]:
 
 def quotes() -> list[Quote]:
     """Every number that the post prints and that can be computed, in the post's order."""
-    found = [Quote(place, name, step, x) for place, step, numbers in PROSE for name, x in numbers.items()]
+    result = [Quote(place, name, step, x) for place, step, numbers in PROSE for name, x in numbers.items()]
     for place, rows in (("Trace Table", TRACE_TABLE), ("Code", CODE_OUTPUT)):
-        found += [Quote(place, name, t, x) for t, row in enumerate(rows, 1) for name, x in zip(COLUMNS, row, strict=True)]
+        result += [Quote(place, name, t, x) for t, row in enumerate(rows, 1) for name, x in zip(COLUMNS, row, strict=True)]
     for beta, ends in BETA_TABLE.items():
-        found += [Quote("β Sensitivity", f"w{p + 1}, β={beta}", 5, ends[p]) for p in range(2)]
-    return sorted(found, key=lambda quote: SECTIONS.index(quote.place))
+        result += [Quote("β Sensitivity", f"w{p + 1}, β={beta}", 5, ends[p]) for p in range(2)]
+    return sorted(result, key=lambda quote: SECTIONS.index(quote.place))
 
 
 def misprints() -> list[Misprint]:

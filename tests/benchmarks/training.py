@@ -33,10 +33,10 @@ from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.spec.run_config import hparams
-from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import generators, make_policy
 from rl_rmsprop.study.training.recorder import Recorder
+from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks.timing import Row, in_turn, spread
 from tests.builders import batch_of
 

@@ -148,7 +148,7 @@ def draw(curves: Curves, out: Path) -> None:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     highest = 1.5 * max(1 / (1 - curve.max()) for curve in curves.values())
     for axes, (text, curve) in zip(grid.flat, curves.items(), strict=False):
-        axes.set(yscale="log", ylim=(0.8, highest))  # given, since a constant alone has no height to scale by
+        axes.set(yscale="log", ylim=(0.8, highest))  # a constant alone has no height to scale by
         axes.set_title(text, fontsize="medium")
         axes.stairs(1 / (1 - curve), np.arange(1, len(curve) + 2), baseline=None, lw=1.2)
         axes.axvline(len(curve) // 2, color="0.7", ls=":", lw=1)

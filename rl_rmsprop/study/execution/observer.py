@@ -25,3 +25,7 @@ class Observer:
 
     def end(self) -> None:
         """No more news of these tasks will come."""
+
+
+SILENT = Observer()
+"""Nobody is told anything."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rl_rmsprop.storage import atomic, checkpoint
 from rl_rmsprop.study.execution.executor import Executor, Task
-from rl_rmsprop.study.execution.observer import Observer
+from rl_rmsprop.study.execution.observer import SILENT, Observer
 from rl_rmsprop.study.results.runs import check_tables
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
@@ -31,7 +31,7 @@ from rl_rmsprop.telemetry.sinks import SinkFactory
 
 
 def train_study(
-    study: Study, executor: Executor, sinks: Sequence[SinkFactory] = DEFAULT_SINKS, observer: Observer = Observer()
+    study: Study, executor: Executor, sinks: Sequence[SinkFactory] = DEFAULT_SINKS, observer: Observer = SILENT
 ) -> tuple[Study, list[str]]:
     """Train all runs that are not finished; returns the study with its choices, and a line for everything that failed."""
     before, study = study, replace(study, choices=())

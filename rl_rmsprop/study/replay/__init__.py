@@ -36,7 +36,7 @@ def replay(
     rate: float,
     console: Console,
 ) -> None:
-    """Replay everything, print what was found, and write it to the study's report/ as a page, tables and figures."""
+    """Replay everything, print the findings, and write them to the study's report/ as a page, tables and figures."""
     candidates = [parse_candidate(text) for text in detectors or CANDIDATES]
     parsed = [rules.parse(text) for text in betas or RULES]
     for rule in parsed:
@@ -73,7 +73,7 @@ MOST_WIDTH = 20
 
 
 def print_scores(all_scores: Sequence[Scores], labels: content.Labels, console: Console) -> None:
-    """What was found in a sentence an arm, then the tables in two groups, each with what its columns mean."""
+    """The finding in a sentence an arm, the tables in two groups, and what their columns mean."""
     for scores in all_scores:
         console.print(content.finding(scores, labels), soft_wrap=True)
     for caution in content.cautions(all_scores, labels):

@@ -1,4 +1,4 @@
-"""How the arms took the changes of an environment: drop, recovery and regret, a change and arm at a time."""
+"""How the arms responded to the changes of an environment: drop, recovery and regret, a change and arm at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ROWS = 6
 
 @dataclass(frozen=True)
 class Change:
-    """How one arm took one change, or all of them where there are many."""
+    """How one arm responded to one change, or all of them where there are many."""
 
     step: float
     """Median over all runs of the step of the change; NaN for all together."""
@@ -53,35 +53,35 @@ def median_step(analysis: Analysis, k: int | None) -> float:
 
 
 def change_of(result: ArmResults, k: int | None, step: float) -> Change:
-    """How an arm took its k-th change, or all of them."""
+    """How an arm responded to its k-th change, or all of them."""
     runs = [run for run in result.runs if run.responses]
-    taken = [run.responses if k is None else [run.responses[k]] for run in runs]
-    times, watched = padded(taken)
+    responses = [run.responses if k is None else [run.responses[k]] for run in runs]
+    times, watched = padded(responses)
     return Change(
         step,
         "all changes" if k is None or not runs else values_at(runs[0], k),
         result,
-        result.average(means(taken, "drop")),
+        result.average(means(responses, "drop")),
         intervals.bootstrap_time(times, watched, np.random.default_rng(0)),
         float(watched.max(initial=0.0)),
         int(np.isfinite(times).sum()),
         int((watched >= 0).sum()),
-        result.average(means(taken, "regret")),
+        result.average(means(responses, "regret")),
     )
 
 
-def means(taken: Sequence[Sequence[Response]], name: str) -> list[float]:
+def means(responses: Sequence[Sequence[Response]], name: str) -> list[float]:
     """Each run's mean of one number over its changes; what is not known is left out, and runs that know nothing."""
-    known = [[x for r in responses if not math.isnan(x := getattr(r, name))] for responses in taken]
+    known = [[x for r in of_run if not math.isnan(x := getattr(r, name))] for of_run in responses]
     return [float(np.mean(values)) for values in known if values]
 
 
-def padded(taken: Sequence[Sequence[Response]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def padded(responses: Sequence[Sequence[Response]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Recovery times and the steps watched [runs, most changes]; −1 steps where there is no change, or nothing before it."""
-    shape = (len(taken), max(map(len, taken), default=0))
+    shape = (len(responses), max(map(len, responses), default=0))
     times, watched = np.full(shape, math.inf), np.full(shape, -1.0)
-    for i, responses in enumerate(taken):
-        for k, r in enumerate(responses):
+    for i, of_run in enumerate(responses):
+        for k, r in enumerate(of_run):
             if not math.isnan(r.before):
                 times[i, k], watched[i, k] = r.recovery, r.watched
     return times, watched

@@ -30,11 +30,11 @@ SENSITIVITY_COLUMNS = ("arm", "tuned_for_each", "one_for_all", "phi")
 SHIFT_COLUMNS = ("env", "arm", "seed", "change", "step", "watched", "before", "drop", "recovery", "regret")
 
 
-def write_files(folder: Path, found: Sequence[Analysis]) -> None:
+def write_files(folder: Path, analyses: Sequence[Analysis]) -> None:
     """Write the tables into the report's folder."""
-    write(folder / "results.csv", RUN_COLUMNS, [row for a in found for row in run_rows(a)])
-    write(folder / "arms.csv", ARM_COLUMNS, arm_rows(found))
-    shifts = shift_rows(found)
+    write(folder / "results.csv", RUN_COLUMNS, [row for a in analyses for row in run_rows(a)])
+    write(folder / "arms.csv", ARM_COLUMNS, arm_rows(analyses))
+    shifts = shift_rows(analyses)
     if shifts:
         write(folder / "shifts.csv", SHIFT_COLUMNS, shifts)
 
@@ -49,31 +49,31 @@ def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> 
     write_csv(path, header, [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows])
 
 
-def run_rows(found: Analysis) -> list[list[Cell]]:
+def run_rows(analysis: Analysis) -> list[list[Cell]]:
     """All runs of an environment, an arm after the other, in the order of their seeds; of failed ones nothing but the name."""
     rows: list[list[Cell]] = []
-    for result in found.arms:
-        of_arm: list[list[Cell]] = [run_row(found, result.arm.text, run) for run in result.runs]
+    for result in analysis.arms:
+        of_arm: list[list[Cell]] = [run_row(analysis, result.arm.text, run) for run in result.runs]
         missing = [""] * (len(RUN_COLUMNS) - 4)
-        of_arm += [[found.env_id, result.arm.text, seed, "failed", *missing] for seed in result.failed]
+        of_arm += [[analysis.env_id, result.arm.text, seed, "failed", *missing] for seed in result.failed]
         rows += sorted(of_arm, key=lambda row: int(row[2]))
     return rows
 
 
-def run_row(found: Analysis, rule: str, run: Run) -> list[Cell]:
+def run_row(analysis: Analysis, rule: str, run: Run) -> list[Cell]:
     """All scores of one run."""
-    solved = run.steps_to(found.threshold) if not math.isnan(found.threshold) else math.nan
-    responses = [METRICS[name].of(run, found.threshold) for name in ("drop", "recovery", "regret")]
+    solved = run.steps_to(analysis.threshold) if not math.isnan(analysis.threshold) else math.nan
+    responses = [METRICS[name].of(run, analysis.threshold) for name in ("drop", "recovery", "regret")]
     return [
-        found.env_id, rule, run.seed, "finished", int(run.end), len(run.episodes.step), run.mean_return, run.final_return, solved,
-        run.collapsed, run.alarms, len(run.changes), *responses,
+        analysis.env_id, rule, run.seed, "finished", int(run.end), len(run.episodes.step), run.mean_return, run.final_return,
+        solved, run.collapsed, run.alarms, len(run.changes), *responses,
     ]  # fmt: skip
 
 
-def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
+def arm_rows(analyses: Sequence[Analysis]) -> list[list[Cell]]:
     """All arms with their intervals and their comparison with the baseline."""
     rows: list[list[Cell]] = []
-    for analysis in found:
+    for analysis in analyses:
         for result in analysis.arms:
             intervals = [float(x) for interval in (result.mean_return, result.final_return) for x in interval]
             row: list[Cell] = [analysis.env_id, result.arm.text, len(result.runs), len(result.failed), *intervals]
@@ -87,11 +87,11 @@ def arm_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
     return rows
 
 
-def shift_rows(found: Sequence[Analysis]) -> list[list[Cell]]:
-    """How every run took every change."""
+def shift_rows(analyses: Sequence[Analysis]) -> list[list[Cell]]:
+    """How every run responded to every change."""
     return [
         [analysis.env_id, result.arm.text, run.seed, k, *response]
-        for analysis in found
+        for analysis in analyses
         for result in analysis.arms
         for run in result.runs
         for k, response in enumerate(run.responses, 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rl_rmsprop.study.report.plotting import WIDE, Paper, draw, legend_below, mark_shifts, new_figure, panels, put_below
 from rl_rmsprop.study.results.recorded_signals import Streams
 from rl_rmsprop.study.results.runs import RETURN, ArmResults
-from rl_rmsprop.study.results.scores import WINDOW
+from rl_rmsprop.study.results.scores import RUNNING
 
 PANELS = (
     ("optim/beta", "β, spaced by the log of its window 1/(1−β)", "window"),
@@ -31,7 +31,7 @@ def learning_curves(results: Sequence[ArmResults], threshold: float = math.nan, 
     draw(axes, results, RETURN)
     mark_shifts(axes, results)
     mark_threshold(axes, threshold)
-    axes.set(title=paper.wrap(f"{results[0].env_id}: mean return of the last {WINDOW} episodes"), ylabel="return")
+    axes.set(title=paper.wrap(f"{results[0].env_id}: mean return of the last {RUNNING} episodes"), ylabel="return")
     legend_below(figure, results)
     return figure
 

@@ -9,7 +9,7 @@ from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.methods import arm_settings
 from rl_rmsprop.study.report.overall import FIRST_EPISODES, Scale
 from rl_rmsprop.study.results.runs import MOST_CHANGES
-from rl_rmsprop.study.results.scores import PLATEAU, WINDOW
+from rl_rmsprop.study.results.scores import PLATEAU, RUNNING
 from rl_rmsprop.study.spec.study import Study
 
 AVERAGES = (
@@ -17,8 +17,8 @@ AVERAGES = (
     "95 % percentile bootstrap intervals over whole runs. The bands of curves are the same, point by point."
 )
 MEAN_RETURN = (
-    f"Mean return over training, the primary score: the mean return of the last {WINDOW} episodes, averaged over all environment "
-    "steps of the training."
+    f"Mean return over training, the primary score: the mean return of the last {RUNNING} episodes, averaged over all "
+    "environment steps of the training."
 )
 THRESHOLD = (
     f"Steps to the threshold: environment steps until the mean return of {PLATEAU} episodes reached it, median over runs; “>” if "
@@ -39,10 +39,10 @@ SHIFTED = (
     "lines mark the changes of the first seed."
 )
 RESPONSES = (
-    f"Drop: mean return of the last {WINDOW} episodes before a change minus that of the first {WINDOW} begun after it. Recovery: "
-    f"environment steps until {WINDOW} episodes in a row earned 90 % of the level before again, median over runs. Regret: the "
-    "level before minus the mean return of the last episodes, averaged over the steps until the next change. Not shown with "
-    f"more than {MOST_CHANGES} changes."
+    f"Drop: mean return of the last {RUNNING} episodes before a change minus that of the first {RUNNING} begun after it. "
+    f"Recovery: environment steps until {RUNNING} episodes in a row earned 90 % of the level before again, median over runs. "
+    "Regret: the level before minus the mean return of the last episodes, averaged over the steps until the next change. Not "
+    f"shown with more than {MOST_CHANGES} changes."
 )
 DETECTORS = (
     "Detectors: an alarm within n updates after a true change is a hit. Delay: median updates from a change to the first alarm "

@@ -50,10 +50,10 @@ def columns_of(folder: Path) -> dict[str, NDArray[np.float64]]:
     return metrics | {SPEED: speed}
 
 
-def write(found: Curves) -> None:
+def write(run: Curves) -> None:
     """Replace the event file of one run by what its tables say."""
-    spec, folder = found.spec, found.folder
-    curves = dict(found.columns)
+    spec, folder = run.spec, run.folder
+    curves = dict(run.columns)
     steps = curves.pop("step").astype(int).tolist()
     for old in folder.glob(EVENTS):
         old.unlink()

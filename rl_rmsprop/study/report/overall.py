@@ -87,12 +87,12 @@ def overall(analyses: Sequence[Analysis], scaling: Sequence[Scale]) -> list[Over
     if len(scaling) < 2:
         return []
     by_env = {analysis.env_id: analysis for analysis in analyses}
-    found = []
+    rows = []
     for position, result in enumerate(analyses[0].arms):
         groups = [(scale, by_env[scale.env_id].arms[position].runs) for scale in scaling]
         if all(runs for _, runs in groups):
-            found.append(over_environments(result, groups))
-    return found
+            rows.append(over_environments(result, groups))
+    return rows
 
 
 def over_environments(result: ArmResults, groups: Sequence[tuple[Scale, Sequence[Run]]]) -> Overall:

@@ -37,12 +37,12 @@ def height(rows: int) -> float:
     return 1.3 + 0.42 * rows
 
 
-def scores(found: Analysis, paper: Paper = WIDE) -> Figure:
+def scores(analysis: Analysis, paper: Paper = WIDE) -> Figure:
     """Mean return and final evaluation of every run, and the arms' IQM with its interval."""
-    shown = found.shown
+    shown = analysis.shown
     during = ("mean return over training", [(r.mean_return, [run.mean_return for run in r.runs]) for r in shown])
     final = ("final evaluation", [(r.final_return, [run.final_return for run in r.runs]) for r in shown])
-    kinds = [during, final] if found.is_evaluated else [during]
+    kinds = [during, final] if analysis.is_evaluated else [during]
     figure, grid = panels(paper, len(kinds), height(len(shown)), sharey=True)
     for axes, (title, rows) in zip(grid, kinds, strict=True):
         for row, (result, (average, dots)) in enumerate(zip(shown, rows, strict=True)):
@@ -50,45 +50,45 @@ def scores(found: Analysis, paper: Paper = WIDE) -> Figure:
         axes.set(title=title, xlabel="mean return")
         axes.grid(axis="x", alpha=0.3)
     name_rows(grid[0], shown, paper)
-    figure.suptitle(paper.wrap(f"{found.env_id}: every run, IQM and 95 % interval"))
+    figure.suptitle(paper.wrap(f"{analysis.env_id}: every run, IQM and 95 % interval"))
     return figure
 
 
-def differences(found: Analysis, paper: Paper = WIDE) -> Figure:
+def differences(analysis: Analysis, paper: Paper = WIDE) -> Figure:
     """Every arm minus the baseline: each seed, and the difference of the IQMs."""
-    assert found.baseline is not None
-    figure, (axes,) = panels(paper, 1, height(len(found.comparisons)))
-    base = found.values(found.baseline)
-    for row, versus in enumerate(found.comparisons):
-        values = found.values(versus.result)
+    assert analysis.baseline is not None
+    figure, (axes,) = panels(paper, 1, height(len(analysis.comparisons)))
+    base = analysis.values(analysis.baseline)
+    for row, versus in enumerate(analysis.comparisons):
+        values = analysis.values(versus.result)
         dots = [values[seed] - base[seed] for seed in values if seed in base]
         forest(axes, versus.result.place, row, versus.comparison.difference, dots)
     axes.axvline(0, color="0.3", lw=1)
-    name_rows(axes, [versus.result for versus in found.comparisons], paper)
+    name_rows(axes, [versus.result for versus in analysis.comparisons], paper)
     axes.grid(axis="x", alpha=0.3)
-    better = "right" if found.metric.better > 0 else "left"
-    title = f"{found.env_id}: {found.metric.label}, difference from {found.baseline.arm.label}"
-    axes.set(title=paper.wrap(title), xlabel=f"difference{found.metric.unit} (better: {better})")
+    better = "right" if analysis.metric.better > 0 else "left"
+    title = f"{analysis.env_id}: {analysis.metric.label}, difference from {analysis.baseline.arm.label}"
+    axes.set(title=paper.wrap(title), xlabel=f"difference{analysis.metric.unit} (better: {better})")
     return figure
 
 
-def profiles(found: Analysis, paper: Paper = WIDE) -> Figure:
+def profiles(analysis: Analysis, paper: Paper = WIDE) -> Figure:
     """Performance profiles (Agarwal et al. 2021): share of runs that reach each level of the metric."""
     figure, (axes,) = panels(paper, 1, 4.2)
-    every = {result.place: np.array(list(found.values(result).values())) for result in found.shown}
+    every = {result.place: np.array(list(analysis.values(result).values())) for result in analysis.shown}
     known = np.concatenate(list(every.values()))
     known = known[~np.isnan(known)]
     margin = 0.02 * float(np.ptp(known)) + 1e-9 if len(known) else 1.0
     levels = np.linspace(known.min() - margin, known.max() + margin, PROFILE_POINTS) if len(known) else np.arange(2.0)
-    for result in found.shown:
+    for result in analysis.shown:
         colour, style = look(result.place)
-        reached = profile(every[result.place], levels, found.metric.better)
+        reached = profile(every[result.place], levels, analysis.metric.better)
         axes.plot(levels, reached.value, color=colour, ls=style, lw=1.5, drawstyle="steps-mid")
         axes.fill_between(levels, reached.low, reached.high, color=colour, alpha=0.12, lw=0, step="mid")
-    axes.set(ylim=(-0.02, 1.02), ylabel="share of runs", title=paper.wrap(f"{found.env_id}: performance profiles"))
-    axes.set_xlabel(f"{found.metric.label}, {'at least' if found.metric.better > 0 else 'at most'}")
+    axes.set(ylim=(-0.02, 1.02), ylabel="share of runs", title=paper.wrap(f"{analysis.env_id}: performance profiles"))
+    axes.set_xlabel(f"{analysis.metric.label}, {'at least' if analysis.metric.better > 0 else 'at most'}")
     axes.grid(alpha=0.3)
-    legend_below(figure, found.shown)
+    legend_below(figure, analysis.shown)
     return figure
 
 

@@ -23,34 +23,34 @@ from rl_rmsprop.study.statistics.intervals import Interval, number
 DASH = "–"
 
 
-def scores(found: Analysis) -> Table:
+def scores(analysis: Analysis) -> Table:
     """The main table: a row an arm, baseline and controls marked."""
-    solved = not math.isnan(found.threshold)
+    solved = not math.isnan(analysis.threshold)
     header = ["arm", "runs", "mean return over training"]
-    header += ["final evaluation"] if found.is_evaluated else []
-    header += [f"steps to {found.threshold:g}"] if solved else []
+    header += ["final evaluation"] if analysis.is_evaluated else []
+    header += [f"steps to {analysis.threshold:g}"] if solved else []
     header += ["collapsed", "alarms per run"]
     rows = []
-    for result in found.arms:
-        row = [result.arm.label + role(found, result), str(len(result.runs)), number(result.mean_return)]
-        row += [number(result.final_return)] if found.is_evaluated else []
-        row += [threshold_cell(found, result)] if solved else []
-        rows.append([*row, percent(found.collapses(result)) if result.runs else DASH, alarms_cell(result)])
-    return Table(header, rows, marks=[result.place for result in found.arms])
+    for result in analysis.arms:
+        row = [result.arm.label + role(analysis, result), str(len(result.runs)), number(result.mean_return)]
+        row += [number(result.final_return)] if analysis.is_evaluated else []
+        row += [threshold_cell(analysis, result)] if solved else []
+        rows.append([*row, percent(analysis.collapses(result)) if result.runs else DASH, alarms_cell(result)])
+    return Table(header, rows, marks=[result.place for result in analysis.arms])
 
 
-def role(found: Analysis, result: ArmResults) -> str:
+def role(analysis: Analysis, result: ArmResults) -> str:
     """What stands behind an arm's name."""
-    if result is found.baseline:
+    if result is analysis.baseline:
         return " (baseline)"
     return " (control)" if result.is_control else ""
 
 
-def threshold_cell(found: Analysis, result: ArmResults) -> str:
+def threshold_cell(analysis: Analysis, result: ArmResults) -> str:
     """Median steps to the threshold, and how many runs got there if not all of them."""
     if not result.runs:
         return DASH
-    median, reached = found.time_to_threshold(result)
+    median, reached = analysis.time_to_threshold(result)
     return times(median, max(run.end for run in result.runs)) + share_of(reached, len(result.runs))
 
 
@@ -81,36 +81,36 @@ def alarms_cell(result: ArmResults) -> str:
     return DASH if not result.runs or math.isnan(result.alarms) else f"{result.alarms:.1f}"
 
 
-def averages(found: Analysis) -> Table:
+def averages(analysis: Analysis) -> Table:
     """Other averages of the two scores, and how far the final one misses the threshold."""
-    kinds = {"mean return": [[run.mean_return for run in result.runs] for result in found.shown]}
-    if found.is_evaluated:
-        kinds["final"] = [[run.final_return for run in result.runs] for result in found.shown]
-    gaps = found.is_evaluated and not math.isnan(found.threshold)
+    kinds = {"mean return": [[run.mean_return for run in result.runs] for result in analysis.shown]}
+    if analysis.is_evaluated:
+        kinds["final"] = [[run.final_return for run in result.runs] for result in analysis.shown]
+    gaps = analysis.is_evaluated and not math.isnan(analysis.threshold)
     header = ["arm", *(f"{kind}: {average}" for kind in kinds for average in ("median", "mean"))]
     rows = []
-    for result, *values in zip(found.shown, *kinds.values(), strict=True):
+    for result, *values in zip(analysis.shown, *kinds.values(), strict=True):
         cells = [number(result.average(x, trim)) for x in values for trim in (intervals.half, intervals.none)]
-        rows.append([result.arm.label, *cells, *([number(found.gap(result))] if gaps else [])])
-    return Table([*header, *(["optimality gap"] if gaps else [])], rows, marks=[r.place for r in found.shown])
+        rows.append([result.arm.label, *cells, *([number(analysis.gap(result))] if gaps else [])])
+    return Table([*header, *(["optimality gap"] if gaps else [])], rows, marks=[r.place for r in analysis.shown])
 
 
-def differences(found: Analysis) -> Table:
+def differences(analysis: Analysis) -> Table:
     """Every arm against the baseline, seed by seed."""
     header = ["arm", "pairs", "difference of IQMs", "P(better)", "p", "p, Holm"]
     rows = []
-    for versus in found.comparisons:
+    for versus in analysis.comparisons:
         pairs, difference, improvement, _, p = versus.comparison
-        numbers = [number(difference, sign=True, form=found.metric.form), number(improvement, form=".2f")]
+        numbers = [number(difference, sign=True, form=analysis.metric.form), number(improvement, form=".2f")]
         tested = [DASH if math.isnan(q) else probability(q) for q in (p, versus.p_holm)]
         rows.append([versus.result.arm.label, str(pairs), *numbers, *tested])
-    return Table(header, rows, marks=[versus.result.place for versus in found.comparisons])
+    return Table(header, rows, marks=[versus.result.place for versus in analysis.comparisons])
 
 
-def responses(found: Analysis) -> Table:
-    """How the arms took the changes of the environment."""
+def responses(analysis: Analysis) -> Table:
+    """How the arms responded to the changes of the environment."""
     rows, marks = [], []
-    for change in changes(found):
+    for change in changes(analysis):
         when = change.what if math.isnan(change.step) else f"{change.what} at {change.step:,.0f}"
         recovery = times(change.recovery, change.watched) + share_of(change.recovered, change.runs)
         rows.append([when, change.result.arm.label, number(change.drop), recovery, number(change.regret)])
@@ -118,13 +118,13 @@ def responses(found: Analysis) -> Table:
     return Table(["change", "arm", "drop", "recovery, steps", "regret per episode"], rows, words=2, marks=marks)
 
 
-def detection_quality(found: Analysis, streams: Sequence[Streams]) -> Table:
+def detection_quality(analysis: Analysis, streams: Sequence[Streams]) -> Table:
     """How the arms' detectors answered to the true changes, where signals were recorded."""
     hits = [f"hits within {n}" for n in detection.WITHIN]
     header = ["arm", "changes", *hits, "delay, updates", "90 % within", "alarms per 1000 before"]
     rows, marks = [], []
-    for result in found.shown:
-        recorded = next((s for s in streams if (s.env_id, s.arm) == (found.env_id, result.arm.text)), None)
+    for result in analysis.shown:
+        recorded = next((s for s in streams if (s.env_id, s.arm) == (analysis.env_id, result.arm.text)), None)
         if recorded is None or not recorded.is_shifted or math.isnan(result.alarms):
             continue
         quality = detection.quality(recorded.arrays["alarm"], recorded.shifted)
@@ -154,33 +154,33 @@ def over_all(rows: Sequence[Overall]) -> Table:
     return Table(header, cells, marks=[row.result.place for row in rows])
 
 
-def failures(found: Sequence[Analysis]) -> Table:
+def failures(analyses: Sequence[Analysis]) -> Table:
     """Runs that did not finish, an arm a row."""
     rows = []
-    for analysis in found:
+    for analysis in analyses:
         for result in analysis.arms:
             if result.failed:
                 rows.append([analysis.env_id, result.arm.label, ", ".join(map(str, result.failed)), result.reason])
     return Table(["environment", "arm", "seeds", "reason"], rows, words=4)
 
 
-def wall_times(found: Sequence[Analysis]) -> Table:
+def wall_times(analyses: Sequence[Analysis]) -> Table:
     """How long the training of each arm took, its batches added up."""
     header = ["environment", "arm", "runs", "seconds of training"]
-    rows = [[a.env_id, result.arm.label, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in found for result in a.shown]
+    rows = [[a.env_id, result.arm.label, str(len(result.runs)), f"{result.seconds:,.1f}"] for a in analyses for result in a.shown]
     return Table(header, rows, words=2)
 
 
-def terminal(found: Analysis) -> Table:
+def terminal(analysis: Analysis) -> Table:
     """The main table as far as a terminal has room."""
-    table = scores(found)
+    table = scores(analysis)
     keep = [i for i, name in enumerate(table.header) if name != "collapsed"]
     return replace(table, header=[table.header[i] for i in keep], rows=[[row[i] for i in keep] for row in table.rows])
 
 
 def sensitivities(tuned: Sequence[Response]) -> Table:
     """What tuning for every environment anew gains each arm."""
-    found, arms = sensitivity.sensitivities(tuned), {response.arm: response for response in tuned}
-    rows = [[arms[row.arm].label, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in found]
+    results, arms = sensitivity.sensitivities(tuned), {response.arm: response for response in tuned}
+    rows = [[arms[row.arm].label, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in results]
     header = ["arm", "tuned for each environment", "one draw for all", "Φ"]
-    return Table(header, rows, marks=[arms[row.arm].place for row in found])
+    return Table(header, rows, marks=[arms[row.arm].place for row in results])

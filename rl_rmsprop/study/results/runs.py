@@ -84,7 +84,7 @@ class Run:
 
     @cached_property
     def responses(self) -> list[Response]:
-        """How it took each change."""
+        """How it responded to each change."""
         return scores.responses(self.episodes, self.changes, self.end, self.n_envs, self.n_envs * self.n_steps)
 
     def steps_to(self, threshold: float) -> float:
@@ -94,7 +94,7 @@ class Run:
     def series(self, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Steps and values of a curve, where it has values."""
         if tag == RETURN:
-            return self.episodes.step, scores.running_mean(self.episodes.earned, scores.WINDOW)
+            return self.episodes.step, scores.running_mean(self.episodes.earned, scores.RUNNING)
         known = ~np.isnan(self.metrics[tag])
         return self.metrics["step"][known], self.metrics[tag][known]
 

@@ -1,6 +1,6 @@
-"""Scores of one run, from its episodes: what it earned, when it got there, and how it took changes of its environment.
+"""Scores of one run, from its episodes: what it earned, when it got there, and how it responded to changes of its environment.
 
-The running return R_k is the mean return of the last `WINDOW` episodes when the k-th has ended. All times are environment
+The running return R_k is the mean return of the last `RUNNING` episodes when the k-th has ended. All times are environment
 steps of the run, on which the end of every episode is known.
 
     mean return         time average of R over the training: what an episode earned, averaged over the environment steps
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-WINDOW = 20
+RUNNING = 20
 """Episodes of the running return: few, because a hundred long ones are a large part of a training."""
 PLATEAU = 100
 """Episodes whose mean counts as a level that was held."""
@@ -47,7 +47,7 @@ class Episodes(NamedTuple):
 
 
 class Response(NamedTuple):
-    """How a run took one change of its environment."""
+    """How a run responded to one change of its environment."""
 
     step: float
     """The end of the rollout in which the environment changed."""
@@ -60,11 +60,11 @@ class Response(NamedTuple):
     regret: float
 
 
-def running_mean(x: Array, window: int) -> Array:
-    """Mean of the last `window` values at every place, of all values so far where there are fewer."""
+def running_mean(x: Array, count: int) -> Array:
+    """Mean of the last `count` values at every place, of all values so far where there are fewer."""
     total = np.concatenate([[0.0], np.cumsum(x)])
     stop = np.arange(1, len(x) + 1)
-    start = np.maximum(stop - window, 0)
+    start = np.maximum(stop - count, 0)
     return (total[stop] - total[start]) / (stop - start)
 
 
@@ -78,7 +78,7 @@ def time_average(step: Array, value: Array, start: float, end: float) -> float:
 
 def mean_return(episodes: Episodes, end: float) -> float:
     """Time average of the running return over a training of `end` steps; NaN if no episode ended."""
-    return time_average(episodes.step, running_mean(episodes.earned, WINDOW), 0.0, end)
+    return time_average(episodes.step, running_mean(episodes.earned, RUNNING), 0.0, end)
 
 
 def steps_to(episodes: Episodes, threshold: float) -> float:
@@ -107,30 +107,30 @@ def collapsed(episodes: Episodes, changes: Sequence[float] = ()) -> float:
 
 
 def responses(episodes: Episodes, changes: Sequence[float], end: float, n_envs: int, rollout: int) -> list[Response]:
-    """How a run took each of its changes; NaN where no episode ended before or after.
+    """How a run responded to each of its changes; NaN where no episode ended before or after.
 
     A change is known to have come within the `rollout` steps before its step. An episode of length L in one of `n_envs`
     environments began about n_envs · L steps before it ended; those that a change divides count on neither side.
     """
     began = episodes.step - n_envs * episodes.length
-    found = []
+    result = []
     for k, (change, stop) in enumerate(zip(changes, [*changes, end][1:], strict=True)):
         previous = changes[k - 1] if k else -math.inf
-        earlier = episodes.earned[(began >= previous) & (episodes.step <= change - rollout)][-WINDOW:]
+        earlier = episodes.earned[(began >= previous) & (episodes.step <= change - rollout)][-RUNNING:]
         later = episodes.where((began >= change) & (episodes.step <= stop))
-        found.append(response(earlier, later, change, stop))
-    return found
+        result.append(response(earlier, later, change, stop))
+    return result
 
 
 def response(earlier: Array, later: Episodes, change: float, stop: float) -> Response:
-    """How a run took one change, from the returns before it and the episodes after it."""
+    """How a run responded to one change, from the returns before it and the episodes after it."""
     if not len(earlier):
         return Response(change, stop - change, *(math.nan,) * 4)
     before = float(earlier.mean())
-    R = running_mean(later.earned, WINDOW)
-    drop = before - float(later.earned[:WINDOW].mean()) if len(R) else math.nan
-    there = np.flatnonzero(R[WINDOW - 1 :] >= before - RECOVERED * abs(before))
+    R = running_mean(later.earned, RUNNING)
+    drop = before - float(later.earned[:RUNNING].mean()) if len(R) else math.nan
+    there = np.flatnonzero(R[RUNNING - 1 :] >= before - RECOVERED * abs(before))
     recovery = math.inf
     if len(there):
-        recovery = float(later.step[WINDOW - 1 + there[0]] - change) if there[0] else 0.0
+        recovery = float(later.step[RUNNING - 1 + there[0]] - change) if there[0] else 0.0
     return Response(change, stop - change, before, drop, recovery, before - time_average(later.step, R, change, stop))
