@@ -31,7 +31,7 @@ def test_the_commands_of_the_readme_parse() -> None:
     lines = re.findall(r"^    (rl-rmsprop .*)$", README, re.MULTILINE) + re.findall(r"`(rl-rmsprop \w+ --[^`]*)`", README)
     assert len(lines) >= 15
     for line in lines:
-        words = shlex.split(line)[1:]
+        words = shlex.split(line, comments=True)[1:]
         assert isinstance(parse(words), VERBS[words[0]])
 
 

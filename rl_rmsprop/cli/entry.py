@@ -1,7 +1,7 @@
 """Where the command line begins: finds the verb, calls it, turns errors into exit codes.
 
 Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed; 75 a study was
-stopped by a signal, and `resume` goes on with it; 130 interrupted, 141 the reader of the output has gone, 143 terminated.
+stopped by a signal, and `resume` continues it; 130 interrupted, 141 the reader of the output has gone, 143 terminated.
 Everything heavier than the parser is imported by the verb that needs it, so that --help answers at once.
 """
 
@@ -45,7 +45,7 @@ VERBS: dict[str, type[Any]] = {
     "replay": Replay,
 }
 
-OVERVIEW = """rl-rmsprop: an RMSProp whose forgetting rate β is a number, a schedule, or set by a detector of shifts.
+OVERVIEW = """rl-rmsprop: an RMSProp whose decay rate β is a number, a schedule, or set by a detector of shifts.
 
 usage: rl-rmsprop VERB [OPTIONS]        (rl-rmsprop VERB --help explains a verb's options)
 
