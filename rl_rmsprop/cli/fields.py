@@ -49,8 +49,8 @@ def option(
         in_study_file: whether it is a key of study files.
         instead: what to do if more than one value is given.
     """
-    known = {"metavar": metavar, "note": note, "doc": doc, "positional": positional, "instead": instead}
-    return field(default=default, metadata={**known, "commas_inside": commas_inside, "in_study_file": in_study_file})
+    metadata = {"metavar": metavar, "note": note, "doc": doc, "positional": positional, "instead": instead}
+    return field(default=default, metadata={**metadata, "commas_inside": commas_inside, "in_study_file": in_study_file})
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def shown_default(value: Any) -> str:
 def declared(verb: type[Any]) -> tuple[Option, ...]:
     """A verb's options in the order of its fields, those of its groups in their places."""
     hints = typing.get_type_hints(verb)
-    found: list[Option] = []
+    options: list[Option] = []
     for entry in fields(verb):
         if is_dataclass(entry.default):
-            found += [replace(inner, group=entry.name) for inner in declared(type(entry.default))]
+            options += [replace(inner, group=entry.name) for inner in declared(type(entry.default))]
         else:
-            found.append(Option(entry.name, hints[entry.name], verb, entry))
-    return tuple(found)
+            options.append(Option(entry.name, hints[entry.name], verb, entry))
+    return tuple(options)
 
 
 def value_of(verb: Any, option: Option) -> Any:
@@ -170,12 +170,12 @@ def with_values(verb: Any, values: Mapping[str, Any]) -> Any:
 
 def field_docs(kind: type[Any]) -> dict[str, str]:
     """Field of a dataclass → the docstring below it, in one line; inherited ones included."""
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for cls in reversed(kind.__mro__[:-1]):
         for entry, below in pairwise(class_body(cls)):
             if isinstance(entry, ast.AnnAssign) and isinstance(entry.target, ast.Name) and isinstance(below, ast.Expr):
-                found[entry.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
-    return found
+                docs[entry.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
+    return docs
 
 
 def class_body(cls: type[Any]) -> list[ast.stmt]:

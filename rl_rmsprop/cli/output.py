@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rl_rmsprop.study.report import Report
+    from rl_rmsprop.study.spec.study import Study
 
 
 def console() -> Any:
@@ -12,7 +16,7 @@ def console() -> Any:
     from rich.console import Console
 
     class Piped(Console):
-        """Leaves it to the caller what a reader that has gone means; rich would end the process with 1."""
+        """Raises BrokenPipeError when the reader has gone; rich would end the process with exit code 1."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
@@ -21,16 +25,16 @@ def console() -> Any:
     return Piped(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
 
 
-def announce(study: Any, made: Any) -> None:
-    """The table of arms, the finding, what to beware of, where the files are, how to look at them."""
+def announce(study: Study, report: Report) -> None:
+    """Print the table of arms, the findings and cautions, and where the report and the curves are."""
     from rl_rmsprop.cli.views import progress, tensorboard
 
     out = console()
-    for analysis in made.analyses:
+    for analysis in report.analyses:
         out.print(progress.arms_table(analysis))
-    for sentence in made.findings:
+    for sentence in report.findings:
         out.print(sentence, soft_wrap=True)
-    for warning in made.warnings:
+    for warning in report.warnings:
         out.print(f"Beware: {warning}", soft_wrap=True)
     folder = shlex.quote(str(study.folder))
     out.print(f"report: {study.folder}/report/report.html", soft_wrap=True)

@@ -30,7 +30,7 @@ SYNONYMS = {
 """What other programs call an option → its name here."""
 
 
-class Given(NamedTuple):
+class TypedOption(NamedTuple):
     """An option as it was typed."""
 
     flag: str  # without dashes; empty for the words before the first option
@@ -45,12 +45,12 @@ def read_options(name: str, verbs: Mapping[str, type[Any]], words: Sequence[str]
         print(help_text(name, verb))
         raise SystemExit(0)
     base, rest = verb.begin(words) if hasattr(verb, "begin") else (None, list(words))
-    given = split_flags(name, rest)
-    named = check_flags(name, verbs, given[1:])
+    typed = split_flags(name, rest)
+    options = check_flags(name, verbs, typed[1:])
     values: dict[str, Any] = {}
-    left = list(given[0].words)
+    left = list(typed[0].words)
     behind: dict[str, Option] = {}
-    for option, entry in zip(named, given[1:], strict=True):
+    for option, entry in zip(options, typed[1:], strict=True):
         values[option.name], extra = take(option, entry)
         left += extra
         behind |= dict.fromkeys(extra, option)
@@ -61,32 +61,32 @@ def read_options(name: str, verbs: Mapping[str, type[Any]], words: Sequence[str]
     return with_values(base, values)
 
 
-def split_flags(name: str, words: Sequence[str]) -> list[Given]:
+def split_flags(name: str, words: Sequence[str]) -> list[TypedOption]:
     """The words by the flag that they stand behind; those before the first one come first."""
-    given = [Given("", [])]
+    typed = [TypedOption("", [])]
     for word in words:
         if word.startswith("--"):
             flag, equals, value = word[2:].partition("=")
-            given.append(Given(flag.replace("_", "-"), [value] if equals else [], bool(equals)))
+            typed.append(TypedOption(flag.replace("_", "-"), [value] if equals else [], bool(equals)))
         elif word.startswith("-") and word[1:2].isalpha() and grammar.number(word) is None:
             raise ValueError(f"options begin with two dashes, got {word}: rl-rmsprop {name} --help lists them")
         else:
-            given[-1].words.append(word)
-    return given
+            typed[-1].words.append(word)
+    return typed
 
 
-def check_flags(name: str, verbs: Mapping[str, type[Any]], given: Sequence[Given]) -> list[Option]:
+def check_flags(name: str, verbs: Mapping[str, type[Any]], typed: Sequence[TypedOption]) -> list[Option]:
     """The options that the flags name; ValueError for one that the verb does not have or that is given twice."""
     known = flags(verbs[name])
-    named: list[Option] = []
-    for entry in given:
+    options: list[Option] = []
+    for entry in typed:
         if entry.flag not in known:
             raise ValueError(f"rl-rmsprop {name} has no option --{entry.flag}{remedy(entry.flag, name, verbs)}")
-        if known[entry.flag] in named:
+        if known[entry.flag] in options:
             several = ": write its values behind one another" if known[entry.flag].is_list else ""
             raise ValueError(f"each option may be given once, got {known[entry.flag].flag} twice{several}")
-        named.append(known[entry.flag])
-    return named
+        options.append(known[entry.flag])
+    return options
 
 
 def flags(verb: type[Any]) -> dict[str, Option]:
@@ -112,15 +112,15 @@ def remedy(flag: str, name: str, verbs: Mapping[str, type[Any]]) -> str:
     return grammar.suggestion(flag, known, "--") or f": rl-rmsprop {name} --help lists its options"
 
 
-def take(option: Option, given: Given) -> tuple[Any, list[str]]:
+def take(option: Option, typed: TypedOption) -> tuple[Any, list[str]]:
     """The value of an option, and the words behind it that are not its own."""
-    words = given.words
+    words = typed.words
     if option.is_switch:
-        if given.flag.startswith("no-") and option.flag != f"--{given.flag}":
-            if given.has_equals:
-                raise ValueError(f"--{given.flag} takes no value, got {words[0]!r}: write {option.flag} {words[0]}")
+        if typed.flag.startswith("no-") and option.flag != f"--{typed.flag}":
+            if typed.has_equals:
+                raise ValueError(f"--{typed.flag} takes no value, got {words[0]!r}: write {option.flag} {words[0]}")
             return False, words
-        if given.has_equals or (words and words[0].lower() in ("true", "false")):
+        if typed.has_equals or (words and words[0].lower() in ("true", "false")):
             return field_types.from_words(words[:1], option.hint, option.flag), words[1:]
         return True, words
     if not words and not option.is_list:
