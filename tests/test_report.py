@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_rmsprop.study.report import csv_files, findings, markdown, page, plotting, tables
+from rl_rmsprop.study.report import csv_files, curve_figures, findings, markdown, page, plotting, score_figures, tables
 from rl_rmsprop.study.report.analysis import Analysis, analyse
 from rl_rmsprop.study.report.cautions import cautions
 from rl_rmsprop.study.report.changes import changes
@@ -424,6 +424,43 @@ def test_an_arm_keeps_its_colour_in_every_figure_and_no_two_look_alike() -> None
     assert look(8)[0] == COLOURS[1]
     found = analysed([ArmResults("CartPole-v1", make_arm("0.9"), (), (0,), "lost"), arm("cusum", [1.0] * 6, place=1)])
     assert tables.averages(found).marks == [1]
+
+
+def test_counts_are_drawn_as_steps_and_values_between_points_are_the_last_ones() -> None:
+    """A slope from 0 to 1 alarm says that there was half an alarm on the way."""
+    result = with_alarms(arm("cusum", [1.0] * 6), 0.0)
+    for each in result.runs:
+        each.metrics["detector/alarms"] = np.array([0.0, 1.0])
+        each.metrics["optim/beta"] = np.array([0.5, 0.9])
+    alarms, beta = (result.curve(tag) for tag in ("detector/alarms", "optim/beta"))
+    assert alarms is not None
+    assert beta is not None
+    assert set(alarms[1].value) == {0.0, 1.0}
+    assert (alarms[1].value[-2:] == [0.0, 1.0]).all()
+    assert 0.5 < beta[1].value[100] < 0.9
+    steps = replace(result, arm=make_arm("piecewise:values=0.5/0.9,at=500"), runs=result.runs)
+    assert set(steps.aggregate("optim/beta", 200, 10)[1].value) == {0.5, 0.9}  # type: ignore[index]
+    axes = plotting.new_figure(2, 1).subplots()
+    plotting.draw(axes, [result], "detector/alarms")
+    plotting.draw(axes, [result], "optim/beta")
+    assert [line.get_drawstyle() for line in axes.lines] == ["steps-post", "default"]
+
+
+def test_no_legend_stands_on_curves() -> None:
+    """A legend inside the panel covers what it names."""
+    arms = [arm("0.9", [1.0] * 6), arm("cusum", [2.0] * 6, place=1)]
+    figure = curve_figures.learning_curves(arms)
+    assert [axes.get_legend() for axes in figure.axes] == [None]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["β = 0.9", "cusum"]
+
+
+def test_without_a_final_evaluation_nothing_is_said_about_one() -> None:
+    """With --eval-episodes 0 a column of dashes would look like failed runs."""
+    without = analysed([arm("0.9", [1.0] * 6, final=math.nan), arm("cusum", [2.0] * 6, final=math.nan)])
+    assert "final evaluation" not in tables.scores(without).header
+    assert not any("final" in name or "gap" in name for name in tables.averages(without).header)
+    assert len(score_figures.scores(without).axes) == 1
+    assert "final" not in findings.finding(analysed([arm("0.9", [1.0] * 6, final=math.nan)]))
 
 
 # The document -------------------------------------------------------------------------------------------------------------
