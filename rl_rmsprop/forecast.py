@@ -82,7 +82,7 @@ def replay(
         keys: the R integers that name the runs, for the control `random`; default 0 … R − 1.
 
     Raises:
-        ValueError: for other shapes, numbers that are no squares, or a signal that is needed and not given.
+        ValueError: for other shapes, numbers that are no squares, or a missing signal.
     """
     T, R, K = check_stream(g2, burn_in)
     rule = rules.resolve(rules.as_rule(rule), T)
@@ -92,10 +92,10 @@ def replay(
     group: dict[str, Any] = {**GROUP, "alpha": alpha, "eps": eps, "rule_state": second_moment.initial_group_state(rule, names)}
     g2 = g2.double().sqrt().square()  # squares of numbers, as the optimizer has them
     E = torch.zeros(R, K, dtype=torch.float64)
-    kept = second_moment.initial_parameter_state(rule, E, 0.0, names, group)
+    state = second_moment.initial_parameter_state(rule, E, 0.0, names, group)
     forecasts, beta, alarms = torch.empty_like(g2), torch.empty_like(signal), torch.zeros(T + 1, R)
     for t, square in enumerate(g2):
-        slot = memory_of(square, E, kept)
+        slot = slot_of(square, E, state)
         forecasts[t] = equations.mean_square(slot, group)
         if isinstance(rule, Adaptive) and rule.listens_to == "surprise":
             signal[t] = signals.surprise([square], [forecasts[t]], eps, runs=True)
@@ -115,24 +115,24 @@ def best_fixed(g2: Tensor, betas: Sequence[float] = BETAS, *, burn_in: int = 100
     betas_of_rows, rows = grid.repeat_interleave(R), len(grid) * R
     g2 = g2.double().sqrt().square()  # squares of numbers, as the optimizer has them
     least = floor(g2)
-    kept = {"weight": torch.zeros(rows, dtype=torch.float64)}
+    state = {"weight": torch.zeros(rows, dtype=torch.float64)}
     E = torch.zeros(rows, K, dtype=torch.float64)
     scores = torch.zeros(len(grid), R, dtype=torch.float64)
     for t, square in enumerate(g2):
         squares = square.repeat(len(grid), 1)  # every β is a run of its own
-        slot = memory_of(squares, E, kept)
+        slot = slot_of(squares, E, state)
         if t >= burn_in:
             E_hat = torch.maximum(equations.mean_square(slot, GROUP).view(-1, R, K), least)
             scores += qlike(E_hat, square) / (T - burn_in)
-        equations.update_weights([kept["weight"]], betas_of_rows)
+        equations.update_weights([state["weight"]], betas_of_rows)
         equations.update_mean_square(slot, betas_of_rows, squares)
     best = scores.min(0)
     return BestFixed(grid[best.indices], best.values, scores)
 
 
-def memory_of(square: Tensor, E: Tensor, kept: dict[str, Tensor]) -> Slot:
-    """What the optimizer would have of a parameter with this g², but for the parameter itself."""
-    return Slot(square, square.sqrt(), E, kept["weight"], torch.zeros(()), None, None, kept)
+def slot_of(square: Tensor, E: Tensor, state: dict[str, Tensor]) -> Slot:
+    """The tensors of a parameter with this g²; the square stands in for the parameter itself."""
+    return Slot(square, square.sqrt(), E, state["weight"], torch.zeros(()), None, None, state)
 
 
 def qlike(E: Tensor, g2: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ def check_stream(g2: Tensor, burn_in: int) -> tuple[int, int, int]:
 
 
 def check_signal(x: Tensor | None, rule: Rule, shape: tuple[int, int]) -> Tensor:
-    """The signal [T, R] in float64, zeros for rules that do not need it given; ValueError if it is needed and is not there."""
+    """The signal [T, R] in float64, zeros for rules that need none; ValueError if it is missing."""
     needed = isinstance(rule, Adaptive) and rule.listens_to not in (None, "surprise")
     if not needed:
         return torch.zeros(shape, dtype=torch.float64)
