@@ -19,36 +19,36 @@ from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
-    seen = evaluate(policy, rollout, settings, settings.gae_lambda)
-    descend(loss(seen, settings))
-    return partial(metrics, seen)
+    evaluation = evaluate(policy, rollout, settings, settings.gae_lambda)
+    update(loss(evaluation, settings))
+    return partial(metrics, evaluation)
 
 
-def loss(seen: Evaluation, settings: Settings) -> Tensor:
-    """What an update descends, of each run [R]: the formula above."""
-    advantage = normalized(seen.advantage, seen.counted) if settings.normalize_advantage else seen.advantage
-    total = policy_loss(seen, advantage) + settings.vf_coef * value_loss(seen)
-    return total - settings.ent_coef * mean(seen.entropy, seen.counted) if settings.ent_coef else total
+def loss(evaluation: Evaluation, settings: Settings) -> Tensor:
+    """The loss of each run [R], by the formula above."""
+    advantage = normalized(evaluation.advantage, evaluation.mask) if settings.normalize_advantage else evaluation.advantage
+    total = policy_loss(evaluation, advantage) + settings.vf_coef * value_loss(evaluation)
+    return total - settings.ent_coef * mean(evaluation.entropy, evaluation.mask) if settings.ent_coef else total
 
 
-def policy_loss(seen: Evaluation, advantage: Tensor) -> Tensor:
+def policy_loss(evaluation: Evaluation, advantage: Tensor) -> Tensor:
     """−mean(A ln π(a|s)) of each run [R]; its gradient is the policy gradient."""
-    return -mean(advantage * seen.log_prob, seen.counted)
+    return -mean(advantage * evaluation.log_prob, evaluation.mask)
 
 
-def value_loss(seen: Evaluation) -> Tensor:
+def value_loss(evaluation: Evaluation) -> Tensor:
     """Mean squared error of the critic against the returns, of each run [R]."""
-    return mean((seen.returns - seen.value).square(), seen.counted)
+    return mean((evaluation.returns - evaluation.value).square(), evaluation.mask)
 
 
-def metrics(seen: Evaluation) -> dict[str, Tensor]:
-    """What is worth a curve, a value a run [R]."""
+def metrics(evaluation: Evaluation) -> dict[str, Tensor]:
+    """Values for curves, one a run [R]."""
     with torch.no_grad():
         return {
-            "train/policy_loss": policy_loss(seen, seen.advantage),
-            "train/value_loss": value_loss(seen),
-            "train/entropy": mean(seen.entropy, seen.counted),
-            "train/explained_variance": explained_variance(seen),
+            "train/policy_loss": policy_loss(evaluation, evaluation.advantage),
+            "train/value_loss": value_loss(evaluation),
+            "train/entropy": mean(evaluation.entropy, evaluation.mask),
+            "train/explained_variance": explained_variance(evaluation),
         }

@@ -1,6 +1,6 @@
 """Settings of the agents, validated once: those that all of them share, then one class an agent.
 
-Nothing here imports torch, so that options can be listed and checked at once. What an agent makes of a rollout is in a file of
+Nothing here imports torch, so that options can be listed and checked at once. How an agent learns from a rollout is in a file of
 its own, see agents/learning.py.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# What a slip of the keyboard exceeds: an update's memory, or one layer's, would be gigabytes for every run.
+# Beyond these limits a typing error is likely: an update's memory, or one layer's, would be gigabytes for every run.
 MOST_STEPS = 10_000_000
 WIDEST = 16_384
 WIDEST_LOG_STD = 20
@@ -18,7 +18,12 @@ WIDEST_LOG_STD = 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What every agent needs to know; each agent adds its own."""
+    """Settings that all agents share; each agent adds its own.
+
+    >>> Settings(gamma=1.5)
+    Traceback (most recent call last):
+    ValueError: gamma must be in [0, 1], got 1.5
+    """
 
     n_envs: int = 8
     """Environments per run (N)."""
@@ -75,8 +80,8 @@ class Settings:
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
         sizes = self.observation_scale
         require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
-        once = not (sizes and self.normalize_observations)
-        require(once, "observation_scale", "empty with normalize_observations, which finds the scale itself", sizes)
+        one_scale = not (sizes and self.normalize_observations)
+        require(one_scale, "observation_scale", "empty with normalize_observations, which estimates the scale itself", sizes)
         rule = f"from −{WIDEST_LOG_STD} to {WIDEST_LOG_STD}"
         require(abs(self.log_std_init) <= WIDEST_LOG_STD, "log_std_init", rule, self.log_std_init)
         require(all(1 <= w <= WIDEST for w in self.hidden), "hidden", f"layer widths from 1 to {WIDEST}", self.hidden)
@@ -84,7 +89,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class A2C(Settings):
-    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/spec/presets.py."""
+    """Settings of A2C. The defaults suit small control tasks; tuned ones are in rl_rmsprop/study/spec/presets.py.
+
+    >>> A2C(n_steps=32, hidden=(32,)).updates_per_iteration
+    1
+    """
 
     n_steps: int = 16
     """Steps of each environment per rollout (T)."""
@@ -94,7 +103,11 @@ class A2C(Settings):
 
 @dataclass(frozen=True)
 class Reinforce(Settings):
-    """Settings of REINFORCE; an advantage here is G − b(s)."""
+    """Settings of REINFORCE; an advantage here is G − b(s).
+
+    >>> Reinforce(n_envs=4, n_steps=200).updates_per_iteration
+    1
+    """
 
     n_steps: int = 500
     """Steps of each environment per rollout (T); the longest episode, or more."""
@@ -102,7 +115,11 @@ class Reinforce(Settings):
 
 @dataclass(frozen=True)
 class PPO(Settings):
-    """Settings of PPO. The defaults are those of Stable-Baselines3, but for 8 environments instead of one."""
+    """Settings of PPO. The defaults are those of Stable-Baselines3, but for 8 environments instead of one.
+
+    >>> PPO(n_envs=8, n_steps=256, batch_size=64, n_epochs=10).updates_per_iteration
+    320
+    """
 
     n_steps: int = 256
     """Steps of each environment per rollout (T)."""

@@ -1,18 +1,18 @@
-"""What a policy network's outputs mean: a distribution over actions, discrete or continuous.
+"""The distributions over actions that a policy network's outputs stand for, discrete or continuous.
 
     Categorical    y = logits [A]            a = argmax(y + g),  g standard Gumbel            π(a|s) = softmax(y)_a
     Gaussian       y = (μ, ln σ) [2·A]       a = μ + σ z,        z standard normal            π(a|s) = Π_i N(a_i; μ_i, σ_i²)
 
-An action is chosen of the outputs that depend on the state (logits, μ), to which noise is added (g, σ z) or, for the most likely
-action, none. A head holds no weights. ln σ does not depend on the state: it is part of the network's constants (see `MLP`), and
-with them of the flat θ that the optimizer sees. Noise is drawn run by run, beforehand. Acting is in numpy, judging in torch.
+An action is chosen from the outputs that depend on the state (logits, μ), to which noise (g, σ z) is added or, for the most
+likely action, none. ln σ does not depend on the state: it is one of the network's constants (see `MLP`), and so part of the flat
+θ that the optimizer sees. Noise is drawn beforehand, run by run. Acting is in numpy, evaluating actions in torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,14 +23,14 @@ Generators = Sequence[np.random.Generator]
 
 
 class ActionEvaluation(NamedTuple):
-    """What a policy says of actions; each field [R, B]."""
+    """A policy's probabilities; each field [R, B]."""
 
     log_prob: Tensor  # ln π(a|s); of a density with continuous actions
     entropy: Tensor  # of π(·|s), in nats; differential with continuous actions
 
 
-class Head(Protocol):
-    """One kind of actions."""
+class ActionDistribution(Protocol):
+    """One kind of actions. It holds no weights."""
 
     outputs: int
     """Outputs of the network that depend on the state."""
@@ -38,24 +38,32 @@ class Head(Protocol):
     """Initial values of the outputs behind them that do not."""
 
     def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
-        """What is to be added to the outputs, [T, R, N, A], drawn run by run; `constants` are the network's, [R, 1, C]."""
+        """Noise to add to the outputs, [T, R, N, A], drawn run by run; `constants` are the network's, [R, 1, C]."""
         ...
 
     def choose(self, y: NDArray[np.float32]) -> NDArray:
-        """Actions of outputs y [R, N, A], with or without noise."""
+        """Actions from outputs y [R, N, A], with or without noise."""
         ...
 
-    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
-        """How likely `actions` [R, B, …] are, and how undecided the policy is."""
+    def evaluate_actions(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+        """Log-probabilities of `actions` [R, B, …] and entropies, from outputs y [R, B, A + C]."""
         ...
 
-    def sent(self, actions: NDArray) -> NDArray:
-        """What an environment gets for `actions`."""
+    def to_env_action(self, actions: NDArray) -> NDArray:
+        """The actions as an environment accepts them."""
         ...
 
 
 class Categorical:
-    """One of A actions, numbered from 0."""
+    """One of A actions, numbered from 0.
+
+    >>> pi = Categorical(3)
+    >>> y = np.array([[[0.0, 5.0, 0.0]]], np.float32)  # [R, N, A]: one run, one environment
+    >>> pi.choose(y + pi.noise([np.random.default_rng(0)], steps=1, envs=1, constants=None)[0])
+    array([[1]])
+    >>> pi.evaluate_actions(torch.from_numpy(y), torch.tensor([[1]])).log_prob
+    tensor([[-0.0134]])
+    """
 
     constants: tuple[float, ...] = ()
 
@@ -68,11 +76,11 @@ class Categorical:
     def choose(self, y: NDArray[np.float32]) -> NDArray[np.int64]:
         return y.argmax(-1)
 
-    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+    def evaluate_actions(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
         log_pi = torch.log_softmax(y, -1)  # [R, B, A]
         return ActionEvaluation(log_pi.gather(-1, actions.unsqueeze(-1)).squeeze(-1), -(log_pi.exp() * log_pi).sum(-1))
 
-    def sent(self, actions: NDArray) -> NDArray:
+    def to_env_action(self, actions: NDArray) -> NDArray:
         return actions
 
 
@@ -81,6 +89,11 @@ class Gaussian:
 
     The environment gets the sample clipped to the box; ln π is that of the sample as it was drawn, as in
     Stable-Baselines3: otherwise all samples beyond an edge would count as one and the same action.
+
+    >>> pi = Gaussian(np.array([-1.0]), np.array([1.0]))
+    >>> pi.to_env_action(np.array([[[1.7], [0.2]]]))  # [R, N, A]
+    array([[[1. ],
+            [0.2]]])
     """
 
     def __init__(self, low: NDArray, high: NDArray, log_std: float = 0.0) -> None:
@@ -98,15 +111,28 @@ class Gaussian:
     def choose(self, y: NDArray[np.float32]) -> NDArray[np.float32]:
         return y
 
-    def judge(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+    def evaluate_actions(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
         mean, log_std = y.chunk(2, -1)
         z = (actions - mean) / log_std.exp()
         log_prob = (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
         return ActionEvaluation(log_prob, (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1))
 
-    def sent(self, actions: NDArray) -> NDArray:
-        # A simulator may not survive what is no number; the update on it is skipped, see agents/nonfinite.py.
+    def to_env_action(self, actions: NDArray) -> NDArray:
+        # NaN might crash a simulator; the update on it is skipped, see agents/nonfinite.py.
         return np.clip(np.where(np.isnan(actions), 0.0, actions), self._low, self._high)
+
+
+def for_space(space: Any, log_std: float = 0.0) -> ActionDistribution:
+    """The distribution over an action space; `log_std` is the initial ln σ of continuous actions.
+
+    The space is recognised by its attributes, as Gymnasium names them: `n` and shape () of a Discrete, `low` and `high` [A] of a
+    Box. ValueError for any other.
+    """
+    if hasattr(space, "n") and space.shape == ():
+        return Categorical(int(space.n))
+    if hasattr(space, "low") and len(space.shape) == 1:
+        return Gaussian(space.low, space.high, log_std)
+    raise ValueError(f"action_space must be a Discrete, or a Box of one axis, got {space}: wrap the environment")
 
 
 def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> NDArray[np.float32]:

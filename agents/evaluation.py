@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.environments import Environments
 from agents.networks import ActorCritic
 from agents.reproducible import one_thread
-from agents.rollout import Environments
 
 MAX_EPISODE_STEPS = 10_000
 """Steps after which an episode is truncated in environments that have no time limit of their own."""
@@ -28,7 +28,7 @@ def episode_returns(
 ) -> NDArray[np.float64]:
     """Undiscounted returns of `episodes` episodes of each run: [R, episodes].
 
-    The greedy policy acts, or with `generators` (one a run) the stochastic one; its running statistics stand still.
+    The greedy policy acts, or with `generators` (one a run) the stochastic one; its running statistics do not change.
     An episode in which a reward or an observation is not finite has no finite return.
     Environment n contributes its first ⌈episodes / N⌉ or ⌊episodes / N⌋ episodes, however long: taking whatever ends first
     would favour short episodes. Where environments have no time limit (`max_episode_steps` is None), a policy that survives
@@ -38,9 +38,9 @@ def episode_returns(
     exception that it raises stops the evaluation.
 
     >>> import envs
-    >>> from agents.distributions import Categorical
-    >>> policy = ActorCritic(4, Categorical(2), (16,), [np.random.default_rng(seed) for seed in (0, 1)])
-    >>> episode_returns(envs.make("CartPole-v1", seeds=(0, 1), envs_per_run=2), policy, episodes=3).shape
+    >>> from agents import A2C, make_policy
+    >>> env = envs.make("CartPole-v1", seeds=[0, 1], envs_per_run=2)
+    >>> episode_returns(env, make_policy(env, A2C(), seeds=[0, 1]), episodes=3).shape
     (2, 3)
     """
     if episodes == 0:
@@ -48,16 +48,16 @@ def episode_returns(
     limit = MAX_EPISODE_STEPS if getattr(env, "max_episode_steps", None) is None else math.inf
     observations = env.reset()
     tally = Tally(env.runs, env.envs_per_run, episodes, observations)
-    head, reflex, constants = policy.head, policy.reflex(env.envs_per_run), policy.actor.constants
+    pi, network, constants = policy.distribution, policy.acting_network(env.envs_per_run), policy.actor.constants
     calls = 0
     while (tally.count < tally.quota).any():
         if calls % PROGRESS_EVERY == 0:
             progress(int(tally.count.sum()))
         calls += 1
-        y = reflex(policy.normalization.observations.apply(observations))
+        y = network(policy.normalization.observations.apply(observations))
         if generators is not None:
-            y = y + head.noise(generators, 1, env.envs_per_run, constants)[0]
-        observations, rewards, terminated, truncated, valid = env.step(head.sent(head.choose(y)))
+            y = y + pi.noise(generators, 1, env.envs_per_run, constants)[0]
+        observations, rewards, terminated, truncated, valid = env.step(pi.to_env_action(pi.choose(y)))
         tally.add(observations, rewards, valid)
         done = terminated | truncated
         too_long = (tally.lengths >= limit) & ~done

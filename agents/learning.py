@@ -1,4 +1,4 @@
-"""What each agent makes of a rollout, chosen by the type of its settings.
+"""How each agent learns from a rollout, chosen by the type of its settings.
 
 An agent is a subclass of `Settings` and a function that is registered here: `learn.register(MyAgent, my_learn)`.
 """
@@ -16,8 +16,11 @@ from agents.rollout import Rollout
 
 
 @singledispatch
-def learn(settings: Settings, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
-    """All updates of all runs on a rollout: `descend` is called with each loss [R]; returns what makes the curves' values."""
+def learn(settings: Settings, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
+    """All optimizer updates of all runs on a rollout: calls `update` with each loss [R]; returns a function of values for curves.
+
+    `update` is called as often for every rollout; random numbers come from `generators`, one a run.
+    """
     raise TypeError(f"settings must be those of an agent that is registered with learn, got {type(settings).__name__}")
 
 

@@ -21,25 +21,25 @@ UpdateStep = Callable[[Tensor], None]
 """One optimizer update on a loss [R]; the agents call it, the training loop provides it."""
 
 MetricsFn = Callable[[], dict[str, Tensor]]
-"""Losses and the like by tag, [R] each; computed when someone wants the numbers."""
+"""Losses and the like by tag, [R] each; computed only when someone wants the numbers."""
 
 
 class Mask(NamedTuple):
     """Which steps of each run a mean is over."""
 
-    which: Tensor  # [R, B]  1 where the step counts, else 0
-    number: Tensor  # [R]  how many do, at least 1
+    weights: Tensor  # [R, B]  1 where the step counts, else 0
+    size: Tensor  # [R]  how many do, at least 1
 
 
 class Evaluation(NamedTuple):
-    """A rollout seen by the current networks; every tensor [R, B]. Gradients flow through the first three."""
+    """A rollout evaluated by the current networks; every tensor [R, B]. Gradients flow through the first three."""
 
     log_prob: Tensor  # ln π(a|s) of the actions taken
     entropy: Tensor  # of π(·|s), in nats
     value: Tensor  # V(s)
     advantage: Tensor  # A, no gradient
     returns: Tensor  # G = A + V, no gradient
-    counted: Mask  # the steps that did not only reset the environment
+    mask: Mask  # the steps that did not only reset the environment
 
 
 def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lambda: float) -> Evaluation:
@@ -50,15 +50,15 @@ def evaluate(policy: ActorCritic, rollout: Rollout, settings: Settings, gae_lamb
     by_time = all_values.detach().view(runs, steps + 1, envs).transpose(0, 1).contiguous()  # [T + 1, R, N]
     rewards = rollout.rewards * settings.reward_scale
     advantage = flatten_time(advantages(rewards, by_time, rollout.terminated, rollout.truncated, settings.gamma, gae_lambda))
-    judged = policy.judge(states[:, : steps * envs], flatten_time(rollout.actions))
+    actions = policy.evaluate_actions(states[:, : steps * envs], flatten_time(rollout.actions))
     value = all_values[:, : steps * envs]
     return Evaluation(
-        log_prob=judged.log_prob,
-        entropy=judged.entropy,
+        log_prob=actions.log_prob,
+        entropy=actions.entropy,
         value=value,
         advantage=advantage,
         returns=advantage + value.detach(),
-        counted=count(flatten_time(rollout.valid)),
+        mask=mask_of(flatten_time(rollout.valid)),
     )
 
 
@@ -68,41 +68,41 @@ def flatten_time(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous().view(x.shape[1], -1, *x.shape[3:])
 
 
-def count(valid: Tensor) -> Mask:
+def mask_of(valid: Tensor) -> Mask:
     """The steps that are true in `valid` [R, B]."""
-    which = valid.float()
-    return Mask(which, which.sum(-1).clamp_(min=1.0))
+    weights = valid.float()
+    return Mask(weights, weights.sum(-1).clamp_(min=1.0))
 
 
-def mean(x: Tensor, counted: Mask) -> Tensor:
+def mean(x: Tensor, mask: Mask) -> Tensor:
     """Mean of x [R, B] over the steps of each run that count: [R]."""
-    return (x * counted.which).sum(-1) / counted.number
+    return (x * mask.weights).sum(-1) / mask.size
 
 
-def centred(x: Tensor, counted: Mask) -> Tensor:
-    """X less its mean."""
-    return x - mean(x, counted).unsqueeze(-1)
+def centered(x: Tensor, mask: Mask) -> Tensor:
+    """X minus its mean."""
+    return x - mean(x, mask).unsqueeze(-1)
 
 
-def variance(x: Tensor, counted: Mask) -> Tensor:
+def variance(x: Tensor, mask: Mask) -> Tensor:
     """Variance of x over the steps of each run that count [R]."""
-    return mean(centred(x, counted).square(), counted)
+    return mean(centered(x, mask).square(), mask)
 
 
-def normalized(x: Tensor, counted: Mask) -> Tensor:
+def normalized(x: Tensor, mask: Mask) -> Tensor:
     """X shifted and scaled to mean 0 and standard deviation 1 over the steps of each run that count."""
-    return centred(x, counted) / (variance(x, counted).sqrt().unsqueeze(-1) + 1e-8)
+    return centered(x, mask) / (variance(x, mask).sqrt().unsqueeze(-1) + 1e-8)
 
 
-def normalized_sample(x: Tensor, counted: Mask) -> Tensor:
+def normalized_sample(x: Tensor, mask: Mask) -> Tensor:
     """The same by the standard deviation of a sample, with n − 1: what Stable-Baselines3 does to a minibatch."""
-    away = centred(x, counted)
-    of_sample = (away.square() * counted.which).sum(-1) / (counted.number - 1).clamp_(min=1.0)
-    return away / (of_sample.sqrt().unsqueeze(-1) + 1e-8)
+    deviations = centered(x, mask)
+    sample_variance = (deviations.square() * mask.weights).sum(-1) / (mask.size - 1).clamp_(min=1.0)
+    return deviations / (sample_variance.sqrt().unsqueeze(-1) + 1e-8)
 
 
-def explained_variance(seen: Evaluation) -> Tensor:
+def explained_variance(evaluation: Evaluation) -> Tensor:
     """1 − Var(G − V) / Var(G) of each run [R]: 1 is a perfect critic, 0 no better than a constant, NaN if G is constant."""
-    error = variance(seen.returns - seen.value.detach(), seen.counted)
-    spread = variance(seen.returns, seen.counted)
-    return torch.where(spread > 0, 1 - error / spread, torch.nan)
+    residual = variance(evaluation.returns - evaluation.value.detach(), evaluation.mask)
+    total = variance(evaluation.returns, evaluation.mask)
+    return torch.where(total > 0, 1 - residual / total, torch.nan)

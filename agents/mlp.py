@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from agents.reproducible import aligned, in_whole_blocks, reproducible_products
 
@@ -273,8 +272,9 @@ class MLPFunction(torch.autograd.Function):
         return torch.cat([buffers.y, network.constants.expand(-1, x.shape[1], -1)], -1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled() or ctx.needs_input_grad[0]:  # the former is create_graph=True
+            raise RuntimeError("networks have first derivatives with respect to their weights alone: no create_graph, no d/dx")
         x, _ = ctx.saved_tensors  # torch refuses if θ has changed since; F and c are of its last pass
         if ctx.passes != ctx.buffers.passes:  # another pass has used the memory
             ctx.buffers.x.copy_(x)

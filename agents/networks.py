@@ -3,7 +3,7 @@
 All weights of one network lie in one flat tensor θ [R, P], which is what autograd and the optimizer see: gradient norms, clipping
 and statistics per run are then operations along one axis. Rows never meet, so the gradient of the summed loss of all runs is,
 row by row, the gradient of each run's own loss. Outputs that do not depend on the state (the ln σ of a Gaussian policy) stand
-behind the weights in θ. How the networks are computed is in agents/mlp.py.
+behind the weights in θ. How the networks are computed is in agents/mlp.py; `make_policy` makes those of an agent's settings.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.config import check_scale
-from agents.distributions import ActionEvaluation, Head
+from agents.config import Settings, check_scale
+from agents.distributions import ActionDistribution, ActionEvaluation, for_space
+from agents.environments import Environments
 from agents.mlp import MLP, ActingNetwork
-from agents.normalization import UNCHANGED, Normalization
+from agents.normalization import NO_NORMALIZATION, Normalization, normalization_of
+from rl_rmsprop.seeding import generators
 from rl_rmsprop.storage.snapshot import load_plain, to_plain
 
 
@@ -28,32 +30,44 @@ class ActorCritic:
     Initial gains follow Stable-Baselines3: √2 in hidden layers, 0.01 for the policy's output (so that all actions start
     nearly equally likely, or have means near 0), 1 for the value's. Observations given to its methods are normalised ones:
     `normalization` is applied by whoever acts, once for each observation.
+
+    >>> from agents import Categorical
+    >>> policy = ActorCritic(4, Categorical(2), hidden=[64, 64], generators=[np.random.default_rng(seed) for seed in (0, 1, 2)])
+    >>> observations = torch.zeros(3, 8, 4)  # [R, B, O]
+    >>> policy.outputs(observations).shape, policy.values(observations).shape
+    (torch.Size([3, 8, 2]), torch.Size([3, 8]))
     """
 
     def __init__(
         self,
         observation_size: int,
-        head: Head,
+        distribution: ActionDistribution,
         hidden: Sequence[int],
         generators: Sequence[np.random.Generator],  # one a run
         observation_scale: Sequence[float] = (),
-        normalization: Normalization = UNCHANGED,
+        normalization: Normalization = NO_NORMALIZATION,
         device: torch.device | str = "cpu",
     ) -> None:
-        """`head` says what kind of actions the policy takes; both networks live on `device`.
+        """The policy's actions are of the `distribution`; both networks are on `device`.
 
         `observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length.
         """
         check_scale(observation_scale, observation_size)
         gain = 1 / torch.tensor(observation_scale) if observation_scale else None  # [O]
-        self.head, self.normalization = head, normalization
+        self.distribution, self.normalization = distribution, normalization
         gains = [2**0.5] * len(hidden)
-        self.actor = MLP([observation_size, *hidden, head.outputs], [*gains, 0.01], generators, head.constants, gain, device)
+        outputs, constants = distribution.outputs, distribution.constants
+        self.actor = MLP([observation_size, *hidden, outputs], [*gains, 0.01], generators, constants, gain, device)
         self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain, device)
 
     @property
+    def runs(self) -> int:
+        """R."""
+        return self.actor.runs
+
+    @property
     def device(self) -> torch.device:
-        """Where the networks are, and what they are to learn from."""
+        """Where the networks are, and the data that they learn from."""
         return self.actor.theta.device
 
     def parameters(self) -> list[nn.Parameter]:
@@ -73,7 +87,7 @@ class ActorCritic:
 
     @torch.no_grad()
     def restore(self, saved: dict[str, Any]) -> None:
-        """Put them back, in place."""
+        """Load what `snapshot` returned, in place."""
         for theta, weights in zip(self.parameters(), saved["weights"], strict=True):
             theta.copy_(weights)
         load_plain(list(self.normalization), saved["normalization"])
@@ -85,17 +99,37 @@ class ActorCritic:
             theta.grad.copy_(gradient)  # type: ignore[union-attr]  # networks have memory for theirs
 
     def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
-        """What the head makes a distribution of: logits, or means and ln σ."""
+        """The distribution's parameters: logits, or means and ln σ."""
         return self.actor(observations)
 
-    def reflex(self, rows: int) -> ActingNetwork:
+    def acting_network(self, rows: int) -> ActingNetwork:
         """The actor arranged for acting on observations [R, rows, O]."""
         return ActingNetwork(self.actor, rows)
 
-    def judge(self, observations: Tensor, actions: Tensor) -> ActionEvaluation:  # [R, B, O], [R, B, …]
-        """Log-probabilities of actions to_plain, and entropies."""
-        return self.head.judge(self.outputs(observations), actions)
+    def evaluate_actions(self, observations: Tensor, actions: Tensor) -> ActionEvaluation:  # [R, B, O], [R, B, …]
+        """Log-probabilities of actions that were chosen, and entropies."""
+        return self.distribution.evaluate_actions(self.outputs(observations), actions)
 
     def values(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B]
         """Expected discounted return from each state."""
         return self.critic(observations).squeeze(-1)
+
+
+def make_policy(env: Environments, settings: Settings, seeds: Sequence[int], device: torch.device | str = "cpu") -> ActorCritic:
+    """Freshly initialised networks of an agent's settings for the runs of `env`, and empty running statistics.
+
+    `seeds`, one a run, determine the initial weights. ValueError if they are not as many as the runs of `env`.
+
+    >>> import envs
+    >>> from agents import A2C, make_policy
+    >>> policy = make_policy(envs.make("CartPole-v1", seeds=[0, 1], envs_per_run=8), A2C(hidden=(64, 64)), seeds=[0, 1])
+    >>> [tuple(theta.shape) for theta in policy.parameters()]  # actor and critic: two runs each
+    [(2, 4610), (2, 4545)]
+    """
+    if len(seeds) != env.runs:
+        raise ValueError(f"seeds must be one a run, {env.runs}, got {len(seeds)}: give those that env was made with")
+    size = env.observation_space.shape[0]
+    return ActorCritic(
+        size, for_space(env.action_space, settings.log_std_init), settings.hidden, generators(seeds, "init"),
+        settings.observation_scale, normalization_of(settings, env.runs, env.envs_per_run, size), device,
+    )  # fmt: skip

@@ -6,8 +6,13 @@
 Mean and variance take a batch at once by Chan, Golub and LeVeque's parallel formula (1979), from mean 0 and variance 1 that
 count as 10⁻⁴ observations. This is `VecNormalize` of Stable-Baselines3, number for number. An observation counts where a step is
 taken in it: the last one of an episode, after which the environment is only reset, does not; neither do the rewards and returns
-of those resets. Statistics move while `Actor` acts; `apply` uses them as they are, for evaluation. What is not finite counts
+of those resets. Statistics change while `Actor` acts; `apply` uses them as they are, for evaluation. What is not finite counts
 nowhere, or it would be in the mean for ever, and comes out as it is.
+
+>>> normalizer = ObservationNormalizer(runs=1, size=1)
+>>> x = np.array([[[4.0], [6.0]]], np.float32)  # [R, N, O]
+>>> normalizer.update(x, np.ones((1, 2), bool)).round(2).ravel()
+array([-1.,  1.], dtype=float32)
 """
 
 from __future__ import annotations
@@ -17,11 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.config import Settings
 from rl_rmsprop.storage.snapshot import Snapshottable
 
-START = 1e-4
+INITIAL_COUNT = 1e-4
 """How many observations the initial mean 0 and variance 1 count as."""
-TINY = 1e-8
+EPS = 1e-8
 CLIP = 10.0
 
 
@@ -32,9 +38,9 @@ class Moments(Snapshottable):
 
     def __init__(self, runs: int, size: int) -> None:
         self.mean, self.variance = np.zeros((runs, size)), np.ones((runs, size))
-        self.count = np.full(runs, START)
+        self.count = np.full(runs, INITIAL_COUNT)
 
-    def take(self, x: NDArray, counts: NDArray[np.bool_]) -> None:
+    def update(self, x: NDArray, counts: NDArray[np.bool_]) -> None:
         """Add those of x [R, N, O] that count [R, N] and are finite."""
         if not np.isfinite(x).all():
             finite = np.isfinite(x).all(-1)
@@ -51,14 +57,14 @@ class Moments(Snapshottable):
         self.count = total[:, 0]
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """All there is to save, a row a run; writing to them changes the moments."""
+        """All statistics by name, a row a run; writing to them changes the moments."""
         return {"mean": self.mean, "variance": self.variance, "count": self.count}
 
 
-class Unchanged(Snapshottable):
-    """Lets observations and rewards pass as they are."""
+class Identity(Snapshottable):
+    """Returns observations and rewards as they are."""
 
-    def take(self, x: NDArray, *_: NDArray) -> NDArray:
+    def update(self, x: NDArray, *_: NDArray) -> NDArray:
         return x
 
     def apply(self, x: NDArray) -> NDArray:
@@ -77,14 +83,14 @@ class ObservationNormalizer(Snapshottable):
         self._moments = Moments(runs, size)
         self.arrays = self._moments.arrays
 
-    def take(self, observations: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Learn from those of `observations` [R, N, O] that count [R, N]; returns all of them normalised."""
-        self._moments.take(observations, counts)
+    def update(self, observations: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Add those of `observations` [R, N, O] that count [R, N] to the statistics; returns all of them normalised."""
+        self._moments.update(observations, counts)
         return self.apply(observations)
 
     def apply(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The same without learning."""
-        mean, deviation = self._moments.mean[:, None], np.sqrt(self._moments.variance[:, None] + TINY)
+        """Normalise without changing the statistics."""
+        mean, deviation = self._moments.mean[:, None], np.sqrt(self._moments.variance[:, None] + EPS)
         x = np.clip((observations - mean) / deviation, -CLIP, CLIP).astype(np.float32)
         return np.where(np.isinf(observations), observations, x)
 
@@ -97,34 +103,34 @@ class RewardNormalizer(Snapshottable):
     def __init__(self, runs: int, envs_per_run: int, gamma: float) -> None:
         self._moments, self._gamma = Moments(runs, 1), gamma
         self.arrays = self._moments.arrays
-        self._returns = np.zeros((runs, envs_per_run))  # [R, N]  of the episodes under way
+        self._returns = np.zeros((runs, envs_per_run))  # [R, N]  of the current episodes
 
-    def take(self, rewards: NDArray[np.float32], valid: NDArray[np.bool_], over: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Learn from the `valid` ones of `rewards` [R, N], of which some end an episode; returns all of them scaled."""
+    def update(self, rewards: NDArray[np.float32], valid: NDArray[np.bool_], done: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Add the `valid` ones of `rewards` [R, N] to the statistics; returns all of them scaled. `done`: the episode ends."""
         valid = valid & np.isfinite(rewards)
         self._returns = np.where(valid, self._returns * self._gamma + rewards, self._returns)
-        self._moments.take(self._returns[..., None], valid)
-        self._returns[over] = 0.0
-        deviation = np.sqrt(self._moments.variance + TINY)  # [R, 1]
+        self._moments.update(self._returns[..., None], valid)
+        self._returns[done] = 0.0
+        deviation = np.sqrt(self._moments.variance + EPS)  # [R, 1]
         return np.where(np.isinf(rewards), rewards, np.clip(rewards / deviation, -CLIP, CLIP).astype(np.float32))
 
 
 class Normalization(NamedTuple):
-    """What a policy's runs do to observations before the networks see them, and to rewards before it learns from them."""
+    """Of a policy's observations, before its networks see them, and of rewards, before it learns from them."""
 
-    observations: ObservationNormalizer | Unchanged
-    rewards: RewardNormalizer | Unchanged
+    observations: ObservationNormalizer | Identity
+    rewards: RewardNormalizer | Identity
 
     @property
     def is_active(self) -> bool:
         """Whether anything is normalised."""
-        return any(not isinstance(part, Unchanged) for part in self)
+        return any(not isinstance(part, Identity) for part in self)
 
-    def take(self, step: tuple[NDArray, NDArray, NDArray, NDArray, NDArray]) -> tuple[NDArray, NDArray]:
-        """Learn from a step of the environments (see envs/serial.py); its observations and rewards, normalised."""
+    def update(self, step: tuple[NDArray, NDArray, NDArray, NDArray, NDArray]) -> tuple[NDArray, NDArray]:
+        """Add a step of the environments (see envs/core.py) to the statistics; its observations and rewards, normalised."""
         observations, rewards, terminated, truncated, valid = step
-        over = terminated | truncated
-        return self.observations.take(observations, ~over), self.rewards.take(rewards, valid, over)
+        done = terminated | truncated
+        return self.observations.update(observations, ~done), self.rewards.update(rewards, valid, done)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """All statistics by name, a row a run; empty if nothing is normalised."""
@@ -132,5 +138,12 @@ class Normalization(NamedTuple):
         return {f"{part}_{name}": array for part, normalizer in parts.items() for name, array in normalizer.arrays().items()}
 
 
-UNCHANGED = Normalization(Unchanged(), Unchanged())
-"""Normalises nothing."""
+NO_NORMALIZATION = Normalization(Identity(), Identity())
+
+
+def normalization_of(settings: Settings, runs: int, envs_per_run: int, observation_size: int) -> Normalization:
+    """The normalisation that an agent's settings ask for, with no statistics yet."""
+    return Normalization(
+        ObservationNormalizer(runs, observation_size) if settings.normalize_observations else Identity(),
+        RewardNormalizer(runs, envs_per_run, settings.gamma) if settings.normalize_rewards else Identity(),
+    )

@@ -3,9 +3,9 @@
     ρ = π(a|s) / π_old(a|s)
     loss = −mean(min(ρ A, clip(ρ, 1 − c, 1 + c) A))  +  vf_coef · mean((G − V(s))²)  −  ent_coef · mean(entropy)
 
-A window of `n_steps` steps in `n_envs` environments is gone through `n_epochs` times, in another order each time, in
+A rollout of `n_steps` steps in `n_envs` environments is learned from `n_epochs` times, in another order each time, in
 minibatches of `batch_size` steps; each minibatch is one optimizer update, and the means are over its valid steps. Advantages A
-and returns G are those of the networks before the first of them. Every run has an order of its own.
+and returns G are those of the networks before the first update. Every run has an order of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from agents.losses import (
     Mask,
     MetricsFn,
     UpdateStep,
-    count,
     evaluate,
     explained_variance,
     flatten_time,
+    mask_of,
     mean,
     normalized_sample,
 )
@@ -36,11 +36,11 @@ from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """`updates_per_iteration` updates of all runs; the order of the minibatches is drawn from `generators`."""
     with torch.no_grad():
         before = evaluate(policy, rollout, settings, settings.gae_lambda)
-    whole = Minibatch(
+    steps = Minibatch(
         flatten_time(rollout.observations[:-1]),
         flatten_time(rollout.actions),
         flatten_time(rollout.valid),
@@ -50,16 +50,16 @@ def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, descend: UpdateS
     )
     updates = []
     for _ in range(settings.n_epochs):
-        for part in minibatches(whole, settings.batch_size, generators):
-            terms = judge(policy, part, settings)
+        for part in minibatches(steps, settings.batch_size, generators):
+            terms = loss_terms(policy, part, settings)
             loss = terms.policy_loss + settings.vf_coef * terms.value_loss
-            descend(loss - settings.ent_coef * terms.entropy if settings.ent_coef else loss)
+            update(loss - settings.ent_coef * terms.entropy if settings.ent_coef else loss)
             updates.append(terms.detached())
     return partial(metrics, before, updates, settings)
 
 
 class Minibatch(NamedTuple):
-    """Steps of a window, with what the networks said of them before it; none of it has a gradient."""
+    """Steps of a rollout, with what the networks computed for them before the first update; nothing here has a gradient."""
 
     observations: Tensor  # [R, B, O]
     actions: Tensor  # [R, B] or [R, B, A]
@@ -69,51 +69,51 @@ class Minibatch(NamedTuple):
     returns: Tensor  # [R, B]
 
 
-class Terms(NamedTuple):
-    """What an update's loss is made of, and what says how far the policy has moved."""
+class LossTerms(NamedTuple):
+    """The terms of an update's loss, and the ratios that say how far the policy has moved."""
 
     policy_loss: Tensor  # [R]
     value_loss: Tensor  # [R]
     entropy: Tensor  # [R]
     log_ratio: Tensor  # [R, B]  ln ρ
-    counted: Mask  # the steps that count
+    mask: Mask  # the steps that count
 
-    def detached(self) -> Terms:
-        """Without gradients, and what they would hold on to."""
-        kept = (self.policy_loss, self.value_loss, self.entropy, self.log_ratio)
-        return Terms(*(term.detach() for term in kept), counted=self.counted)  # type: ignore[misc, arg-type]
+    def detached(self) -> LossTerms:
+        """Without gradients, whose graph would stay in memory."""
+        terms = (self.policy_loss, self.value_loss, self.entropy, self.log_ratio)
+        return LossTerms(*(term.detach() for term in terms), mask=self.mask)  # type: ignore[misc, arg-type]
 
 
-def minibatches(window: Minibatch, size: int, generators: Generators) -> Iterator[Minibatch]:
-    """All steps of a window once, in an order of each run's own, `size` at a time."""
-    runs, steps = window.valid.shape
-    order = torch.from_numpy(np.stack([g.permutation(steps) for g in generators]))  # [R, B]
-    places = (order + steps * torch.arange(runs).unsqueeze(1)).to(window.valid.device)  # runs and steps being one axis
-    shuffled = [x.flatten(0, 1)[places] for x in window]
-    for start in range(0, steps, size):
+def minibatches(steps: Minibatch, size: int, generators: Generators) -> Iterator[Minibatch]:
+    """All steps of a rollout once, in an order of each run's own, `size` at a time."""
+    runs, count = steps.valid.shape
+    order = torch.from_numpy(np.stack([g.permutation(count) for g in generators]))  # [R, B]
+    indices = (order + count * torch.arange(runs).unsqueeze(1)).to(steps.valid.device)  # runs and steps as one axis
+    shuffled = [x.flatten(0, 1)[indices] for x in steps]
+    for start in range(0, count, size):
         yield Minibatch(*(x[:, start : start + size] for x in shuffled))
 
 
-def judge(policy: ActorCritic, part: Minibatch, settings: PPO) -> Terms:
+def loss_terms(policy: ActorCritic, part: Minibatch, settings: PPO) -> LossTerms:
     """The terms of the loss of each run; gradients flow through the first three."""
-    log_prob, entropy = policy.judge(part.observations, part.actions)
+    log_prob, entropy = policy.evaluate_actions(part.observations, part.actions)
     value = policy.values(part.observations)
-    counted = count(part.valid)
-    advantage = normalized_sample(part.advantage, counted) if settings.normalize_advantage else part.advantage
+    mask = mask_of(part.valid)
+    advantage = normalized_sample(part.advantage, mask) if settings.normalize_advantage else part.advantage
     log_ratio = log_prob - part.log_prob
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
-    return Terms(
-        -mean(torch.minimum(ratio * advantage, clipped * advantage), counted),
-        mean((part.returns - value).square(), counted),
-        mean(entropy, counted),
+    return LossTerms(
+        -mean(torch.minimum(ratio * advantage, clipped * advantage), mask),
+        mean((part.returns - value).square(), mask),
+        mean(entropy, mask),
         log_ratio,
-        counted,
+        mask,
     )
 
 
-def metrics(before: Evaluation, updates: Sequence[Terms], settings: PPO) -> dict[str, Tensor]:
-    """What is worth a curve, a value a run [R]: means over the window's updates.
+def metrics(before: Evaluation, updates: Sequence[LossTerms], settings: PPO) -> dict[str, Tensor]:
+    """Values for curves, one a run [R]: means over the updates of an iteration.
 
     The Kullback-Leibler divergence of the new policy from the old is estimated by mean(ρ − 1 − ln ρ), which is never negative
     and, with actions of the old policy, unbiased (http://joschu.net/blog/kl-approx.html), over the last epoch's updates.
@@ -124,9 +124,9 @@ def metrics(before: Evaluation, updates: Sequence[Terms], settings: PPO) -> dict
         "train/value_loss": average([u.value_loss for u in updates]),
         "train/entropy": average([u.entropy for u in updates]),
         "train/explained_variance": explained_variance(before),
-        "train/approx_kl": average([mean(u.log_ratio.exp() - 1 - u.log_ratio, u.counted) for u in last]),
+        "train/approx_kl": average([mean(u.log_ratio.exp() - 1 - u.log_ratio, u.mask) for u in last]),
         "train/clip_fraction": average(
-            [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.counted) for u in updates]
+            [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.mask) for u in updates]
         ),
     }
 

@@ -20,8 +20,8 @@ from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
-def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, descend: UpdateStep, generators: Generators) -> MetricsFn:
+def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
-    seen = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-    descend(loss(seen, settings))
-    return partial(metrics, seen)
+    evaluation = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
+    update(loss(evaluation, settings))
+    return partial(metrics, evaluation)

@@ -7,19 +7,20 @@ an argument, and a run's noise does not depend on its neighbours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.environments import Environments
 from agents.networks import ActorCritic
 from rl_rmsprop.storage.snapshot import Snapshottable
 
 
 class Rollout(NamedTuple):
-    """A window of experience, recorded on the CPU. Axes: T time, R runs, N environments per run, O observation, A action."""
+    """Experience of T steps, recorded on the CPU. Axes: T time, R runs, N environments per run, O observation, A action."""
 
     observations: Tensor  # [T + 1, R, N, O]  s_0 … s_T, normalised if the policy normalises
     actions: Tensor  # [T, R, N]  int64, or [T, R, N, A]  float32 as drawn, before an environment's box clipped them
@@ -42,73 +43,67 @@ class Episodes(NamedTuple):
     length: NDArray[np.int64]  # [K]  steps
 
 
-class Environments(Protocol):
-    """What acting needs of a batch of environments; envs/serial.py says what each member means."""
-
-    runs: int
-    envs_per_run: int
-
-    def reset(self) -> NDArray[np.float32]:
-        """First observations [R, N, O]."""
-        ...
-
-    def step(self, actions: NDArray) -> Any:
-        """Observations, rewards, terminated, truncated, valid."""
-        ...
-
-
 class Actor(Snapshottable):
-    """Holds what goes on from one window to the next: the environments, the last observations, running returns."""
+    """Acts with the policy, from one rollout to the next: holds the environments, the last observations and running returns.
+
+    >>> import envs
+    >>> from agents import A2C, make_policy
+    >>> env = envs.make("CartPole-v1", seeds=[0, 1], envs_per_run=8)
+    >>> actor = Actor(env, make_policy(env, A2C(), [0, 1]), [np.random.default_rng(seed) for seed in (0, 1)])
+    >>> rollout, episodes = actor.collect(steps=16)
+    >>> rollout.observations.shape, rollout.rewards.shape
+    (torch.Size([17, 2, 8, 4]), torch.Size([16, 2, 8]))
+    """
 
     STATE_ATTRIBUTES = ("env", "generators", "steps", "_observations", "_returns", "_lengths")
 
     def __init__(self, env: Environments, policy: ActorCritic, generators: Sequence[np.random.Generator]) -> None:
-        """`env` is a batch of R × N environments (see envs/serial.py), `generators` the policy noise of each run."""
+        """`env` is a batch of R × N environments, `generators` the policy noise of each run."""
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count
         everywhere = np.ones((env.runs, env.envs_per_run), bool)
-        self._observations = policy.normalization.observations.take(env.reset(), everywhere)
-        self._reflex = policy.reflex(env.envs_per_run)
+        self._observations = policy.normalization.observations.update(env.reset(), everywhere)
+        self._network = policy.acting_network(env.envs_per_run)
         self._returns = np.zeros((env.runs, env.envs_per_run))
         self._lengths = np.zeros((env.runs, env.envs_per_run), np.int64)
 
     def collect(self, steps: int) -> tuple[Rollout, Episodes]:
         """Act for `steps` calls of every environment."""
-        env, head, reflex, normalization = self.env, self.policy.head, self._reflex, self.policy.normalization
-        shape, normalizing = (steps, env.runs, env.envs_per_run), normalization.is_active
+        env, network, pi, normalization = self.env, self._network, self.policy.distribution, self.policy.normalization
+        shape, normalizes = (steps, env.runs, env.envs_per_run), normalization.is_active
         observations = np.empty((steps + 1, *shape[1:], self._observations.shape[-1]), np.float32)
-        earned = np.empty(shape, np.float32)
-        rewards = np.empty(shape, np.float32) if normalizing else earned  # as the policy learns from them
+        env_rewards = np.empty(shape, np.float32)
+        rewards = np.empty(shape, np.float32) if normalizes else env_rewards  # as the policy learns from them
         terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
         actions = []
-        reflex.update_weights()
-        noise = head.noise(self.generators, steps, env.envs_per_run, self.policy.actor.constants)
+        network.update_weights()
+        all_noise = pi.noise(self.generators, steps, env.envs_per_run, self.policy.actor.constants)
         with torch.inference_mode():
-            for t, drawn in enumerate(noise):
+            for t, noise in enumerate(all_noise):
                 observations[t] = self._observations
-                actions.append(head.choose(reflex(self._observations) + drawn))
-                result = env.step(head.sent(actions[-1]))
-                self._observations, earned[t], terminated[t], truncated[t], valid[t] = result
-                if normalizing:
-                    self._observations, rewards[t] = normalization.take(result)
+                actions.append(pi.choose(network(self._observations) + noise))
+                step = env.step(pi.to_env_action(actions[-1]))
+                self._observations, env_rewards[t], terminated[t], truncated[t], valid[t] = step
+                if normalizes:
+                    self._observations, rewards[t] = normalization.update(step)
         observations[steps] = self._observations
         arrays = (torch.from_numpy(a) for a in (observations, np.stack(actions), rewards, terminated, truncated, valid))
-        return Rollout(*arrays), self._count(earned, terminated | truncated, valid)
+        return Rollout(*arrays), self._track_episodes(env_rewards, terminated | truncated, valid)
 
-    def _count(self, rewards: NDArray, over: NDArray, valid: NDArray) -> Episodes:
-        """Add a window [T, R, N] to the running returns and counters; returns the episodes that it ended."""
-        made = self.steps + valid.sum(2).cumsum(0)  # [T, R]  environment steps of each run
-        self.steps = made[-1]
-        ended, ends = [NO_EPISODES], np.logical_or.reduce(over, (1, 2))
+    def _track_episodes(self, rewards: NDArray, done: NDArray, valid: NDArray) -> Episodes:
+        """Add a rollout [T, R, N] to the running returns and lengths; returns the episodes that ended in it."""
+        by_time = self.steps + valid.sum(2).cumsum(0)  # [T, R]  environment steps of each run
+        self.steps = by_time[-1]
+        ended, any_done = [NO_EPISODES], np.logical_or.reduce(done, (1, 2))
         with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
-            for t in range(len(over)):
+            for t in range(len(done)):
                 self._returns += rewards[t]
                 self._lengths += valid[t]
-                if ends[t]:
-                    run, n = np.nonzero(over[t] & np.isfinite(self._returns))
-                    ended.append(Episodes(run, made[t, run], self._returns[run, n], self._lengths[run, n]))
-                    self._returns[over[t]] = 0.0
-                    self._lengths[over[t]] = 0
+                if any_done[t]:
+                    run, n = np.nonzero(done[t] & np.isfinite(self._returns))
+                    ended.append(Episodes(run, by_time[t, run], self._returns[run, n], self._lengths[run, n]))
+                    self._returns[done[t]] = 0.0
+                    self._lengths[done[t]] = 0
         return Episodes(*map(np.concatenate, zip(*ended, strict=True)))
 
 

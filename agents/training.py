@@ -1,18 +1,20 @@
 """The training loop of R runs: an iterator of records that knows neither files nor curves nor what β is.
 
-    for update in Training(agent, env, policy, optimizer, windows=1000, generators=noise):
-        print(update.number, update.steps, update.episodes.episode_return)
+    for update in Training(agent, env, policy, optimizer, iterations=1000, seeds=seeds):
+        print(update.iteration, update.steps, update.episodes.episode_return)
 
-Each record is one window of every run: `n_steps` steps, and what was learned from them in one optimizer update (A2C, REINFORCE)
-or several (PPO). Rules, detectors, shifts by updates and recorded signals count optimizer updates; curves, episodes and the
-schedule of lr go by windows. Whoever consumes a record decides what to keep; measuring that costs time is a function, called
-only when someone wants the numbers.
+An iteration is `n_steps` steps of every environment, and what is learned from this rollout in one optimizer update (A2C,
+REINFORCE) or several (PPO). Rules, detectors, shifts by updates and recorded signals count optimizer updates; curves, episodes
+and the schedule of lr go by iterations. Whoever consumes a record decides what to store; measuring that costs time is a function,
+called only when someone wants the numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,26 +22,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.config import Settings
-from agents.distributions import Generators
 from agents.learning import learn
 from agents.losses import MetricsFn
 from agents.networks import ActorCritic
-from agents.nonfinite import Health
+from agents.nonfinite import NonfiniteGuard, RunStatus
+from agents.per_run import PerRun
 from agents.reproducible import one_thread
 from agents.rollout import Actor, Environments, Episodes
+from rl_rmsprop.seeding import generators
 from rl_rmsprop.storage.snapshot import Snapshottable
 
 
 class Update(NamedTuple):
-    """One window of every run, and the optimizer updates made of it."""
+    """The record of one iteration of every run, and of the optimizer updates made in it; later iterations do not change it.
 
-    number: int  # optimizer updates made so far
-    window: int  # windows so far, from 1
+    >>> import envs
+    >>> from agents import PPO, Training, make_policy
+    >>> agent, env = PPO(n_envs=2, n_steps=20, batch_size=10, n_epochs=3), envs.make("CartPole-v1", [5], envs_per_run=2)
+    >>> policy = make_policy(env, agent, seeds=[5])
+    >>> update = next(Training(agent, env, policy, torch.optim.Adam(policy.parameters()), iterations=1, seeds=[5]))
+    >>> update.updates, tuple(update.grad_norms.shape), sorted(update.metrics())[:2]
+    (12, (12, 1), ['train/approx_kl', 'train/clip_fraction'])
+    """
+
+    updates: int  # optimizer updates made so far
+    iteration: int  # iterations so far, from 1
     steps: NDArray[np.int64]  # [R]  environment steps made so far
-    episodes: Episodes  # those that ended in this window
-    grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the window's updates; NaN if skipped
+    episodes: Episodes  # those that ended in this iteration
+    grad_norms: Tensor  # [U, R]  length of the gradient before clipping, in each of the iteration's updates; NaN if skipped
     metrics: MetricsFn  # losses and the like, [R] each
-    health: Health  # what the runs have skipped so far, and which have failed
+    status: RunStatus  # what the runs have skipped so far, and which have failed
 
     @property
     def grad_norm(self) -> Tensor:
@@ -48,23 +60,32 @@ class Update(NamedTuple):
 
 
 class Training(Snapshottable):
-    """Alternates acting and learning `windows` times; an iterator of records, which can be taken down between any two of them.
+    """Alternates acting and learning; an iterator of records, which can be saved and restored between any two of them.
 
-    Every run is asked for the same number of optimizer updates. An optimizer with an `observe` method (AdaptiveRMSprop has one)
-    is told what it cannot see by itself: each run's gradient norm before clipping, and whether these data are the first since a
-    change of the environment, where the environments know (`onsets`, how often a change has begun in each run). Environments
-    with a `count_update` are told of every update. The data of a window's first update are the first since a change; those of
-    its later updates are the same ones again.
+    Every run is asked for the same number of optimizer updates. A run that must not be updated (see agents/nonfinite.py) is left
+    out: its gradient is zero, and `step` gets a `mask` [R] in which it is false. An optimizer whose `step` takes no mask is
+    wrapped in `PerRun`, so that any elementwise optimizer of torch can be used. The records end early when all runs have failed.
 
-    A run that must not be updated (see agents/nonfinite.py) has a norm and a gradient of NaN: the optimizer is expected to leave
-    all of that run as it is. The records end early when all runs have failed.
+    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient norm
+    before clipping (0 where the run is left out), and whether these data are the first since a change of the environment, where
+    the environments know (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of
+    every update. The data of an iteration's first update are the first since a change; those of its later updates are the same.
 
-    Environments, what is recorded of them and `Health` are on the CPU; learning is where the policy is.
+    Environments, rollouts and the guard are on the CPU; learning is where the policy is. Torch has one thread meanwhile, see
+    agents/reproducible.py. A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
 
-    A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
+    >>> import envs
+    >>> from agents import A2C, make_policy
+    >>> from rl_rmsprop import AdaptiveRMSprop
+    >>> seeds, agent = [3, 7], A2C(n_envs=2)
+    >>> env = envs.make("CartPole-v1", seeds, envs_per_run=2)
+    >>> policy = make_policy(env, agent, seeds)
+    >>> optimizer = AdaptiveRMSprop(policy.parameters(), agent.lr, alpha="cusum:arl=50000,max=0.99", runs=seeds)
+    >>> [update.iteration for update in Training(agent, env, policy, optimizer, iterations=2, seeds=seeds)]
+    [1, 2]
     """
 
-    STATE_ATTRIBUTES = ("_window", "_updates", "_actor", "health")
+    STATE_ATTRIBUTES = ("_iteration", "_updates", "_actor", "guard")
 
     def __init__(
         self,
@@ -72,55 +93,88 @@ class Training(Snapshottable):
         env: Environments,
         policy: ActorCritic,
         optimizer: torch.optim.Optimizer,
-        windows: int,
-        generators: Generators,  # [R] of each run, for the policy's noise and whatever the agent draws
+        iterations: int,
+        seeds: Sequence[int],
     ) -> None:
-        self._agent, self._env, self._policy, self._optimizer, self._windows = agent, env, policy, optimizer, windows
-        self._generators = generators
-        self.health = Health(env.runs)
-        self._actor = Actor(env, policy, generators)
+        """`seeds`, one a run, determine the policy's noise and whatever the agent draws.
+
+        ValueError if environments, policy, seeds and optimizer are not of the same number of runs.
+        """
+        check_runs(env.runs, policy, optimizer, seeds)
+        self._agent, self._env, self._policy, self._iterations = agent, env, policy, iterations
+        self._optimizer: Any = optimizer if takes_mask(optimizer) else PerRun(optimizer)
+        self._generators = generators(seeds, "policy")
+        self.guard = NonfiniteGuard(env.runs, agent.reward_scale)
+        """Which runs may learn, and why those that have failed did."""
+        self._actor = Actor(env, policy, self._generators)
         self._initial_lr = [group["lr"] for group in optimizer.param_groups]
         self._observe = getattr(optimizer, "observe", None)
         self._count_update = getattr(env, "count_update", lambda: None)
-        self._norms: list[Tensor] = []  # of this window's updates
+        self._norms: list[Tensor] = []  # of this iteration's updates
         self._shifted = torch.zeros(env.runs, dtype=torch.bool)  # [R] until the first update after the change has been made
-        self._window = self._updates = 0
+        self._iteration = self._updates = 0
 
     def __iter__(self) -> Training:
         return self
 
     @one_thread()
     def __next__(self) -> Update:
-        """One window of every run."""
-        if self._window == self._windows or self.health.failed.all():
+        """One iteration of every run."""
+        if self._iteration == self._iterations or self.guard.failed.all():
             raise StopIteration
         self._set_lr()
         before = onsets_of(self._env)
         rollout, episodes = self._actor.collect(self._agent.n_steps)
         self._shifted = torch.from_numpy(onsets_of(self._env) > before)
-        self.health.look(rollout, self._actor.steps)
+        self.guard.check_rollout(rollout, self._actor.steps)
         self._norms.clear()
-        measure = learn(self._agent, self._policy, rollout.to(self._policy.device), self._descend, self._generators)
-        self._window += 1
+        metrics = learn(self._agent, self._policy, rollout.to(self._policy.device), self._update, self._generators)
+        self._iteration += 1
         self._updates += len(self._norms)
         norms, steps = torch.stack(self._norms), self._actor.steps.copy()
-        return Update(self._updates, self._window, steps, episodes, norms, measure, self.health)
+        return Update(self._updates, self._iteration, steps, episodes, norms, metrics, self.guard.status())
 
     def _set_lr(self) -> None:
-        """The step size of this window."""
+        """The step size of this iteration."""
         if self._agent.lr_schedule == "linear":
             for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
-                group["lr"] = lr * (1 - self._window / self._windows)
+                group["lr"] = lr * (1 - self._iteration / self._iterations)
 
-    def _descend(self, loss: Tensor) -> None:
+    def _update(self, loss: Tensor) -> None:
         """One update of the optimizer on a loss [R]."""
         self._policy.backward(loss)
-        self._norms.append(clip(self._policy.parameters(), self._agent.max_grad_norm, self.health.take))
+        grads: list[Tensor] = [p.grad for p in self._policy.parameters()]  # type: ignore[misc]  # networks have memory for theirs
+        norms = grad_norms(grads)
+        mask = self.guard.check_gradients(norms)
+        if mask is None:
+            self._norms.append(norms)
+        else:
+            masked = mask.logical_not().nonzero().flatten().to(norms.device)
+            self._norms.append(norms.index_fill(0, masked, math.nan))
+            norms = without(grads, norms, masked)
+        clip(grads, norms, self._agent.max_grad_norm)
         if self._observe is not None:
-            self._observe(grad_norm=self._norms[-1], shifted=self._shifted)
-        self._optimizer.step()
+            self._observe(grad_norm=norms, shifted=self._shifted)
+        if mask is None:
+            self._optimizer.step()
+        else:
+            self._optimizer.step(mask=mask)
         self._shifted = torch.zeros_like(self._shifted)
         self._count_update()
+
+
+def check_runs(runs: int, policy: ActorCritic, optimizer: Any, seeds: Sequence[int]) -> None:
+    """ValueError unless policy, optimizer and seeds are of so many runs."""
+    if len(seeds) != runs or policy.runs != runs:
+        raise ValueError(f"env, policy and seeds must be of the same runs, got {runs}, {policy.runs} and {len(seeds)} of them")
+    if hasattr(optimizer, "observe") and hasattr(optimizer, "runs") and optimizer.runs != runs:
+        name = type(optimizer).__name__
+        raise ValueError(f"optimizer must be made with runs={runs}, got runs={optimizer.runs}: {name}(..., runs={runs})")
+
+
+def takes_mask(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `step` has an argument for the runs that are to be updated."""
+    return "mask" in inspect.signature(optimizer.step).parameters
 
 
 def onsets_of(env: Environments) -> NDArray[np.int64]:
@@ -128,19 +182,20 @@ def onsets_of(env: Environments) -> NDArray[np.int64]:
     return np.array(getattr(env, "onsets", np.zeros(env.runs, np.int64)))
 
 
-def unchanged(norm: Tensor) -> Tensor:
-    """Every run may be updated."""
-    return norm
+def grad_norms(grads: Sequence[Tensor]) -> Tensor:
+    """The length of each run's gradient, of all parameters together [R]."""
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1), dim=1)
 
 
-def clip(parameters: Sequence[Tensor], max_norm: float, judge: Callable[[Tensor], Tensor] = unchanged) -> Tensor:
-    """Scale each run's gradient to at most `max_norm`, all its parameters together; returns the norms before [R].
+def without(grads: Sequence[Tensor], norms: Tensor, runs: Tensor) -> Tensor:
+    """Set the gradients of some runs, by their numbers, to zero; returns the norms [R] with theirs."""
+    for g in grads:
+        g.index_fill_(0, runs, 0.0)
+    return norms.index_fill(0, runs, 0.0)
 
-    `judge` is shown the norms; where it returns NaN the run's whole gradient becomes NaN.
-    """
-    grads = [p.grad for p in parameters if p.grad is not None]
-    norm = judge(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], -1), dim=1))  # [R]
-    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
+
+def clip(grads: Sequence[Tensor], norms: Tensor, max_norm: float) -> None:
+    """Scale each run's gradient, of length `norms` [R], to at most `max_norm`, all its parameters together."""
+    scale = (max_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
     for g in grads:
         g.mul_(scale)
-    return norm

@@ -7,12 +7,12 @@ from envs.episode_replay import NotReplayable
 from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper
 from envs.make import make
 from envs.registration import import_modules, modules_of, newest_version
-from envs.seeding import seed_sequence
 from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
 from envs.shifted_ids import register
 from envs.shifts.shift import Shift
 from envs.transitions import EnvironmentFailure
+from rl_rmsprop.seeding import seed_sequence
 
 __all__ = [
     "CartPoleBatch",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from envs.core import Step
 from envs.dynamics.base import Dynamics
 from envs.dynamics.cartpole import CartPoleArrays
-from envs.seeding import seed_sequence
+from rl_rmsprop.seeding import seed_sequence
 from rl_rmsprop.storage.snapshot import Snapshottable, load_plain, to_plain
 
 DIRECTION = np.array([-1.0, 1.0])

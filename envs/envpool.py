@@ -23,8 +23,8 @@ from envs.core import Step, check_spaces
 from envs.dynamics import is_dynamics
 from envs.dynamics.base import Dynamics
 from envs.episode_replay import NotReplayable
-from envs.seeding import seed_sequence
 from envs.shifts.shift import Shift
+from rl_rmsprop.seeding import seed_sequence
 
 INSTALL = "pip install 'rl-rmsprop[envpool]', or --backend gymnasium"
 

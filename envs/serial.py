@@ -14,8 +14,8 @@ from envs.core import Step, check_spaces
 from envs.dynamics import with_dynamics
 from envs.dynamics.base import Dynamics
 from envs.episode_replay import EpisodeLog, LoggedDynamics, name_of, replay_episode
-from envs.seeding import seed_sequence
 from envs.transitions import EnvironmentFailure, check_step, reason, stack
+from rl_rmsprop.seeding import seed_sequence
 
 
 class SerialBatch:

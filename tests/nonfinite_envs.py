@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.seeding import seed_sequence
+from rl_rmsprop.seeding import seed_sequence
 
 SICK_SEED = 3
 """The run that is ill in the registered environment, from step 300 of its first environment on."""

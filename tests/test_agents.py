@@ -12,16 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+import agents
 from agents import learning
 from agents.a2c import metrics
 from agents.config import A2C, Reinforce, Settings
 from agents.distributions import Categorical, gumbel_noise
 from agents.evaluation import episode_returns
-from agents.losses import Evaluation, count, evaluate, explained_variance, flatten_time, normalized
-from agents.networks import ActorCritic
+from agents.losses import Evaluation, evaluate, explained_variance, flatten_time, mask_of, normalized
+from agents.networks import ActorCritic, make_policy
 from agents.rollout import Actor, Rollout
 from agents.training import Training
 from envs import Step, make
+from rl_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.seeding import seed_sequence
 from tests.test_mlp import flat_gradient, generators, sequential, with_random_biases
 from tests.test_returns import slow_advantages
 
@@ -33,7 +36,7 @@ O, A = 3, 4  # noqa: E741  # the axes' letters: observation, actions
 # Losses ------------------------------------------------------------------------------------------------------------------
 
 
-def window(T: int, R: int, N: int, seed: int) -> Rollout:
+def rollout_of(T: int, R: int, N: int, seed: int) -> Rollout:
     """A rollout with terminations, truncations and the reset steps that follow them."""
     rng = np.random.default_rng(seed)
     shape = (T, R, N)
@@ -68,11 +71,11 @@ def learn(agent, policy: ActorCritic, rollout: Rollout) -> tuple[torch.Tensor, E
     """Loss [R] and evaluation of one `learn`; the gradients are left in the policy."""
     losses = []
 
-    def descend(loss):
+    def update(loss):
         losses.append(loss.detach())
         policy.backward(loss)
 
-    seen = learning.learn(agent, policy, rollout, descend, generators()).args[0]
+    seen = learning.learn(agent, policy, rollout, update, generators()).args[0]
     assert len(losses) == 1
     return losses[0], seen
 
@@ -114,7 +117,7 @@ def loss_by_hand(agent, gae_lambda: float, actor, critic, rollout: Rollout, r: i
 @given(st.integers(2, 8), st.integers(1, 3), st.integers(1, 3), st.integers(0, 999))
 def test_loss_and_gradient_of_each_run_equal_the_ones_by_hand(agent, gae_lambda, T, R, N, seed):
     """Silent failure: a wrong sign, a mean over reset steps or over runs, a gradient through the critic's target."""
-    rollout, policy = window(T, R, N, seed), policy_of(R, seed=seed)
+    rollout, policy = rollout_of(T, R, N, seed), policy_of(R, seed=seed)
     loss, _ = learn(agent, policy, rollout)
     assert loss.shape == (R,)
     for r in range(R):
@@ -139,7 +142,7 @@ def reset_steps_rewritten(rollout: Rollout) -> Rollout:
 @pytest.mark.parametrize("agent", [A2C(ent_coef=0.1), A2C(normalize_advantage=True), Reinforce()], ids=agent_name)
 def test_reset_steps_teach_nothing(agent):
     """Silent failure: an action that the environment ignored is reinforced by a reward that nobody earned."""
-    rollout = window(12, 2, 3, seed=3)
+    rollout = rollout_of(12, 2, 3, seed=3)
     assert not rollout.valid.all()
     results = []
     for seen in (rollout, reset_steps_rewritten(rollout)):
@@ -151,9 +154,9 @@ def test_reset_steps_teach_nothing(agent):
 
 
 @pytest.mark.parametrize("agent", [A2C(ent_coef=0.1), A2C(normalize_advantage=True), Reinforce()], ids=agent_name)
-def test_a_window_of_reset_steps_alone_moves_nothing(agent):
+def test_a_rollout_of_reset_steps_alone_moves_nothing(agent):
     """Silent failure: 0/0 over no steps puts NaN into the weights of a run for ever."""
-    rollout = window(1, 2, 1, seed=0)
+    rollout = rollout_of(1, 2, 1, seed=0)
     rollout = rollout._replace(valid=torch.tensor([[[False], [True]]]))
     policy = policy_of(2)
     loss, _ = learn(agent, policy, rollout)
@@ -170,7 +173,7 @@ def test_reinforce_weighs_actions_by_monte_carlo_return_minus_baseline(T, R, N, 
 
     The return is summed forwards, reward by reward, to the end of the episode; a cut one adds V of its last state.
     """
-    rollout, policy = window(T, R, N, seed), policy_of(R, seed=seed)
+    rollout, policy = rollout_of(T, R, N, seed), policy_of(R, seed=seed)
     _, seen = learn(Reinforce(gamma=gamma), policy, rollout)
     with torch.no_grad():
         V = policy.values(rollout.observations.transpose(0, 1).reshape(R, -1, O)).view(R, T + 1, N)
@@ -195,7 +198,7 @@ def test_normalized_advantages_have_mean_zero_and_deviation_one_over_valid_steps
     noise = torch.Generator().manual_seed(0)
     x = torch.randn(2, 50, generator=noise) * torch.tensor([[1.0], [1000.0]]) + 7
     valid = (torch.rand(2, 50, generator=noise) < 0.7).float()
-    for row, mask in zip(normalized(x, count(valid)), valid.bool(), strict=True):
+    for row, mask in zip(normalized(x, mask_of(valid)), valid.bool(), strict=True):
         assert row[mask].mean().item() == pytest.approx(0, abs=1e-5)
         assert row[mask].std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
@@ -216,11 +219,11 @@ def test_time_and_environments_become_one_contiguous_axis(N):
 
 def test_metrics_by_numpy():
     """Silent failure: a curve in TensorBoard that shows something other than its name says."""
-    rollout, policy = window(30, 2, 2, seed=1), policy_of(2)
+    rollout, policy = rollout_of(30, 2, 2, seed=1), policy_of(2)
     seen = evaluate(policy, rollout, A2C(), 0.95)
     shown = metrics(seen)
     for r in range(2):
-        mask = seen.counted.which[r].bool().numpy()
+        mask = seen.mask.weights[r].bool().numpy()
         G, V, log_pi, advantage, entropy = (
             x[r].detach().double().numpy()[mask] for x in (seen.returns, seen.value, seen.log_prob, seen.advantage, seen.entropy)
         )
@@ -237,7 +240,7 @@ def test_explained_variance_is_one_for_a_perfect_critic_and_nan_for_constant_ret
     """Silent failure: −inf in a curve where returns do not vary, or a share that a masked step moves."""
     G, valid = torch.tensor([[1.0, 2, 3, 99], [5, 5, 5, 99]]), torch.tensor([[1.0, 1, 1, 0]] * 2)
     value = torch.tensor([[1.0, 2, 3, -7], [1, 2, 3, 4]])
-    seen = Evaluation(*(torch.zeros(2, 4),) * 2, value, G - value, G, count(valid))
+    seen = Evaluation(*(torch.zeros(2, 4),) * 2, value, G - value, G, mask_of(valid))
     result = explained_variance(seen)
     assert result[0] == 1
     assert result[1].isnan()
@@ -248,7 +251,7 @@ def test_entropy_of_an_indifferent_policy_is_ln_of_the_actions():
     policy = policy_of(1)
     with torch.no_grad():
         policy.actor.theta.zero_()
-    seen = evaluate(policy, window(3, 1, 2, 0), A2C(), 0.95)
+    seen = evaluate(policy, rollout_of(3, 1, 2, 0), A2C(), 0.95)
     torch.testing.assert_close(seen.entropy, torch.full((1, 6), np.log(A), dtype=torch.float32))
 
 
@@ -364,12 +367,12 @@ def replayed(T: int) -> tuple[list[tuple], np.ndarray]:
     return [(r, *rest) for _, r, _, *rest in sorted(ended)], steps
 
 
-@pytest.mark.parametrize("windows", [[23], [1] * 23, [5, 7, 11]])
-def test_episodes_are_counted_across_windows_and_resets_are_no_steps(windows):
-    """Silent failure: an episode cut by a window loses its beginning, or a reset lengthens the x axis of every curve."""
+@pytest.mark.parametrize("rollouts", [[23], [1] * 23, [5, 7, 11]])
+def test_episodes_are_counted_across_rollouts_and_resets_are_no_steps(rollouts):
+    """Silent failure: an episode cut by a rollout loses its beginning, or a reset lengthens the x axis of every curve."""
     actor = Actor(Scripted(LENGTHS), indifferent(2, [0.0, 0.0, 0.0]), generators(0, 1))
     seen = []
-    for T in windows:
+    for T in rollouts:
         episodes = actor.collect(T)[1]
         seen += list(zip(*(column.tolist() for column in episodes), strict=True))
     expected, steps = replayed(23)
@@ -378,7 +381,7 @@ def test_episodes_are_counted_across_windows_and_resets_are_no_steps(windows):
 
 
 def test_a_rollout_records_what_the_environment_said():
-    """Silent failure: observations overwritten in place by the environment, or a window that starts a step late."""
+    """Silent failure: observations overwritten in place by the environment, or a rollout that starts a step late."""
     env = Scripted(LENGTHS)
     actor = Actor(env, indifferent(2, [0.0, 0.5, 0.0]), generators(0, 1))
     first, second = actor.collect(9)[0], actor.collect(4)[0]
@@ -467,7 +470,7 @@ def test_every_run_learns_which_action_pays(agent, bandit):
     env = make(bandit, seeds, 4)
     policy = ActorCritic(3, Categorical(3), (8,), generators(*seeds))
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.02)
-    for _ in Training(replace(agent, n_envs=4), env, policy, optimizer, 150, generators(7, 8, 9)):
+    for _ in Training(replace(agent, n_envs=4), env, policy, optimizer, 150, (7, 8, 9)):
         pass
     contexts = torch.eye(3).expand(len(seeds), 3, 3)
     probabilities = torch.softmax(policy.outputs(contexts).detach(), -1)  # [R, 3, A]
@@ -498,7 +501,7 @@ def test_linear_schedule_falls_from_lr_by_equal_steps():
     """Silent failure: the last update has step size 0, the first none of lr, or the schedule compounds."""
     optimizer = Recording((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=0.8)
     agent = A2C(n_steps=2, lr_schedule="linear")
-    for _ in Training(agent, Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)):
+    for _ in Training(agent, Scripted(LENGTHS), policy, optimizer, 4, (0, 1)):
         pass
     assert optimizer.used == pytest.approx([0.8, 0.6, 0.4, 0.2])
 
@@ -507,7 +510,7 @@ def test_gradients_are_clipped_and_their_length_before_is_reported():
     """Silent failure: a detector on grad_norm sees 0.5 for ever, since it hears the norm after clipping."""
     optimizer = Recording((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=1e-4)
     agent = A2C(n_steps=4, max_grad_norm=1e-3)
-    updates = list(Training(agent, Scripted(LENGTHS), policy, optimizer, 3, generators(0, 1)))
+    updates = list(Training(agent, Scripted(LENGTHS), policy, optimizer, 3, (0, 1)))
     for update, told, length in zip(updates, optimizer.told, optimizer.lengths, strict=True):
         assert torch.equal(update.grad_norm, told)
         assert (told > 2e-3).all()
@@ -518,10 +521,121 @@ def test_records_count_updates_and_environment_steps():
     """Silent failure: records share one array of steps that later updates overwrite."""
     policy = indifferent(2, [0.0, 0.0, 0.0])
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
-    updates = list(Training(A2C(n_steps=5), Scripted(LENGTHS), policy, optimizer, 4, generators(0, 1)))
+    updates = list(Training(A2C(n_steps=5), Scripted(LENGTHS), policy, optimizer, 4, (0, 1)))
     for index, update in enumerate(updates, 1):
         assert update[:2] == (index, index)
         assert update.steps.tolist() == replayed(5 * index)[1].tolist()
+
+
+class Masked(Recording):
+    """Writes down the masks and what the gradients of the runs outside them were."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr)
+        self.masks: list[list[bool] | None] = []
+        self.outside: list[float] = []
+
+    def step(self, closure=None, *, mask=None):
+        self.masks.append(None if mask is None else mask.tolist())
+        if mask is not None:
+            self.outside += [p.grad[~mask].abs().max().item() for p in self.param_groups[0]["params"]]
+        return super().step(closure)
+
+
+class Unpaid(Scripted):
+    """Run 1 gets a reward of infinity in its second call."""
+
+    def step(self, actions):
+        step = super().step(actions)
+        if len(self.actions) == 2:
+            step.rewards[1, 0] = np.inf
+        return step
+
+
+def test_a_run_that_must_not_be_updated_is_outside_the_mask_with_a_gradient_of_zero():
+    """Silent failure: a run is protected by a NaN in its gradient, which every optimizer has to find for itself."""
+    optimizer = Masked((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=0.1)
+    updates = list(Training(A2C(n_steps=2), Unpaid(LENGTHS), policy, optimizer, 3, (0, 1)))
+    assert optimizer.masks == [[True, False], None, None]
+    assert optimizer.outside == [0.0, 0.0]
+    assert updates[0].grad_norm.isnan().tolist() == [False, True]
+    assert [norm[1].item() > 0 for norm in optimizer.told] == [False, True, True]
+
+
+def test_records_are_values():
+    """Silent failure: a list of records says of every iteration what was skipped in the last one."""
+    policy = indifferent(2, [0.0, 0.0, 0.0])
+    training = Training(A2C(n_steps=1), Unpaid(LENGTHS), policy, torch.optim.SGD(policy.parameters(), 0.1), 3, (0, 1))
+    updates = list(training)
+    assert [update.status.skipped.tolist() for update in updates] == [[0, 0], [0, 1], [0, 1]]
+    training.guard.fail(0, "for a reason")
+    assert not updates[-1].status.failed.any()
+    with pytest.raises(ValueError, match="read-only"):
+        updates[-1].status.skipped[0] = 5
+
+
+ELEMENTWISE = ("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_any_elementwise_optimizer_of_torch_survives_one_infinite_reward(name):
+    """Silent failure: the weights of the run, or of all runs, are no numbers from then on."""
+    policies = []
+    for env in (Scripted(LENGTHS), Unpaid(LENGTHS)):
+        policies.append(policy := indifferent(2, [0.0, 0.1, 0.0]))
+        optimizer = getattr(torch.optim, name)(policy.parameters(), lr=0.1)
+        for _ in Training(A2C(n_steps=2), env, policy, optimizer, 4, (0, 1)):
+            pass
+    for healthy, survivor in zip(*(policy.parameters() for policy in policies), strict=True):
+        assert survivor.isfinite().all()
+        assert torch.equal(survivor[0], healthy[0])
+        assert not torch.equal(survivor[1], healthy[1])
+
+
+def test_optimizers_that_mix_the_runs_are_refused():
+    """Silent failure: a factored or orthogonalised update makes one number out of several runs' gradients."""
+    policy = indifferent(2, [0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match="optimizer must be elementwise, got LBFGS, which would mix the runs: use Adam"):
+        Training(A2C(), Scripted(LENGTHS), policy, torch.optim.LBFGS(policy.parameters()), 1, (0, 1))
+    for runs in (None, 3):
+        optimizer = torch.optim.SGD(policy.parameters(), 0.1)
+        optimizer.observe, optimizer.runs = print, runs
+        with pytest.raises(ValueError, match=f"optimizer must be made with runs=2, got runs={runs}"):
+            Training(A2C(), Scripted(LENGTHS), policy, optimizer, 1, (0, 1))
+
+
+def test_an_adaptive_optimizer_that_does_not_know_the_runs_is_refused():
+    """Silent failure: one β, and one detector, for all runs together."""
+    policy = indifferent(2, [0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match=r"runs=2, got runs=None: AdaptiveRMSprop\(\.\.\., runs=2\)"):
+        Training(A2C(), Scripted(LENGTHS), policy, AdaptiveRMSprop(policy.parameters(), 0.1), 1, (0, 1))
+
+
+def test_policy_environments_and_seeds_of_different_numbers_of_runs_are_refused():
+    """Silent failure: the noise of two runs is broadcast over three, or an index error comes up from the depths."""
+    policy = indifferent(2, [0.0, 0.0, 0.0])
+    optimizer = torch.optim.SGD(policy.parameters(), 0.1)
+    with pytest.raises(ValueError, match="the same runs, got 2, 2 and 3 of them"):
+        Training(A2C(), Scripted(LENGTHS), policy, optimizer, 1, (0, 1, 2))
+    with pytest.raises(ValueError, match="the same runs, got 2, 3 and 2 of them"):
+        Training(A2C(), Scripted(LENGTHS), indifferent(3, [0.0, 0.0, 0.0]), optimizer, 1, (0, 1))
+    with pytest.raises(ValueError, match="seeds must be one a run, 2, got 1"):
+        make_policy(make("CartPole-v1", (0, 1), 2), A2C(), (0,))
+
+
+def test_a_policy_is_that_of_its_seeds_and_settings():
+    """Silent failure: a seed changes nothing, or runs' initial weights depend on the other seeds."""
+    env, settings = make("CartPole-v1", (5, 9), 3), A2C(hidden=(7,), normalize_rewards=True)
+    policy = make_policy(env, settings, (5, 9))
+    expected = ActorCritic(4, Categorical(2), (7,), [np.random.default_rng(seed_sequence(seed, "init")) for seed in (5, 9)])
+    assert all(torch.equal(a, b) for a, b in zip(policy.parameters(), expected.parameters(), strict=True))
+    assert set(policy.normalization.arrays()) == {"rewards_mean", "rewards_variance", "rewards_count"}
+
+
+@pytest.mark.parametrize("name", agents.__all__)
+def test_every_public_name_has_an_example(name):
+    """Silent failure: a class is documented by its arguments alone, and nobody knows how to begin. (Doctests run them.)"""
+    assert ">>> " in (getattr(agents, name).__doc__ or "")
 
 
 # Settings ----------------------------------------------------------------------------------------------------------------

@@ -15,10 +15,13 @@ ALLOWED = {
     "agents": {"agents", "torch", "numpy"},
     "envs": {"envs", "gymnasium", "numpy", "envpool"},
 }
-SHARED = {"envs": {"rl_rmsprop.grammar", "rl_rmsprop.storage.snapshot"}, "agents": {"rl_rmsprop.storage.snapshot"}}
-"""What a package may take from the leaves: shifts are written in the grammar of β rules, all state is saved in the same way."""
+SHARED = {
+    "envs": {"rl_rmsprop.grammar", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
+    "agents": {"rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
+}
+"""What a package may take from the leaves: the grammar of β rules for shifts, one random stream a purpose, snapshots."""
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("rl_rmsprop.grammar", "rl_rmsprop.storage", "rl_rmsprop.walkthrough"),
+    ("rl_rmsprop.grammar", "rl_rmsprop.seeding", "rl_rmsprop.storage", "rl_rmsprop.walkthrough"),
     ("rl_rmsprop.kernels", "rl_rmsprop.schedules", "rl_rmsprop.signals", "rl_rmsprop.reactions", "rl_rmsprop.detectors",
      "rl_rmsprop.laws", "rl_rmsprop.rules"),
     ("rl_rmsprop.optimizer", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),

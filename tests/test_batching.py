@@ -251,9 +251,9 @@ def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch
         x, actions, weight = (torch.randn(3, B, *size, generator=noise) for size in ((4,), (A,), ()))
         results = []
         for runs in (slice(0, 3), slice(1, 2)):
-            head = Gaussian(-np.ones(A), np.ones(A))
-            policy = ActorCritic(4, head, (10,), [np.random.default_rng(r) for r in range(3)][runs])
-            log_prob, entropy = policy.judge(x[runs].clone(), actions[runs].clone())
+            pi = Gaussian(-np.ones(A), np.ones(A))
+            policy = ActorCritic(4, pi, (10,), [np.random.default_rng(r) for r in range(3)][runs])
+            log_prob, entropy = policy.evaluate_actions(x[runs].clone(), actions[runs].clone())
             policy.backward((log_prob * weight[runs]).sum(1) + entropy.sum(1) + policy.values(x[runs].clone()).sum(1))
             row = 1 if runs.stop == 3 else 0
             results.append([t[row] for t in (log_prob, entropy, policy.actor.theta.grad)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from torch import nn
 
-from agents.distributions import Categorical, Gaussian
+from agents.distributions import Categorical, Gaussian, for_space
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
 from agents.rollout import Actor
@@ -39,7 +39,7 @@ def test_log_probability_and_entropy_are_those_of_independent_normals(R, B, A, s
     """Silent failure: a density that lacks σ, or the mean over actions instead of the sum: the wrong trade with the critic."""
     noise = torch.Generator().manual_seed(seed)
     mean, log_std, actions = (torch.randn(R, B, A, generator=noise) for _ in range(3))
-    log_prob, entropy = Gaussian(*box(A)).judge(torch.cat([mean, log_std], -1), actions)
+    log_prob, entropy = Gaussian(*box(A)).evaluate_actions(torch.cat([mean, log_std], -1), actions)
     expected = torch.distributions.Normal(mean.double(), log_std.double().exp())
     torch.testing.assert_close(log_prob.double(), expected.log_prob(actions.double()).sum(-1), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(entropy.double(), expected.entropy().sum(-1), rtol=1e-5, atol=1e-5)
@@ -52,7 +52,7 @@ def test_the_gradient_of_each_run_reaches_its_means_and_its_own_deviation(R, B, 
     policy = gaussian_policy(R, A, log_std=-0.5)
     noise = torch.Generator().manual_seed(seed)
     x, actions = torch.randn(R, B, 3, generator=noise), torch.randn(R, B, A, generator=noise)
-    log_prob, entropy = policy.judge(x, actions)
+    log_prob, entropy = policy.evaluate_actions(x, actions)
     policy.backward(log_prob.sum(1) + 0.3 * entropy.sum(1) + policy.values(x).sum(1))
     for r in range(R):
         actor, log_std = sequential(policy.actor, r), nn.Parameter(torch.full((A,), -0.5, dtype=torch.float64))
@@ -119,10 +119,10 @@ def test_drawn_actions_are_normal_around_the_mean_with_the_deviation():
 
 def test_noise_of_a_run_does_not_depend_on_its_neighbours():
     """Silent failure: adding a seed to a study changes what the others do."""
-    head = Gaussian(*box(2))
+    pi = Gaussian(*box(2))
     log_std = torch.tensor([[[-1.0, 0.3]], [[0.7, -0.2]], [[0.1, 0.9]]])  # [R, 1, A]
-    together = head.noise(generators(1, 2, 3), 4, 3, log_std)
-    assert np.array_equal(together[:, 1], head.noise(generators(2), 4, 3, log_std[1:2])[:, 0])
+    together = pi.noise(generators(1, 2, 3), 4, 3, log_std)
+    assert np.array_equal(together[:, 1], pi.noise(generators(2), 4, 3, log_std[1:2])[:, 0])
     assert not np.array_equal(together[:, 0], together[:, 1])
 
 
@@ -139,15 +139,22 @@ def test_greedy_evaluation_acts_with_the_mean_and_stochastic_evaluation_does_not
 def test_categorical_actions_reach_the_environment_as_they_are():
     """Silent failure: a clip or cast meant for real numbers changes the number of an action."""
     actions = np.array([[0, 2], [1, 1]])
-    assert Categorical(3).sent(actions) is actions
+    assert Categorical(3).to_env_action(actions) is actions
 
 
 @pytest.mark.parametrize(("space", "kind"), [(gym.spaces.Discrete(3), Categorical), (gym.spaces.Box(-2, 2, (2,)), Gaussian)])
 def test_the_action_space_decides_the_kind_of_policy(space, kind):
     """Silent failure: real numbers for an environment that expects the number of an action."""
-    from rl_rmsprop.study.training.policies import head_of
+    pi = for_space(space, -1.0)
+    assert isinstance(pi, kind)
+    assert pi.outputs == (3 if kind is Categorical else 2)
+    assert pi.constants == (() if kind is Categorical else (-1.0, -1.0))
 
-    head = head_of(space, -1.0)
-    assert isinstance(head, kind)
-    assert head.outputs == (3 if kind is Categorical else 2)
-    assert head.constants == (() if kind is Categorical else (-1.0, -1.0))
+
+@pytest.mark.parametrize(
+    "space", [gym.spaces.MultiBinary(3), gym.spaces.MultiDiscrete([2, 3]), gym.spaces.Box(-1, 1, (2, 2))], ids=str
+)
+def test_an_action_space_without_a_distribution_is_refused(space):
+    """Silent failure: three switches are taken for three actions, of which one is chosen."""
+    with pytest.raises(ValueError, match="action_space must be a Discrete, or a Box of one axis, got "):
+        for_space(space)

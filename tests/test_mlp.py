@@ -12,7 +12,7 @@ from torch import nn
 from agents.distributions import Categorical, Gaussian
 from agents.mlp import MLP, orthogonal
 from agents.networks import ActorCritic
-from agents.training import clip
+from agents.training import clip, grad_norms
 
 torch.set_num_threads(1)
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
@@ -74,14 +74,14 @@ def test_acting_computes_what_the_policy_computes(R, N, O, hidden, A, continuous
     noise = torch.Generator().manual_seed(seed)
     head = Gaussian(np.full(A, -1.0), np.full(A, 1.0), -0.5) if continuous else Categorical(A)
     policy = ActorCritic(O, head, hidden, generators(*range(seed, seed + R)), torch.rand(O, generator=noise).add(0.1).tolist())
-    reflex = policy.reflex(N)
-    for _ in range(3):  # as in three windows
+    network = policy.acting_network(N)
+    for _ in range(3):  # as in three iterations
         policy.actor.theta.data.add_(torch.randn(policy.actor.theta.shape, generator=noise))
-        reflex.update_weights()
+        network.update_weights()
         for _ in range(2):
             x = torch.randn(R, N, O, generator=noise)
             expected = policy.outputs(x).detach()[..., :A]
-            torch.testing.assert_close(torch.from_numpy(reflex(x.numpy())), expected, rtol=1e-4, atol=2e-5)
+            torch.testing.assert_close(torch.from_numpy(network(x.numpy())), expected, rtol=1e-4, atol=2e-5)
 
 
 @modest
@@ -171,6 +171,15 @@ def test_an_optimizer_step_moves_the_policy_downhill():
     assert (loss() < 0.5 * first).all()
 
 
+def test_a_second_derivative_is_refused():
+    """Silent failure: `create_graph=True` gives a gradient that is cut off from the weights, and a penalty on it does nothing."""
+    policy, x = ActorCritic(3, Categorical(2), (4,), generators(0)), torch.ones(1, 5, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="networks have first derivatives with respect to their weights alone"):
+        torch.autograd.grad(policy.values(x.detach()).sum(), [policy.critic.theta], create_graph=True)
+    with pytest.raises(RuntimeError, match="networks have first derivatives with respect to their weights alone"):
+        policy.values(x).sum().backward()
+
+
 # Initial weights ----------------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +243,9 @@ def test_clip_equals_torchs_clip_grad_norm_of_each_run(max_norm, R, P, Q, log_sc
     for r, row in enumerate(single):
         for one, many in zip(row, parameters, strict=True):
             one.grad = many.grad[r].clone()
-    norms = clip(parameters, max_norm)
+    grads = [p.grad for p in parameters]
+    norms = grad_norms(grads)
+    clip(grads, norms, max_norm)
     assert norms.shape == (R,)
     for r, row in enumerate(single):
         expected = nn.utils.clip_grad_norm_(row, max_norm)
@@ -247,5 +258,6 @@ def test_clip_leaves_zero_gradients_at_zero():
     """Silent failure: 0/0 at a solved task turns a run into NaN for ever."""
     p = nn.Parameter(torch.zeros(2, 3))
     p.grad = torch.tensor([[0.0, 0, 0], [3, 4, 0]])
-    assert clip([p], 0.5).tolist() == [0, 5]
+    clip([p.grad], norms := grad_norms([p.grad]), 0.5)
+    assert norms.tolist() == [0, 5]
     torch.testing.assert_close(p.grad, torch.tensor([[0.0, 0, 0], [0.3, 0.4, 0]]))

@@ -20,18 +20,18 @@ import envs
 from agents import Training
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
-from agents.nonfinite import LIMIT, Health
+from agents.nonfinite import LIMIT, NonfiniteGuard
 from agents.normalization import Moments, ObservationNormalizer, RewardNormalizer
+from agents.per_run import PerRun
 from agents.rollout import Rollout
 from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.results.recorded_signals import read
 from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training import batch as batches
-from rl_rmsprop.study.training import policies
 from rl_rmsprop.study.training.monitor import UNWATCHED, Monitor
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed, make_policy
@@ -42,7 +42,6 @@ from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of, with_options
 from tests.faults import numbers
 from tests.nonfinite_envs import SICK_SEED, Plan, Sick
-from tests.test_mlp import generators
 from tests.test_resume import Interrupting, Killed, digest
 
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)
@@ -126,7 +125,7 @@ def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_pat
     metrics = read_table(tmp_path / "together" / env_id / make_arm(rule, rule in BASELINES).name / "seed_0003" / "metrics.csv")
     skipped = metrics["optim/skipped"]
     assert (np.diff(skipped) >= 0).all()
-    assert 4 <= skipped[-1] <= 2 * 4  # an observation at a window's end belongs to both
+    assert 4 <= skipped[-1] <= 2 * 4  # an observation at a rollout's end belongs to both
     for tag, values in metrics.items():
         assert not np.isinf(values).any() or tag == "detector/threshold", tag
     with np.load(
@@ -140,14 +139,14 @@ def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_pat
 @pytest.mark.parametrize(
     ("agent", "rule"), [*(("a2c", rule) for rule in ARMS), ("ppo", "0.99"), ("ppo", ALARMING), ("ppo", "adam")]
 )
-def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
+def test_a_rollout_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
     """Silent failure: E, w, momentum, a detector's mean or a clock takes part in an update that was to be skipped."""
     env = envs.make(ill({3: {8: ("reward", NAN), 33: (1, INF), 52: ("reward", INF)}}), SEEDS, 2)
     batch = spec(Path(), "Sick", rule, agent=agent)
     policy = make_policy(batch, env)
-    optimizer = make_optimizer(batch.arm, policy.parameters(), 1e-2, 50, SEEDS)
+    optimizer = make_optimizer(batch.arm, policy.parameters(), 1e-2, 50, SEEDS, batch.options)
     row, seen = 2, []
-    bad_windows = {2, 7, 11} if agent == "a2c" else {1, 5, 7}  # the 52nd step is the 53rd call, an episode having ended before
+    bad_iterations = {2, 7, 11} if agent == "a2c" else {1, 5, 7}  # the 52nd step is the 53rd call, an episode having ended before
     updates = batch.agent.updates_per_iteration
 
     def rows() -> dict[str, Any]:
@@ -160,18 +159,18 @@ def test_a_window_that_is_not_finite_leaves_every_bit_of_its_run(agent, rule):
         return {name: x.clone() for name, x in tensors.items()}
 
     before = rows()
-    for update in Training(batch.agent, env, policy, optimizer, 14, generators(*SEEDS)):
+    for update in Training(batch.agent, env, policy, optimizer, 14, SEEDS):
         after = rows()
         same = [
             r for r in range(4) if all(torch.equal(after[n][r], before.get(n, torch.zeros_like(x))[r]) for n, x in after.items())
         ]
-        assert same == ([row] if update.window in bad_windows else []), update.window
-        if update.window in bad_windows:
-            seen.append(update.window)
+        assert same == ([row] if update.iteration in bad_iterations else []), update.iteration
+        if update.iteration in bad_iterations:
+            seen.append(update.iteration)
             assert update.grad_norms.isnan().tolist() == [[False, False, True, False]] * updates
         before = after
-    assert seen == sorted(bad_windows)
-    assert update.health.skipped.tolist() == [0, 0, 3, 0]
+    assert seen == sorted(bad_iterations)
+    assert update.status.skipped.tolist() == [0, 0, 3, 0]
     assert optimizer.param_groups[0]["skipped"].tolist() == [0, 0, 3 * updates, 0]
 
 
@@ -228,7 +227,7 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     """Silent failure: the batch dies with its sickest run, or that run goes on and is averaged in."""
     start = 101
     plan: Plan = {step: (1, NAN) for step in range(start, 5000)}
-    options = {"agent": agent, "steps": 3000}
+    options = {"agent": agent, "steps": 700}
     healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
     batch = spec(tmp_path / "ill", ill({3: plan}), **options)
     lines, files = trained(batch)
@@ -241,9 +240,11 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     assert (folder / "error.txt").read_text() == line.split("seed 3: ")[1] + "\n"
     assert sorted(path.name for path in (folder / "checkpoint").iterdir()) == ["before_failure.npz"]
     metrics = read_table(folder / "metrics.csv")
-    window = batch.agent.n_envs * batch.agent.n_steps
-    failed_at = -(-(start + 10) // batch.agent.n_steps) + LIMIT  # the window in which it begins, and nine more; resets delay it
-    assert metrics["step"][-1] <= failed_at * window
+    steps = batch.agent.n_envs * batch.agent.n_steps
+    failed_at = (
+        -(-(start + 10) // batch.agent.n_steps) + LIMIT
+    )  # the iteration in which it begins, and nine more; resets delay it
+    assert metrics["step"][-1] <= failed_at * steps
     assert metrics["optim/skipped"][-1] == LIMIT
     assert metrics["step"][-1] < read_table(batch.run_folder(5) / "metrics.csv")["step"][-1]
     with np.load(folder / "checkpoint" / "before_failure.npz") as good:
@@ -253,20 +254,20 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
 
 def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_path):
     """Silent failure: the row that a failed run gets of its own begins the others' range of β anew."""
-    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 5200}  # a row every third window
+    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 3300}  # a row every third iteration
     healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
     plans: dict[int, Plan] = {3: {step: ("reward", NAN) for step in range(106, 5000)}}
     lines, files = trained(batch := spec(tmp_path / "ill", ill(plans), **options))
     assert len(lines) == 1
     assert files[1] == healthy[1]
     steps = read_table(batch.run_folder(3) / "metrics.csv")["step"]
-    assert steps[-1] - steps[-2] != steps[-2] - steps[-3]  # its last row is of the window in which it failed
+    assert steps[-1] - steps[-2] != steps[-2] - steps[-3]  # its last row is of the iteration in which it failed
 
 
 @pytest.mark.parametrize("rule", [ALARMING, "adam"])
 def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, rule):
     """Silent failure: after an interruption a failed run is back, or an ill one has as many updates to lose as a new one."""
-    env_id = ill({}, rate=0.01)  # two runs fail by their training, from window 87 on, and two by their evaluation
+    env_id = ill({}, rate=0.01)  # two runs fail by their training, from iteration 87 on, and two by their evaluation
     whole, cut = (with_options(spec(tmp_path / name, env_id, rule), record_signals=True) for name in ("whole", "cut"))
     lines = train_batch(whole)
     assert len(lines) == 4
@@ -290,20 +291,20 @@ def test_weights_kept_of_a_failed_run_are_those_before_its_first_bad_update(tmp_
     folder = batch.run_folder(3)
     wanted = [
         p.detach().clone()
-        for p in stepped("momentum", ill({3: plan}), windows=int(read_table(folder / "metrics.csv")["step"].size) - LIMIT)
+        for p in stepped("momentum", ill({3: plan}), iterations=int(read_table(folder / "metrics.csv")["step"].size) - LIMIT)
     ]
     with np.load(folder / "checkpoint" / "before_failure.npz") as saved:
         for name, theta in zip(("actor", "critic"), wanted, strict=True):
             assert np.array_equal(saved[name], theta[0].numpy())
 
 
-def stepped(rule: str, env_id: str, windows: int) -> list[Parameter]:
-    """The parameters of the run with seed 3 after some windows of the training of `spec`."""
+def stepped(rule: str, env_id: str, iterations: int) -> list[Parameter]:
+    """The parameters of the run with seed 3 after some iterations of the training of `spec`."""
     batch = spec(Path(), env_id, rule, seeds=(3,))
     env = envs.make(env_id, (3,), 2)
     policy = make_policy(batch, env)
-    optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, (3,))
-    for _ in Training(batch.agent, env, policy, optimizer, windows, policies.generators((3,), "policy")):
+    optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, (3,), batch.options)
+    for _ in Training(batch.agent, env, policy, optimizer, iterations, (3,)):
         pass
     return policy.parameters()
 
@@ -316,7 +317,7 @@ def test_a_batch_ends_when_all_of_its_runs_have_failed(tmp_path):
     lines = train_batch(batch, Monitor(progress.append))
     assert len(lines) == 4
     assert all("reward of the environment was inf at step " in line for line in lines)
-    assert max(p.steps for p in progress) <= 4 * 20 * 10 * batch.windows // 250 if progress else True
+    assert max(p.steps for p in progress) <= 4 * 20 * 10 * batch.iterations // 250 if progress else True
     for seed in SEEDS:
         assert len(read_table(batch.run_folder(seed) / "metrics.csv")["step"]) == 1
 
@@ -329,6 +330,24 @@ def test_a_step_size_that_diverges_fails_with_advice(tmp_path):
     for line in lines:
         assert "non-finite gradient in 10 updates in a row, the last at update " in line
         assert line.endswith("lower lr or max_grad_norm")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "advice"),
+    [
+        ("reward", "where rewards were as large as 1e+30: make them smaller with --reward-scale or --normalize-rewards"),
+        (1, "where observations were as large as 1e+30: make them smaller with --observation-scale or --normalize-observations"),
+    ],
+)
+def test_numbers_so_large_that_gradients_overflow_fail_with_advice_that_helps(tmp_path, sensor, advice):
+    """Silent failure: whoever pays 1e30 is told to lower the step size, and fails again."""
+    plan: Plan = {step: (sensor, 1e30) for step in range(20, 5000)}
+    options = {"seeds": (1, 3), "steps": 400, "hidden": ()}  # hidden units would be saturated, and have no gradient
+    lines, _ = trained(spec(tmp_path / "ill", ill({3: plan}), **options))
+    (line,) = lines
+    assert line.endswith(advice)
+    names = {"reward": {"normalize_rewards": True}, 1: {"normalize_observations": True}}
+    assert trained(spec(tmp_path / "helped", ill({3: plan}), **options, **names[sensor]))[0] == []
 
 
 def test_an_evaluation_that_is_not_finite_fails_its_run_and_no_other(tmp_path):
@@ -387,18 +406,16 @@ def test_a_trial_that_fails_has_no_mean_return_and_is_no_failure_of_the_study(tm
 def test_a_study_with_one_failing_run_of_four_goes_on_and_says_so(tmp_path, capsys):
     """Silent failure: the exit code, the terminal or the report does not know of the run that is missing."""
     out = tmp_path / "x"
-    line = (
-        f"compare --env tests.sick:Sick-v0 --betas 0.99 --baselines adam --seeds 1-4 --steps 6000 --eval-episodes 3 --out {out}"
-    )
-    assert main([*line.split(), "--n-envs", "8", "--n-steps", "16", "--hidden", "5"]) == 3
+    line = "compare --env tests.nonfinite_envs:Sick-v0 --betas 0.99 --baselines adam --seeds 1-4 --steps 4000 --eval-episodes 3"
+    assert main([*line.split(), "--out", str(out), "--n-envs", "8", "--n-steps", "16", "--hidden", "5"]) == 3
     said = capsys.readouterr()
     lines = sorted(said.err.splitlines())
     assert [text.split(": reward")[0] for text in lines] == [
-        f"failed: tests.sick:Sick-v0 · {arm} · seed {SICK_SEED}" for arm in ("0.99", "adam")
+        f"failed: tests.nonfinite_envs:Sick-v0 · {arm} · seed {SICK_SEED}" for arm in ("0.99", "adam")
     ]
     assert all("10 updates in a row were skipped" in text for text in lines)
     report = (out / "report" / "report.md").read_text()
-    assert f"| tests.sick:Sick-v0 | 0.99 | {SICK_SEED} | reward of the environment was nan at step " in report
+    assert f"| tests.nonfinite_envs:Sick-v0 | β = 0.99 | {SICK_SEED} | reward of the environment was nan at step " in report
     assert "2 of 8 runs did not finish" in said.out
     for arm in ("0.99", "adam"):
         for seed in (1, 2, 4):
@@ -409,7 +426,7 @@ def test_a_study_with_one_failing_run_of_four_goes_on_and_says_so(tmp_path, caps
 # When a run has failed -----------------------------------------------------------------------------------------------------
 
 
-def window(reward: float = 1.0, observation: float = 0.0) -> Rollout:
+def rollout_of(reward: float = 1.0, observation: float = 0.0) -> Rollout:
     """Two steps of one run in one environment with two sensors; the given numbers come last."""
     observations = torch.zeros(3, 1, 1, 2)
     observations[2, 0, 0, 1] = observation
@@ -417,15 +434,22 @@ def window(reward: float = 1.0, observation: float = 0.0) -> Rollout:
     return Rollout(observations, nothing.long(), torch.tensor([1.0, reward]).view(2, 1, 1), nothing, nothing, ~nothing)
 
 
-def asked(bad: Sequence[bool], updates_per_iteration: int = 1) -> Health:
-    """The health of a run of which these windows had gradients that were not finite."""
-    health = Health(1)
+def guard_after(bad: Sequence[bool], updates_per_iteration: int = 1) -> NonfiniteGuard:
+    """The guard of a run whose gradients were not finite in some iterations."""
+    guard = NonfiniteGuard(1)
     for is_bad in bad:
-        health.look(window(), np.zeros(1, np.int64))
+        guard.check_rollout(rollout_of(), np.zeros(1, np.int64))
         for _ in range(updates_per_iteration):
-            failed = bool(health.failed[0])
-            assert bool(health.take(torch.tensor([NAN if is_bad else 1.0])).isnan()) == (is_bad or failed)
-    return health
+            failed = bool(guard.failed[0])
+            assert skips(guard, NAN if is_bad else 1.0) == (is_bad or failed)
+    return guard
+
+
+def skips(guard: NonfiniteGuard, norm: float = 1.0) -> bool:
+    """Whether the guard skips an update of its run with this gradient norm."""
+    mask = guard.check_gradients(torch.tensor([norm]))
+    assert mask is None or mask.tolist() == [False]
+    return mask is not None
 
 
 @modest
@@ -433,29 +457,31 @@ def asked(bad: Sequence[bool], updates_per_iteration: int = 1) -> Health:
 def test_a_run_fails_at_ten_in_a_row_or_ten_that_are_more_than_one_per_cent(pieces):
     """Silent failure: the count in a row is not reset, or the share is taken of another number."""
     bad = [x for many, few in pieces for x in [True] * many + [False] * few]
-    health = asked(bad)
+    guard = guard_after(bad)
     failed_at = None
     for n in range(1, len(bad) + 1):
         total = sum(bad[:n])
         if bad[n - 1] and total >= 10 and (all(bad[n - 10 : n]) or total > n / 100):
             failed_at = n
             break
-    assert bool(health.failed[0]) == (failed_at is not None)
+    assert bool(guard.failed[0]) == (failed_at is not None)
     made = bad[:failed_at]
-    assert (int(health.counted[0]), int(health.skipped[0])) == (len(made), sum(made))
-    assert int(health.updates) == len(bad)
+    assert (int(guard.counted[0]), int(guard.skipped[0])) == (len(made), sum(made))
+    assert int(guard.updates) == len(bad)
     if failed_at is not None:
-        assert f"the last at update {failed_at:,}: lower lr or max_grad_norm" in str(health.reasons[0])
+        assert f"the last at update {failed_at:,}: lower lr or max_grad_norm" in str(guard.reasons[0])
 
 
 def test_a_single_bad_update_at_the_start_fails_nothing():
-    """Silent failure: one of one is more than 1 %, and every run with a bad first window dies."""
-    assert not asked([True, *[False] * 10]).failed[0]
-    assert not asked(([True] * 9 + [False]) + [False] * 5).failed[0]
-    assert asked([*[True] * 9, False, True]).failed[0]  # ten of eleven
-    assert not asked([*[False] * 989, True] * 12).failed[0]  # each the first in 990
-    assert str(asked([True] * 10).reasons[0]).startswith("non-finite gradient in 10 updates in a row, the last at update 10: ")
-    spread = asked([*[True, False] * 5, *[False] * 300, *[True, False] * 5])
+    """Silent failure: one of one is more than 1 %, and every run with a bad first rollout dies."""
+    assert not guard_after([True, *[False] * 10]).failed[0]
+    assert not guard_after(([True] * 9 + [False]) + [False] * 5).failed[0]
+    assert guard_after([*[True] * 9, False, True]).failed[0]  # ten of eleven
+    assert not guard_after([*[False] * 989, True] * 12).failed[0]  # each the first in 990
+    assert str(guard_after([True] * 10).reasons[0]).startswith(
+        "non-finite gradient in 10 updates in a row, the last at update 10: "
+    )
+    spread = guard_after([*[True, False] * 5, *[False] * 300, *[True, False] * 5])
     assert str(spread.reasons[0]).startswith("non-finite gradient in 10 of 319 updates, the last at update 319: ")
 
 
@@ -467,43 +493,43 @@ def test_a_single_bad_update_at_the_start_fails_nothing():
         ({"observation": INF}, "observation of the environment: sensor 2 of 2 was inf at step 42; "),
     ],
 )
-def test_all_updates_of_a_bad_window_count_as_one(data, words):
-    """Silent failure: with PPO, which makes hundreds of updates of a window, a single NaN ends the run."""
-    health = Health(1)
+def test_all_updates_of_a_bad_rollout_count_as_one(data, words):
+    """Silent failure: with PPO, which makes hundreds of updates on a rollout, a single NaN ends the run."""
+    guard = NonfiniteGuard(1)
     for n in range(1, 11):
-        health.look(window(**data), np.array([42]))
-        assert health.take(torch.ones(1)).isnan()
-        assert int(health.skipped[0]) == n
+        guard.check_rollout(rollout_of(**data), np.array([42]))
+        assert skips(guard)
+        assert int(guard.skipped[0]) == n
         for _ in range(30):
-            assert health.take(torch.ones(1)).isnan()
-        assert bool(health.failed[0]) == (n == 10)
-    assert str(health.reasons[0]).startswith(
+            assert skips(guard)
+        assert bool(guard.failed[0]) == (n == 10)
+    assert str(guard.reasons[0]).startswith(
         f"{words}10 updates in a row were skipped, the last at update 280: mend the environment"
     )
 
 
 def test_numbers_whose_sum_overflows_are_finite():
     """Silent failure: large numbers are taken for infinite ones."""
-    health = Health(1)
-    health.look(window(reward=3e38, observation=3e38), np.array([2]))
-    assert not health.take(torch.ones(1)).isnan()
+    guard = NonfiniteGuard(1)
+    guard.check_rollout(rollout_of(reward=3e38, observation=3e38), np.array([2]))
+    assert not skips(guard)
 
 
 def test_a_saved_state_goes_on_where_it_was():
     """Silent failure: after an interruption a run has nine more updates to lose, or a failed one is back."""
     bad = [False] * 30 + [True] * 9
-    whole = asked([*bad, True])
-    health = Health(1)
-    health.restore(asked(bad).snapshot())
-    assert not health.failed[0]
-    health.look(window(), np.array([2]))
-    health.take(torch.tensor([NAN]))
-    assert health.failed[0]
-    assert all(np.array_equal(value, whole.snapshot()[name]) for name, value in health.snapshot().items())
-    again = Health(1)
+    whole = guard_after([*bad, True])
+    guard = NonfiniteGuard(1)
+    guard.restore(guard_after(bad).snapshot())
+    assert not guard.failed[0]
+    guard.check_rollout(rollout_of(), np.array([2]))
+    skips(guard, NAN)
+    assert guard.failed[0]
+    assert all(np.array_equal(value, whole.snapshot()[name]) for name, value in guard.snapshot().items())
+    again = NonfiniteGuard(1)
     again.restore(whole.snapshot())
-    again.look(window(), np.array([2]))
-    assert again.take(torch.ones(1)).isnan()
+    again.check_rollout(rollout_of(), np.array([2]))
+    assert skips(again)
 
 
 # Running statistics ---------------------------------------------------------------------------------------------------------
@@ -519,7 +545,7 @@ def test_moments_are_those_of_the_finite_vectors(seed, share, value):
     x[noise.random(x.shape) < share] = value
     moments = Moments(R, O)
     for t in range(steps):
-        moments.take(x[t], counts[t])
+        moments.update(x[t], counts[t])
     for r in range(R):
         known = x[:, r][counts[:, r] & np.isfinite(x[:, r]).all(-1)]
         total = len(known) + 1e-4
@@ -542,17 +568,17 @@ def test_what_is_not_finite_comes_out_as_it_is_and_leaves_the_others_as_they_wer
             wrong, unpaid, missing = x.copy(), r.copy(), valid.copy()
             wrong[1, 2, 0] = unpaid[1, 2] = value
             missing[1, 2] = False
-            out, paid = sick.take(wrong, valid), rewards.take(unpaid, valid, over)
+            out, paid = sick.update(wrong, valid), rewards.update(unpaid, valid, over)
             x[1, 2] = 0.0
             r[1, 2] = 0.0
-            expected, scaled = healthy.take(x, missing), right.take(r, missing, over)
+            expected, scaled = healthy.update(x, missing), right.update(r, missing, over)
             assert np.array_equal(out[1, 2, 0], np.float32(value), equal_nan=True)
             assert np.array_equal(paid[1, 2], np.float32(value), equal_nan=True)
             out[1, 2] = expected[1, 2]
             paid[1, 2] = scaled[1, 2]
         else:
-            out, expected = sick.take(x, valid), healthy.take(x, valid)
-            paid, scaled = rewards.take(r, valid, over), right.take(r, valid, over)
+            out, expected = sick.update(x, valid), healthy.update(x, valid)
+            paid, scaled = rewards.update(r, valid, over), right.update(r, valid, over)
         assert out.dtype == paid.dtype == np.float32
         assert np.array_equal(out, expected)
         assert np.array_equal(paid, scaled)
@@ -561,31 +587,33 @@ def test_what_is_not_finite_comes_out_as_it_is_and_leaves_the_others_as_they_wer
 # Baselines ------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by_mask", [False, True], ids=["not finite", "masked"])
 @pytest.mark.parametrize("name", BASELINES)
-@modest
+@settings(modest, max_examples=12)
 @given(st.integers(0, 1000), st.integers(1, 4), st.floats(0, 0.6))
-def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_its_finite_gradients(name, seed, runs, share):
+def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_the_updates_it_takes_part_in(name, by_mask, seed, runs, share):
     """Silent failure: a skipped run's clock goes on with its neighbours', and Adam corrects a bias that it does not have."""
     noise = torch.Generator().manual_seed(seed)
     start = [torch.randn(runs, size, generator=noise) for size in (3, 2)]
     stream = [[torch.randn(p.shape, generator=noise) for p in start] for _ in range(15)]
     bad = torch.rand(15, runs, generator=noise) < share
-    arm = make_arm(name, baseline=True)
+    arm, options = make_arm(name, baseline=True), TrainingOptions()
     together = [Parameter(p.clone()) for p in start]
-    optimizer = make_optimizer(arm, together, 0.1, 15, range(runs))
+    optimizer = make_optimizer(arm, together, 0.1, 15, range(runs), options)
     for t, entry in enumerate(stream):
         for p, g in zip(together, entry, strict=True):
             p.grad = g.clone()
-        together[t % 2].grad[bad[t], t % 2] = (NAN, INF, 1e20)[t % 3]  # type: ignore[index]
+        if not by_mask:
+            together[t % 2].grad[bad[t], t % 2] = (NAN, INF, 1e20)[t % 3]  # type: ignore[index]
         if t == 8:  # through a checkpoint
             saved = optimizer.state_dict()
-            optimizer = make_optimizer(arm, together, 0.3, 15, range(runs))
+            optimizer = make_optimizer(arm, together, 0.3, 15, range(runs), options)
             optimizer.load_state_dict(saved)
-        optimizer.step()
+        optimizer.step(mask=~bad[t] if by_mask else None)
     assert optimizer.param_groups[0]["skipped"].tolist() == bad.sum(0).tolist()
     for r in range(runs):
         alone = [Parameter(p[r : r + 1].clone()) for p in start]
-        expected: Any = make_optimizer(arm, alone, 0.1, 15, [r])
+        expected: Any = make_optimizer(arm, alone, 0.1, 15, [r], options)
         assert isinstance(expected, PerRun)
         for t in range(15):
             if not bad[t, r]:

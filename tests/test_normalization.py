@@ -14,9 +14,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from agents.distributions import Categorical
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
-from agents.normalization import Moments, Normalization, ObservationNormalizer, RewardNormalizer, Unchanged
+from agents.normalization import Identity, Moments, Normalization, ObservationNormalizer, RewardNormalizer
 from agents.rollout import Actor
-from envs import SerialBatch, seed_sequence
+from envs import SerialBatch
+from rl_rmsprop.seeding import seed_sequence
 from tests.test_mlp import generators
 
 torch.set_num_threads(1)
@@ -100,7 +101,7 @@ def test_moments_are_those_of_what_counts_in_each_run(R, N, steps, seed):
     counts = rng.random((steps, R, N)) < 0.6
     moments = Moments(R, 2)
     for row, mask in zip(x, counts, strict=True):
-        moments.take(row, mask)
+        moments.update(row, mask)
     for r in range(R):
         truth = RunningMeanStd(shape=(2,))
         for row, mask in zip(x[:, r], counts[:, r], strict=True):
@@ -114,10 +115,10 @@ def test_moments_are_those_of_what_counts_in_each_run(R, N, steps, seed):
 def test_values_beyond_ten_deviations_are_cut():
     """Silent failure: one broken sensor saturates every unit."""
     normalizer = ObservationNormalizer(1, 1)
-    normalizer.take(np.array([[[1.0], [-1.0]]] * 2, np.float32).reshape(1, 4, 1), np.ones((1, 4), bool))
+    normalizer.update(np.array([[[1.0], [-1.0]]] * 2, np.float32).reshape(1, 4, 1), np.ones((1, 4), bool))
     assert normalizer.apply(np.array([[[1e9], [-1e9]]], np.float32)).ravel().tolist() == [10, -10]
     scaled = RewardNormalizer(1, 1, 0.0)
-    assert scaled.take(np.array([[1e9]], np.float32), np.array([[False]]), np.array([[False]])).item() == 10
+    assert scaled.update(np.array([[1e9]], np.float32), np.array([[False]]), np.array([[False]])).item() == 10
 
 
 def test_reported_returns_are_not_normalised(drift):
@@ -138,8 +139,8 @@ def test_evaluation_uses_the_statistics_and_leaves_them_alone(drift):
     Actor(batch, policy, generators(0)).collect(40)
     before = {name: array.copy() for name, array in policy.normalization.arrays().items()}
     seen = []
-    reflex = policy.reflex(2)
-    policy.reflex = lambda rows: lambda observations: seen.append(observations.copy()) or reflex(observations)
+    network = policy.acting_network(2)
+    policy.acting_network = lambda rows: lambda observations: seen.append(observations.copy()) or network(observations)
     episode_returns(SerialBatch(drift, (5,), 2), policy, 4)
     shown = np.concatenate(seen, 1)
     assert np.abs(shown).max() < 5
@@ -151,6 +152,6 @@ def test_evaluation_uses_the_statistics_and_leaves_them_alone(drift):
 def test_nothing_is_normalised_without_being_asked_for():
     """Silent failure: observations are copied or cast on the way through."""
     x = np.zeros((1, 2, 3), np.float32)
-    assert Unchanged().take(x, np.ones((1, 2), bool)) is x
-    assert Unchanged().apply(x) is x
-    assert Unchanged().arrays() == {}
+    assert Identity().update(x, np.ones((1, 2), bool)) is x
+    assert Identity().apply(x) is x
+    assert Identity().arrays() == {}

@@ -16,11 +16,11 @@ from stable_baselines3.common.logger import configure
 from agents import learning
 from agents.config import A2C, PPO, Reinforce
 from agents.distributions import Categorical, Gaussian
-from agents.losses import count, evaluate, normalized_sample
+from agents.losses import evaluate, mask_of, normalized_sample
 from agents.networks import ActorCritic
-from agents.ppo import Minibatch, judge, minibatches
+from agents.ppo import Minibatch, loss_terms, minibatches
 from agents.rollout import Rollout
-from agents.training import Training, clip
+from agents.training import Training, clip, grad_norms
 from envs import make
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
@@ -28,7 +28,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of
-from tests.test_agents import Recording, Scripted, policy_of, reset_steps_rewritten, window
+from tests.test_agents import Recording, Scripted, policy_of, reset_steps_rewritten, rollout_of
 from tests.test_mlp import generators, sequential
 
 torch.set_num_threads(1)
@@ -103,20 +103,21 @@ def put(policy: ActorCritic, r: int, weights: list[torch.Tensor]) -> None:
     [{}, {"ent_coef": 0.1, "vf_coef": 0.2, "clip_range": 0.05}, {"normalize_advantage": False, "batch_size": 60}],
     ids=["usual", "tight clip", "raw advantages"],
 )
-def test_weights_and_curves_after_a_window_are_those_of_stable_baselines(env_id, options):
+def test_weights_and_curves_after_a_rollout_are_those_of_stable_baselines(env_id, options):
     """Silent failure: a PPO of our own, whose clip, minibatches or advantages are not those behind published settings."""
     agent = PPO(**{"n_envs": 1, "n_steps": 60, "batch_size": 16, "n_epochs": 3, "lr": 1.0, "hidden": (8, 8), **options})
     models = [theirs(env_id, agent, seed) for seed in (3, 4)]
     policy, rollout = copied(models, agent)
     optimizer = torch.optim.SGD(policy.parameters(), lr=agent.lr)
 
-    def descend(loss):
+    def update(loss):
         policy.backward(loss)
-        clip(policy.parameters(), agent.max_grad_norm)
+        grads = [p.grad for p in policy.parameters()]
+        clip(grads, grad_norms(grads), agent.max_grad_norm)
         optimizer.step()
 
     before = [p.detach().clone() for p in policy.parameters()]
-    measured = learning.learn(agent, policy, rollout, descend, [np.random.RandomState(seed) for seed in (3, 4)])()
+    measured = learning.learn(agent, policy, rollout, update, [np.random.RandomState(seed) for seed in (3, 4)])()
     for r, model in enumerate(models):
         np.random.seed((3, 4)[r])  # their order is drawn from numpy's global stream
         model.train()
@@ -143,15 +144,15 @@ def test_weights_and_curves_after_a_window_are_those_of_stable_baselines(env_id,
 @given(st.integers(2, 8), st.integers(1, 3), st.integers(1, 3), st.integers(0, 999))
 def test_terms_of_each_run_equal_the_ones_by_hand(T, R, N, seed):
     """Silent failure: a mean over reset steps or over runs, or the maximum of the two surrogates instead of the minimum."""
-    rollout, policy, agent = window(T, R, N, seed), policy_of(R, seed=seed), PPO(n_envs=N, n_steps=T, batch_size=2)
+    rollout, policy, agent = rollout_of(T, R, N, seed), policy_of(R, seed=seed), PPO(n_envs=N, n_steps=T, batch_size=2)
     with torch.no_grad():
         before = evaluate(policy, rollout, agent, 0.95)
     noise = torch.Generator().manual_seed(seed)
     old = before.log_prob + 0.4 * torch.randn(before.log_prob.shape, generator=noise)
     states, actions = (x.transpose(0, 1).reshape(R, T * N, *x.shape[3:]) for x in (rollout.observations[:-1], rollout.actions))
-    terms = judge(policy, Minibatch(states, actions, before.counted.which, old, before.advantage, before.returns), agent)
+    terms = loss_terms(policy, Minibatch(states, actions, before.mask.weights, old, before.advantage, before.returns), agent)
     for r in range(R):
-        counts = before.counted.which[r].bool()
+        counts = before.mask.weights[r].bool()
         if counts.sum() < 2:
             continue  # the deviation of one advantage is tested below
         pi = torch.distributions.Categorical(logits=sequential(policy.actor, r)(states[r].double()))
@@ -169,20 +170,20 @@ def test_terms_of_each_run_equal_the_ones_by_hand(T, R, N, seed):
 
 
 def gradients_of(agent: PPO, rollout: Rollout) -> list[torch.Tensor]:
-    """Gradients of all updates of a window on standing weights, and what was measured."""
+    """Gradients of all updates on a rollout with fixed weights, and what was measured."""
     policy, found = policy_of(rollout.rewards.shape[1]), []
 
-    def descend(loss):
+    def update(loss):
         policy.backward(loss)
         found.extend([loss.detach().clone(), *(p.grad.clone() for p in policy.parameters())])
 
-    measure = learning.learn(agent, policy, rollout, descend, generators(*range(rollout.rewards.shape[1])))
+    measure = learning.learn(agent, policy, rollout, update, generators(*range(rollout.rewards.shape[1])))
     return found + list(measure().values())
 
 
 def test_reset_steps_teach_nothing():
     """Silent failure: an action that the environment ignored is reinforced by a reward that nobody earned."""
-    rollout = window(12, 2, 3, seed=3)
+    rollout = rollout_of(12, 2, 3, seed=3)
     assert not rollout.valid.all()
     agent = PPO(n_envs=3, n_steps=12, batch_size=10, n_epochs=2, ent_coef=0.1)
     for before, after in zip(gradients_of(agent, rollout), gradients_of(agent, reset_steps_rewritten(rollout)), strict=True):
@@ -191,7 +192,7 @@ def test_reset_steps_teach_nothing():
 
 def test_a_minibatch_of_reset_steps_alone_moves_nothing():
     """Silent failure: 0/0 over no steps puts NaN into the weights of a run for ever."""
-    rollout = window(2, 2, 1, seed=0)
+    rollout = rollout_of(2, 2, 1, seed=0)
     rollout = rollout._replace(valid=torch.tensor([[[False], [True]]] * 2))
     loss, actor, critic, *_ = gradients_of(PPO(n_envs=1, n_steps=2, batch_size=2, n_epochs=1), rollout)
     assert loss[0] == 0
@@ -206,8 +207,8 @@ def test_sample_deviation_of_advantages_counts_valid_steps():
     x = torch.tensor([[1.0, 2, 4, 99], [7, 7, 7, 99]])
     valid = torch.tensor([[1.0, 1, 1, 0]] * 2)
     expected = (x[0, :3] - x[0, :3].mean()) / x[0, :3].std()
-    torch.testing.assert_close(normalized_sample(x, count(valid))[0, :3], expected)
-    assert not normalized_sample(x, count(valid))[1, :3].any()
+    torch.testing.assert_close(normalized_sample(x, mask_of(valid))[0, :3], expected)
+    assert not normalized_sample(x, mask_of(valid))[1, :3].any()
 
 
 # Minibatches --------------------------------------------------------------------------------------------------------------
@@ -253,20 +254,20 @@ def test_runs_and_epochs_have_orders_of_their_own():
     ],
     ids=str,
 )
-def test_a_window_makes_as_many_updates_as_it_says(agent, updates):
+def test_a_rollout_makes_as_many_updates_as_it_says(agent, updates):
     """Silent failure: schedules of β are stretched over another number of updates than are made, and end elsewhere."""
     made = []
-    learning.learn(agent, policy_of(2), window(8, 2, 2, 0), made.append, generators(0, 1))
+    learning.learn(agent, policy_of(2), rollout_of(8, 2, 2, 0), made.append, generators(0, 1))
     assert len(made) == agent.updates_per_iteration == updates
 
 
 # What counts updates -------------------------------------------------------------------------------------------------------
 
-AGENT = PPO(n_envs=2, n_steps=5, batch_size=4, n_epochs=2, lr_schedule="linear")  # 6 updates a window
+AGENT = PPO(n_envs=2, n_steps=5, batch_size=4, n_epochs=2, lr_schedule="linear")  # 6 updates an iteration
 
 
 class Counting(Scripted):
-    """Scripted environments that count optimizer updates, and say that a change began in run 1 in the second window."""
+    """Scripted environments that count optimizer updates, and say that a change began in run 1 in the second iteration."""
 
     def __init__(self) -> None:
         super().__init__(np.full((2, 2, 1), 50))
@@ -290,13 +291,13 @@ class Told(Recording):
         self.shifts = [*getattr(self, "shifts", []), shifted.tolist()]
 
 
-def test_records_are_windows_and_updates_are_those_of_the_optimizer():
-    """Silent failure: a clock that counts windows, a step size that falls within one, an oracle told six times."""
+def test_records_are_iterations_and_updates_are_those_of_the_optimizer():
+    """Silent failure: a clock that counts iterations, a step size that falls within one, an oracle told six times."""
     env, policy = Counting(), policy_of(2, observation_size=4, actions=3)
     optimizer = Told(policy.parameters(), lr=0.8)
-    records = list(Training(AGENT, env, policy, optimizer, 4, generators(0, 1)))
-    assert [record.window for record in records] == [1, 2, 3, 4]
-    assert [record.number for record in records] == [6, 12, 18, 24]
+    records = list(Training(AGENT, env, policy, optimizer, 4, (0, 1)))
+    assert [record.iteration for record in records] == [1, 2, 3, 4]
+    assert [record.updates for record in records] == [6, 12, 18, 24]
     assert env.updates == 24
     assert optimizer.used == pytest.approx(np.repeat([0.8, 0.6, 0.4, 0.2], 6))
     assert torch.equal(torch.cat([record.grad_norms for record in records]), torch.stack(optimizer.told))
@@ -313,7 +314,7 @@ def trained(folder: Path, rule: str, steps: int, options: dict, **more) -> Batch
 
 
 def test_a_schedule_ends_with_the_last_update_and_its_range_is_logged(tmp_path):
-    """Silent failure: β reaches its end in the first window, or in none; and the dip within a window is not in the table."""
+    """Silent failure: β reaches its end in the first iteration, or in none; and the dip within an iteration is not in the table."""
     batch = trained(tmp_path, "linear:start=0,end=0.9", 400, {}, record_signals=True)
     assert batch.updates == 10 * 8
     folder = batch.run_folder(1)
@@ -336,17 +337,17 @@ def test_signals_have_a_row_for_every_update(tmp_path):
     )  # fmt: skip
     rows = {name: signals[name] for name in signals.files}
     assert all(len(row) == 80 for row in rows.values())
-    by_window = {name: row.reshape(10, 8, -1) for name, row in rows.items()}
-    assert (by_window["step"][:, :, 0] == table["step"][:, None]).all()
-    np.testing.assert_allclose(by_window["grad_norm"][:, -1, 0], 2 * np.log(table["optim/grad_norm"]), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(by_window["surprise"][:, -1, 0], table["optim/surprise"], rtol=1e-3, atol=1e-3)
+    by_iteration = {name: row.reshape(10, 8, -1) for name, row in rows.items()}
+    assert (by_iteration["step"][:, :, 0] == table["step"][:, None]).all()
+    np.testing.assert_allclose(by_iteration["grad_norm"][:, -1, 0], 2 * np.log(table["optim/grad_norm"]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(by_iteration["surprise"][:, -1, 0], table["optim/surprise"], rtol=1e-3, atol=1e-3)
     assert np.isfinite(rows["surprise"][1:]).all()
     assert (rows["squares"].sum(1) > 0).all()
     changed = int(np.flatnonzero(table["step"] > 130)[0])
     assert np.flatnonzero(rows["shifted"]).tolist() == [8 * changed]
     assert np.array_equal(rows["alarm"], rows["shifted"])
     assert read_table(folder / "shifts.csv")["update"].tolist() == [8 * (changed + 1)]
-    ended = np.isfinite(by_window["episode_return"][:, :, 0])
+    ended = np.isfinite(by_iteration["episode_return"][:, :, 0])
     assert not ended[:, 1:].any()
     assert ended[:, 0].sum() == len(set(np.searchsorted(table["step"], episodes["step"]).tolist()))
 
@@ -371,19 +372,19 @@ class Target(gym.Env):
 
 
 @pytest.mark.parametrize(
-    ("agent", "windows", "lr"),
+    ("agent", "iterations", "lr"),
     [(A2C(n_steps=8, normalize_advantage=True), 300, 0.02), (Reinforce(n_steps=8, normalize_advantage=True), 300, 0.02),
      (PPO(n_steps=32, batch_size=64, n_epochs=4), 60, 0.01)],
     ids=["a2c", "reinforce", "ppo"],
 )  # fmt: skip
-def test_every_run_learns_the_action_that_its_observation_asks_for(agent, windows, lr):
+def test_every_run_learns_the_action_that_its_observation_asks_for(agent, iterations, lr):
     """Silent failure: the gradient of the mean, or of σ, has the wrong sign in one of three agents."""
     gym.register("TestTarget-v0", entry_point=Target)
     seeds = (0, 1, 2)
     env = make("TestTarget-v0", seeds, 8)
     policy = ActorCritic(1, Gaussian(env.action_space.low, env.action_space.high), (8,), generators(*seeds))
     optimizer = torch.optim.Adam(policy.parameters(), lr=lr)
-    for _ in Training(agent, env, policy, optimizer, windows, generators(7, 8, 9)):
+    for _ in Training(agent, env, policy, optimizer, iterations, (7, 8, 9)):
         pass
     gym.registry.pop("TestTarget-v0")
     x = torch.tensor([-0.8, 0.0, 0.8]).view(1, 3, 1).expand(3, 3, 1)

@@ -19,7 +19,7 @@ modest = settings(deadline=None, derandomize=True, max_examples=60, database=Non
 
 
 class Stream(NamedTuple):
-    """What one environment with next-step autoreset shows in a window of T steps."""
+    """What one environment with next-step autoreset shows in a rollout of T steps."""
 
     rewards: np.ndarray  # [T]
     values: np.ndarray  # [T + 1]
@@ -31,7 +31,7 @@ class Stream(NamedTuple):
 def slow_advantages(rewards, values, terminated, truncated, gamma, gae_lambda):
     """A_t = G_t^λ − V(s_t) of one environment, from the definition (Sutton & Barto 2018, eq. 12.3), in O(T²) n-step returns.
 
-    With K steps from t to the end of the episode or the window:  G^λ = (1 − λ) Σ_{n<K} λ^{n−1} G^{(n)} + λ^{K−1} G^{(K)}.
+    With K steps from t to the end of the episode or the rollout:  G^λ = (1 − λ) Σ_{n<K} λ^{n−1} G^{(n)} + λ^{K−1} G^{(K)}.
     """
     T = len(rewards)
     result = np.zeros(T)
@@ -51,10 +51,10 @@ def slow_advantages(rewards, values, terminated, truncated, gamma, gae_lambda):
 
 @st.composite
 def streams(draw, ends=("goes on", "terminates", "truncates", "both"), max_steps=9):
-    """A window that may begin, and may end, with a reset step."""
+    """A rollout that may begin, and may end, with a reset step."""
     plan = draw(st.lists(st.sampled_from(ends), min_size=1, max_size=max_steps))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    over = draw(st.booleans())  # whether the last step before the window ended an episode
+    over = draw(st.booleans())  # whether the last step before the rollout ended an episode
     T = len(plan)
     terminated, truncated, valid = (np.zeros(T, bool) for _ in range(3))
     for t, what in enumerate(plan):
@@ -131,7 +131,7 @@ def sb3_advantages(rewards, values, last_value, dones, gamma, gae_lambda):
 def test_advantages_equal_sb3s_once_reset_steps_are_taken_out(stream, gamma, gae_lambda):
     """Silent failure: next-step autoreset shifts the estimate by a step against every other library's.
 
-    SB3 resets within the step that ends the episode, so its window has no reset steps: those of ours are removed.
+    SB3 resets within the step that ends the episode, so its rollout has no reset steps: those of ours are removed.
     """
     kept = np.flatnonzero(stream.valid)
     if len(kept) == 0:

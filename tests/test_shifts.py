@@ -105,8 +105,7 @@ def trained(shifts: str, updates: int = 12) -> list[np.ndarray]:
     env = make("CartPole-v1", (3, 8), 4, parse_all(shifts))
     policy = ActorCritic(4, Categorical(2), (16,), [np.random.default_rng(seed_sequence(s, "init")) for s in (3, 8)])
     optimizer = torch.optim.RMSprop(policy.parameters(), 0.01)
-    noise = [np.random.default_rng(seed_sequence(s, "policy")) for s in (3, 8)]
-    for _ in Training(A2C(n_steps=16), env, policy, optimizer, updates, noise):
+    for _ in Training(A2C(n_steps=16), env, policy, optimizer, updates, (3, 8)):
         pass
     return [p.detach().numpy().copy() for p in policy.parameters()]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents.per_run import PerRun
 from rl_rmsprop.cli import main
-from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.execution import executor, local_pool, worker
 from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions

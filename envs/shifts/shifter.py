@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from envs.dynamics import is_dynamics
 from envs.dynamics.base import Dynamics
-from envs.seeding import seed_sequence
 from envs.shifts.profiles import NoChange
 from envs.shifts.shift import CLOCKS, Shift
 from envs.transforms import NEUTRAL, change_actions, change_observations, change_rewards
+from rl_rmsprop.seeding import seed_sequence
 from rl_rmsprop.storage.snapshot import Snapshottable, load_plain, to_plain
 
 KINDS = ("reward", "obs", "action")

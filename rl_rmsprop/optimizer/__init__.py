@@ -1,6 +1,5 @@
 """The optimizer: what is listened to, what β is, what E becomes, where the parameters go."""
 
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.optimizer.per_run import PerRun
 
-__all__ = ["AdaptiveRMSprop", "PerRun"]
+__all__ = ["AdaptiveRMSprop"]

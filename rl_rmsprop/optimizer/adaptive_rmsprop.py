@@ -326,9 +326,10 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update_where(self, mask: Tensor, parts: Sequence[Part]) -> None:
         """One update where the mask ([] or [R] bool) is true; elsewhere nothing changes, and is counted."""
+        # State is made even if no run is updated: statistics of a run must not depend on the runs beside it.
+        params = [p for _, params, _ in parts for p in params]
+        states = [state for index, params, _ in parts for state in self._states(index, params)]
         if not mask.is_cpu or mask.any():
-            params = [p for _, params, _ in parts for p in params]
-            states = [state for index, params, _ in parts for state in self._states(index, params)]
             snapshot = UpdateSnapshot(params, states, self.param_groups, self.last_surprise, mask)
             for part in parts:
                 self._update_group(*part)

@@ -1,4 +1,4 @@
-"""How fast it is beside others: `python -m tests.benchmarks [training] [optimizer] [scale] [--save]`, or `make bench` for all.
+"""How fast it is beside others: `python -m tests.benchmarks [PART…] [--save]`, or `make bench` for all parts.
 
 Every figure is a ratio to something measured in the same run, with the quartiles of its repetitions, or a cost. `--save` writes
 them to results.json beside this file, with date, versions and machine, and from there into README.
@@ -18,10 +18,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import optimizer, scale, training
+from tests.benchmarks import failed_run, optimizer, scale, training
 from tests.benchmarks.timing import Row, Spread
 
-PARTS = {"training": training.rows, "optimizer": optimizer.rows, "scale": scale.rows}
+PARTS = {"training": training.rows, "optimizer": optimizer.rows, "failed_run": failed_run.rows, "scale": scale.rows}
 RESULTS = Path(__file__).with_name("results.json")
 README = Path(__file__).parents[2] / "README.md"
 MARKS = ("<!-- measured by make bench -->\n", "<!-- until here -->\n")
@@ -96,7 +96,8 @@ def markdown(results: dict[str, Any]) -> str:
     """What README shows: a table of all trainings and of what has a bar, then what a step costs by size."""
     rows = {part: [from_dict(row) for row in content["rows"]] for part, content in results.items()}
     lines = ["| | value | quartiles | itself | beside |", "|---|---|---|---|---|"]
-    for row in [*rows.get("training", []), *(row for row in rows.get("optimizer", []) if row.bar)]:
+    barred = [row for part in ("optimizer", "failed_run") for row in rows.get(part, []) if row.bar]
+    for row in [*rows.get("training", []), *barred]:
         quartiles = f"{number(row.value.low)} – {number(row.value.high)}"
         lines.append(f"| {row.what} | {number(row.value.median)} {row.unit} | {quartiles} | {row.own} | {row.peer} |")
     lines.append("")

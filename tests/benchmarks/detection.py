@@ -44,7 +44,7 @@ from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.optimizers import make_optimizer
-from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.policies import make_policy
 from rl_rmsprop.study.training.signal_log import SignalLog
 from tests.builders import batch_of
 
@@ -122,11 +122,11 @@ def record(recording: Recording, folder: Path) -> None:
     log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
     name, last = TWIN, spec.updates
     try:
-        for made in Training(spec.agent, env, policy, optimizer, spec.iterations, generators(spec.seeds, "policy")):
+        for made in Training(spec.agent, env, policy, optimizer, spec.iterations, spec.seeds):
             log.take(made)
-            if made.number == last:
+            if made.updates == last:
                 break
-            if made.number == recording.before and (branch := forked(tuple(recording.shifts))):
+            if made.updates == recording.before and (branch := forked(tuple(recording.shifts))):
                 name, last = branch, recording.before + recording.after
                 env.now = shifted(env.now, recording.shifts[branch], spec.seeds)
         path = folder / spec.env_id / name / f"{spec.seeds[0]}.npz"

@@ -33,9 +33,10 @@ from envs.registration import make_env
 from envs.severity import LEVELS, Severity
 from envs.shifts.shift import check_places
 from rl_rmsprop.cli import main as command
+from rl_rmsprop.seeding import generators
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.study import load_study
-from rl_rmsprop.study.training.policies import evaluate_batch, generators, load_weights, make_policy
+from rl_rmsprop.study.training.policies import evaluate_batch, load_weights, make_policy
 from tests.builders import with_options
 
 STEPS = {"CartPole-v1": 300_000, "LunarLander-v3": 1_000_000}

@@ -34,7 +34,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.spec.run_config import hparams
 from rl_rmsprop.study.training.optimizers import make_optimizer
-from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.policies import make_policy
 from rl_rmsprop.study.training.recorder import Recorder
 from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks.timing import Row, in_turn, spread
@@ -147,13 +147,13 @@ def logging_cost(runs: int, steps: int) -> float:
         env = envs.make(batch.env_id, batch.seeds, batch.agent.n_envs)
         policy = make_policy(batch, env)
         optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, batch.seeds)
-        updates = Training(batch.agent, env, policy, optimizer, batch.windows, generators(batch.seeds, "policy"))
+        updates = Training(batch.agent, env, policy, optimizer, batch.iterations, batch.seeds)
         folders = [batch.run_folder(seed) for seed in batch.seeds]
         for run in folders:
             run.mkdir(parents=True)
         begin = time.perf_counter()
         writing, start = 0.0, begin
-        sizes = (batch.windows, batch.updates)
+        sizes = (batch.iterations, batch.updates)
         with Recorder(folders, optimizer, env, *sizes, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
             writing += time.perf_counter() - start
             for update in updates:

@@ -27,9 +27,9 @@ def checkpoints(count: int) -> Row:
         with batch.recorder:
             for update in batch.training:
                 batch.recorder.take(update)
-                if update.window % 20 == 0:
+                if update.iteration % 20 == 0:
                     begun = time.perf_counter()
-                    checkpoint.save(spec.checkpoints, update.window, {"origin": origin(spec), **batch.snapshot()})
+                    checkpoint.save(spec.checkpoints, update.iteration, {"origin": origin(spec), **batch.snapshot()})
                     seconds.append(time.perf_counter() - begun)
                 if len(seconds) == count:
                     break

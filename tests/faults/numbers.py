@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from agents.normalization import Moments, RewardNormalizer
+from agents.per_run import PerRun
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.spec.arms import BASELINES
 from tests import references
 from tests.faults.table import Row
@@ -313,11 +313,11 @@ def statistics_unpoisoned(seed: int) -> bool:
         ill, unpaid = x.copy(), r.copy()
         ill[bad, rng.integers(3)] = value
         unpaid[bad] = value
-        moments.take(ill, counts)
-        rewards.take(unpaid, counts, over)
+        moments.update(ill, counts)
+        rewards.update(unpaid, counts, over)
         x[bad] = r[bad] = 0.0
-        clean.take(x, counts & ~bad)
-        paid.take(r, counts & ~bad, over)
+        clean.update(x, counts & ~bad)
+        paid.update(r, counts & ~bad, over)
     pairs = [(moments.arrays(), clean.arrays()), (rewards.arrays(), paid.arrays())]
     return all(np.array_equal(a[name], b[name]) and np.isfinite(a[name]).all() for a, b in pairs for name in a)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import envs
 from agents.networks import ActorCritic
-from agents.nonfinite import REMEDIES, SHARE, Health
+from agents.nonfinite import REMEDIES, SHARE, NonfiniteGuard
 from agents.training import Training
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.storage import atomic
@@ -29,7 +29,7 @@ from rl_rmsprop.study.spec.run_config import hparams, hparams_group, run_config
 from rl_rmsprop.study.spec.run_files import CONFIG, ERROR, LAST_GOOD, SHIFT_CLOCKS, TRAINED, WEIGHTS
 from rl_rmsprop.study.training.monitor import UNWATCHED, Monitor
 from rl_rmsprop.study.training.optimizers import make_optimizer
-from rl_rmsprop.study.training.policies import evaluate_batch, generators, make_policy, save_weights
+from rl_rmsprop.study.training.policies import evaluate_batch, make_policy, save_weights
 from rl_rmsprop.study.training.recorder import Recorder
 from rl_rmsprop.study.training.signal_log import NoLog, SignalLog
 from rl_rmsprop.study.training.tensorboard_sink import DEFAULT_SINKS
@@ -54,8 +54,7 @@ class Batch:
         theta = self.policy.parameters()
         self.optimizer = make_optimizer(spec.trained_arm, theta, spec.agent.lr, spec.updates, spec.seeds, options)
         self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if options.record_signals else NoLog()
-        noise = generators(spec.seeds, "policy")
-        self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, noise)
+        self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, spec.seeds)
         if saved is None:
             self._begin_folders()
         else:
@@ -66,7 +65,7 @@ class Batch:
         runs = [run_info(spec, seed) for seed in spec.seeds]
         recorded = saved and saved["recorder"]
         self.recorder = Recorder(runs, sinks, self.optimizer, self.env, spec.iterations, spec.updates, recorded)
-        self._failed = self.training.health.failed.copy()  # [R] whose failure is written down
+        self._failed = self.training.guard.failed.copy()  # [R] whose failure is written down
 
     def snapshot(self) -> dict[str, Any]:
         """All that the batch's future depends on."""
@@ -89,12 +88,12 @@ class Batch:
 
     def record_failures(self) -> None:
         """Write down why runs have failed lately, and the weights that they had before, if these are finite."""
-        health = self.training.health
-        for r in np.flatnonzero(health.failed & ~self._failed).tolist():
-            atomic.write_text(self.folders[r] / ERROR, f"{health.reasons[r]}\n")
+        guard = self.training.guard
+        for r in np.flatnonzero(guard.failed & ~self._failed).tolist():
+            atomic.write_text(self.folders[r] / ERROR, f"{guard.reasons[r]}\n")
             if finite_weights(self.policy)[r]:
                 save_weights(self.folders[r] / LAST_GOOD, self.policy, r)
-        self._failed = health.failed.copy()
+        self._failed = guard.failed.copy()
 
     def finish(self, monitor: Monitor = UNWATCHED) -> list[str]:
         """Save the weights, evaluate, and write down what a finished run has.
@@ -102,15 +101,15 @@ class Batch:
         The weights are on disk before the evaluation, and get the name that says that the run is finished after everything else.
         Returns a line for each run that has failed.
         """
-        health, spec = self.training.health, self.spec
+        guard, spec = self.training.guard, self.spec
         clocks = self.env.counts if isinstance(self.env, envs.ShiftedBatch) else {}
         self.env.close()
-        for r in np.flatnonzero(~health.failed).tolist():
+        for r in np.flatnonzero(~guard.failed).tolist():
             save_weights(self.folders[r] / TRAINED, self.policy, r)
-        if not health.failed.all():
-            self.recorder.finish(final_scores(self._evaluate(clocks, monitor), self.policy, health))
+        if not guard.failed.all():
+            self.recorder.finish(final_scores(self._evaluate(clocks, monitor), self.policy, guard))
         self.record_failures()
-        finished = {r: self.folders[r] for r in np.flatnonzero(~health.failed).tolist()}
+        finished = {r: self.folders[r] for r in np.flatnonzero(~guard.failed).tolist()}
         self.log.save(finished)
         for r, folder in finished.items():
             if clocks:
@@ -120,7 +119,7 @@ class Batch:
             with atomic.named_errors(folder / WEIGHTS):
                 atomic.disk.rename(folder / TRAINED, folder / WEIGHTS)
                 atomic.sync_folder((folder / WEIGHTS).parent)
-        reasons = zip(spec.seeds, health.reasons, strict=True)
+        reasons = zip(spec.seeds, guard.reasons, strict=True)
         return [f"{spec.run_label(seed)}: {reason}" for seed, reason in reasons if reason]
 
     def _evaluate(self, clocks: dict[str, NDArray[np.int64]], monitor: Monitor) -> NDArray[np.float64]:
@@ -140,25 +139,25 @@ def run_info(spec: BatchSpec, seed: int) -> RunInfo:
     return RunInfo(spec.run_folder(seed), seed, config, hparams(spec), hparams_group(spec), spec.aggregated, shifting)
 
 
-def final_scores(returns: NDArray[np.float64], policy: ActorCritic, health: Health) -> NDArray[np.float64]:
+def final_scores(returns: NDArray[np.float64], policy: ActorCritic, guard: NonfiniteGuard) -> NDArray[np.float64]:
     """Mean of the final evaluation of each run [R] from its returns [R, episodes]; NaN without episodes, and for runs that fail.
 
     Episodes without a finite return are left out, unless they are more than SHARE of all; then the run fails.
     """
     finite = finite_weights(policy)
-    for r in np.flatnonzero(~health.failed & ~finite).tolist():
-        health.fail(r, f"weights are not finite at the end of the training: {REMEDIES['gradient']}")
+    for r in np.flatnonzero(~guard.failed & ~finite).tolist():
+        guard.fail(r, f"weights are not finite at the end of the training: {REMEDIES['gradient']}")
     if not returns.shape[1]:
         return np.full(len(returns), np.nan)
     with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
         means = returns.mean(1)
-    for r in np.flatnonzero(~health.failed & ~np.isfinite(means)).tolist():
+    for r in np.flatnonzero(~guard.failed & ~np.isfinite(means)).tolist():
         known = np.isfinite(returns[r])
         means[r] = returns[r, known].mean() if (~known).mean() <= SHARE else np.nan
         if not np.isfinite(means[r]):
             lost = f"{(~known).sum()} of {len(known)} episodes of the final evaluation"
-            health.fail(r, f"{lost} had an observation or a reward that was not finite: {REMEDIES['data']}")
-    return np.where(health.failed, np.nan, means)
+            guard.fail(r, f"{lost} had an observation or a reward that was not finite: {REMEDIES['data']}")
+    return np.where(guard.failed, np.nan, means)
 
 
 def finite_weights(policy: ActorCritic) -> NDArray[np.bool_]:

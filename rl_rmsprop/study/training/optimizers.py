@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from agents.per_run import PerRun
 from rl_rmsprop import rules
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.optimizer.per_run import PerRun
 from rl_rmsprop.study.spec.arms import BASELINES, WITHOUT_EPS, Arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 

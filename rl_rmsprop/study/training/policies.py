@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import agents
 import envs
-from agents.distributions import Categorical, Gaussian, Head
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
-from agents.normalization import Normalization, ObservationNormalizer, RewardNormalizer, Unchanged
+from rl_rmsprop.seeding import generators, seed_sequence
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 
@@ -23,33 +22,13 @@ EVALUATION_ENVS = 10
 
 
 def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
-    """Freshly initialised networks of all runs, and statistics of nothing yet."""
-    agent, size = spec.agent, env.observation_space.shape[0]
-    normalization = Normalization(
-        ObservationNormalizer(env.runs, size) if agent.normalize_observations else Unchanged(),
-        RewardNormalizer(env.runs, env.envs_per_run, agent.gamma) if agent.normalize_rewards else Unchanged(),
-    )
-    head = head_of(env.action_space, agent.log_std_init)
-    noise = generators(spec.seeds, "init")
-    return ActorCritic(size, head, agent.hidden, noise, agent.observation_scale, normalization, spec.options.device)
-
-
-def head_of(space: gym.Space, log_std: float) -> Head:
-    """The kind of policy that acts in an action space, a continuous one with this ln σ at first."""
-    if isinstance(space, gym.spaces.Discrete):
-        return Categorical(int(space.n))
-    assert isinstance(space, gym.spaces.Box)
-    return Gaussian(space.low, space.high, log_std)
-
-
-def generators(seeds: Sequence[int], *purpose: str | int) -> list[np.random.Generator]:
-    """A random stream of this purpose for each run."""
-    return [np.random.default_rng(envs.seed_sequence(seed, *purpose)) for seed in seeds]
+    """Freshly initialised networks of all runs, and empty running statistics."""
+    return agents.make_policy(env, spec.agent, spec.seeds, spec.options.device)
 
 
 def evaluation_seed(seed: int, *variant: int) -> int:
     """The seed of the environments in which the run with `seed` is evaluated; other ones for every `variant`."""
-    return int(envs.seed_sequence(seed, "evaluation environments", *variant).generate_state(1)[0])
+    return int(seed_sequence(seed, "evaluation environments", *variant).generate_state(1)[0])
 
 
 def evaluate_batch(

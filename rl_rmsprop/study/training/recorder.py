@@ -91,19 +91,19 @@ class Recorder(Snapshottable):
         self._record_episodes(update)
         self._record_shifts(update)
         self._record_alarms(update)
-        self._steps, self._iteration = update.steps, update.window
-        logging = tags.is_logged(update.window, self._iterations)
-        failing = self._active & update.health.failed
+        self._steps, self._iteration = update.steps, update.iteration
+        logging = tags.is_logged(update.iteration, self._iterations)
+        failing = self._active & update.status.failed
         if logging or failing.any():
             columns = self._measure(update)
         if logging:
             self._columns, self._range = columns, None
-        if logging and update.window < self._iterations:
+        if logging and update.iteration < self._iterations:
             self._write(columns, self._active)
         elif failing.any():  # the last row of the others waits for the evaluation
             self._write(columns, failing)
-        self._active = ~update.health.failed
-        if update.window % self._every_histogram == 0:
+        self._active = ~update.status.failed
+        if update.iteration % self._every_histogram == 0:
             self._write_histograms()
         return logging
 
@@ -167,7 +167,7 @@ class Recorder(Snapshottable):
             return
         for run in np.flatnonzero(self._active & (self._shifting.onsets > self._onsets)).tolist():
             values = {name: float(value[run].mean()) for name, value in self._shifting.values.items()}
-            row = {"update": update.number, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
+            row = {"update": update.updates, "step": int(update.steps[run]), "regime": int(self._shifting.regime[run])}
             self._tables[run].shifts.add(row | values)
         self._onsets = self._shifting.onsets.copy()
 
@@ -204,7 +204,7 @@ class Recorder(Snapshottable):
         columns: dict[str, Any] = {"step": update.steps, "optim/grad_norm": update.grad_norm}
         for name, x in update.metrics().items():
             columns[name] = torch.where(x.isfinite(), x, math.nan)
-        columns["optim/skipped"] = update.health.skipped
+        columns["optim/skipped"] = update.status.skipped
         for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
             columns[name] = np.array([sum(v) / len(v) if v else math.nan for v in values])
         if self._shifting is not None:
@@ -247,5 +247,5 @@ class Recorder(Snapshottable):
             return
         for (tag, edges), values in zip(EDGES.items(), self._optimizer.samples(), strict=True):
             logs = np.log10(np.maximum(values.numpy(), 1e-38))
-            for r, sink in takers:
+            for r, sink in takers if logs.size else ():  # there are none before the first update
                 sink.histogram(int(self._steps[r]), tag, logs[r], edges)

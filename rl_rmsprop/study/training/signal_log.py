@@ -91,7 +91,11 @@ class SignalLog(Snapshottable):
                 now, last = ([table[name] for name in names] for table in (grads, self._previous))
                 rows[f"cosine{part}"][t] = signals.cosine(now, last, runs=True).cpu().numpy()
             self._clipped[part].append(signals.squared_norm(g2, runs=True))  # `take` knows by how much it was clipped
-        self._previous = {name: g.clone() for name, g in grads.items()}
+        # The gradient of a run that is left out of an update is zero.
+        self._previous = {
+            name: torch.where(g.any(1, keepdim=True), g, self._previous[name]) if self._previous else g.clone()
+            for name, g in grads.items()
+        }
         self._squares[t] = torch.cat([sample(squares[name]) for name in NETWORKS], 1).cpu().numpy()
 
     def _after_step(self, *_: Any) -> None:
@@ -112,17 +116,20 @@ class SignalLog(Snapshottable):
 
     def take(self, update: Update) -> None:
         """One iteration of the training: the rest of its rows."""
-        rows, first = self._rows, update.number - len(update.grad_norms)
+        rows, first = self._rows, update.updates - len(update.grad_norms)
         norms = {part: torch.stack(clipped) for part, clipped in self._clipped.items()}  # [U, R] each
         clipped_by = update.grad_norms.double().square() / norms[""].clamp(min=signals.TINY)
         for part, clipped in self._clipped.items():
-            rows[f"grad_norm{part}"][first : update.number] = signals.log(norms[part] * clipped_by).cpu().numpy()
+            rows[f"grad_norm{part}"][first : update.updates] = signals.log(norms[part] * clipped_by).cpu().numpy()
             clipped.clear()
+        skipped = update.grad_norms.isnan().cpu().numpy()  # [U, R]
+        for table in (*(rows[name] for name in SERIES), self._squares):
+            table[first : update.updates][skipped] = np.nan
         onsets = onsets_of(self._env)
         rows["shifted"][first], self._onsets = onsets > self._onsets, onsets
         rows["episode_return"][first] = mean_by_run(update.episodes.run, update.episodes.episode_return, len(onsets))
-        rows["regime"][first : update.number] = getattr(self._env, "regime", 0)
-        rows["step"][first : update.number] = update.steps
+        rows["regime"][first : update.updates] = getattr(self._env, "regime", 0)
+        rows["step"][first : update.updates] = update.steps
 
     @property
     def arrays(self) -> dict[str, NDArray]:

@@ -78,8 +78,8 @@ def train_batch(spec: BatchSpec, monitor: Monitor = UNWATCHED, sinks: Sequence[S
             batch.record_failures()
             if batch.recorder.take(update):
                 monitor.report(batch.recorder.progress())
-            if checkpoints.due(update.window):
-                checkpoints.save(batch, update.window)
+            if checkpoints.due(update.iteration):
+                checkpoints.save(batch, update.iteration)
             monitor.check()
         failures = batch.finish(monitor)
     shutil.rmtree(spec.checkpoints, ignore_errors=True)

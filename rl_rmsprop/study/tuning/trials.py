@@ -29,7 +29,7 @@ from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.training.monitor import Monitor, Progress, Stopped
 from rl_rmsprop.study.training.optimizers import make_optimizer
-from rl_rmsprop.study.training.policies import generators, make_policy
+from rl_rmsprop.study.training.policies import make_policy
 from rl_rmsprop.study.training.recorder import MEAN_EPISODES
 from rl_rmsprop.telemetry import tags
 
@@ -117,14 +117,14 @@ class TrialBatch:
             ]
         )
         earnings = LearningCurves(env.runs, spec.iterations)
-        training = Training(spec.agent, env, policy, optimizer, spec.iterations, generators(wide.seeds, "policy"))
+        training = Training(spec.agent, env, policy, optimizer, spec.iterations, wide.seeds)
         for update in training:
             if earnings.take(update):
                 monitor.report(earnings.progress())
             if monitor.stopping:
                 raise Stopped
         env.close()
-        known = np.where(training.health.failed, math.nan, np.array([earnings.mean_returns(), optimizer.update_rms().tolist()]))
+        known = np.where(training.guard.failed, math.nan, np.array([earnings.mean_returns(), optimizer.update_rms().tolist()]))
         measured = zip(*known.tolist(), strict=True)
         found = [
             Outcome(spec.env_id, spec.arm.text, *setting, seed, *next(measured))
@@ -141,7 +141,7 @@ class OptimizerGroup(torch.optim.Optimizer):
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         """`parts` in the order of their rows."""
         super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
-        self._parts = parts
+        self._parts: Sequence[Any] = parts  # whose `step` takes a mask
         self.param_groups = [group for part in parts for group in part.param_groups]  # who sets lr there sets it for the part
         self._thetas = [[p for group in part.param_groups for p in group["params"]] for part in parts]
         runs, device = sum(len(thetas[0]) for thetas in self._thetas), self._thetas[0][0].device
@@ -158,12 +158,15 @@ class OptimizerGroup(torch.optim.Optimizer):
             start = stop
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """One update of every part."""
-        squares = []
+    def step(self, closure: Any = None, *, mask: Tensor | None = None) -> Any:
+        """One update of every part, of the runs in `mask` [R]."""
+        squares, start = [], 0
         for part, thetas in zip(self._parts, self._thetas, strict=True):
             before = [theta.clone() for theta in thetas]
-            part.step()
+            stop = start + len(thetas[0])
+            some = None if mask is None or mask[start:stop].all() else mask[start:stop]
+            part.step(mask=some)
+            start = stop
             squares.append(sum((theta - old).square().sum(1).double() for theta, old in zip(thetas, before, strict=True)))
         self._squares += torch.cat(squares)
         self._count += sum(theta.shape[1] for theta in self._thetas[0])
@@ -197,7 +200,7 @@ class LearningCurves:
         for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
             self._ended[run].append(tuple(episode))
         self._steps = update.steps
-        return tags.is_logged(update.window, self._windows)
+        return tags.is_logged(update.iteration, self._windows)
 
     def mean_returns(self) -> list[float]:
         """The mean return of each run over its training."""
