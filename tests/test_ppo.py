@@ -314,7 +314,7 @@ def trained(folder: Path, rule: str, steps: int, options: dict, **more) -> Batch
 
 
 def test_a_schedule_ends_with_the_last_update_and_its_range_is_logged(tmp_path):
-    """Silent failure: β reaches its end in the first iteration, or in none; and the dip within an iteration is not in the table."""
+    """Silent failure: β reaches its end in the first iteration, or never; or its dip within an iteration is not in the table."""
     batch = trained(tmp_path, "linear:start=0,end=0.9", 400, {}, record_signals=True)
     assert batch.updates == 10 * 8
     folder = batch.run_folder(1)

@@ -14,14 +14,9 @@ from torch import Tensor
 
 from rl_rmsprop.study.spec.run_files import SIGNALS
 from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.training.signal_log import SERIES
+from rl_rmsprop.study.training.signal_log import ARRAYS
 
-KINDS = {
-    **dict.fromkeys((*SERIES, "beta", "episode_return"), ("f", 1)),
-    **dict.fromkeys(("alarm", "shifted"), ("b", 1)),
-    **dict.fromkeys(("regime", "step"), ("i", 1)),
-    "squares": ("f", 2),
-}
+KINDS = {**{name: (np.dtype(kind).kind, 1) for name, kind in ARRAYS.items()}, "squares": ("f", 2)}
 """Name of a recorded array → kind of its numbers, as numpy has it, and how many axes it has."""
 
 

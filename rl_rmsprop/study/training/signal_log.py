@@ -39,6 +39,11 @@ PARTS = {"": NETWORKS, **{f"_{name}": (name,) for name in NETWORKS}}
 """Ending of a signal's name → the networks it is computed over."""
 SERIES = (*(f"{signal}{part}" for signal in ("surprise", "grad_norm", "cosine") for part in PARTS), "peak_surprise")
 """Signals recorded, of all parameters and of each network: surprise (NaN for baselines), ln ‖g‖² before clipping, cosine."""
+ARRAYS: dict[str, type] = {
+    **dict.fromkeys((*SERIES, "beta", "episode_return"), np.float32),
+    **{"alarm": np.bool_, "shifted": np.bool_, "regime": np.int32, "step": np.int64},
+}
+"""Name of an array in signals.npz, a number an update and run, → its type; `squares` has SAMPLE numbers of each network."""
 
 
 class NoLog(Snapshottable):
@@ -60,11 +65,9 @@ class SignalLog(Snapshottable):
         self._optimizer, self._env = optimizer, env
         self._thetas = dict(policy.named_parameters())  # [R, P] each
         runs = env.runs
-        self._rows = {name: np.full((updates, runs), np.nan, np.float32) for name in (*SERIES, "beta", "episode_return")}
-        self._rows["alarm"] = np.zeros((updates, runs), bool)
-        self._rows["shifted"] = np.zeros((updates, runs), bool)
-        self._rows["regime"] = np.zeros((updates, runs), np.int32)
-        self._rows["step"] = np.zeros((updates, runs), np.int64)
+        self._rows: dict[str, NDArray] = {
+            name: np.full((updates, runs), np.nan if kind is np.float32 else 0, kind) for name, kind in ARRAYS.items()
+        }
         self._squares = np.zeros((updates, runs, len(NETWORKS) * SAMPLE), np.float32)
         self._previous: dict[str, Tensor] = {}
         self._clipped: dict[str, list[Tensor]] = {part: [] for part in PARTS}  # ‖g‖² [R] of this iteration's updates
