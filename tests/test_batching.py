@@ -279,7 +279,7 @@ aten = torch.ops.aten
 
 WITHOUT_ROUNDING = """
     _local_scalar_dense _to_copy abs alias all arange cat clamp clamp_ clone copy_ detach empty empty_like eq expand fill_ full
-    full_like gather ge gt index le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num_ neg new_empty new_full
+    full_like gather ge gt index le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num_ ne neg new_empty new_full
     new_zeros ones_like permute promote_types repeat_interleave scalar_tensor scatter_add select slice slice_backward split
     squeeze stack transpose unbind unsqueeze view where zeros zeros_like
 """

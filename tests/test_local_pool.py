@@ -108,7 +108,7 @@ def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.S
     else:
         study.send_signal(sent)
     _, errors = study.communicate(timeout=60)  # returns when the last process that holds the pipe has ended
-    assert (study.returncode, errors) == (75, "stopped; to go on: rl-rmsprop resume cut\n")
+    assert (study.returncode, errors) == (75, "stopped; to resume: rl-rmsprop resume cut\n")
     assert all_gone(study)
     assert finished("resume cut", tmp_path).returncode == 0
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")

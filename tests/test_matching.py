@@ -94,6 +94,7 @@ def test_the_matched_lr_is_what_the_runs_train_with(matched: Path) -> None:
     assert "on seeds 50-52, so that the root mean square of its updates is that of 0.9 at lr 0.0016" in said
     assert sorted(path.name for path in matched.iterdir()) == [
         "CartPole-v1",
+        "_agg",
         "matching.csv",
         "report",
         "report.json",

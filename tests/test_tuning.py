@@ -284,7 +284,14 @@ def test_the_study_states_its_budget_and_its_ranges(tuned: Path) -> None:
 
 def test_tuning_leaves_no_run_folders_behind(tuned: Path) -> None:
     """TensorBoard would show hundreds of curves that nobody asked for."""
-    assert sorted(path.name for path in tuned.iterdir()) == ["CartPole-v1", "report", "report.json", "study.json", "tuning.csv"]
+    assert sorted(path.name for path in tuned.iterdir()) == [
+        "CartPole-v1",
+        "_agg",
+        "report",
+        "report.json",
+        "study.json",
+        "tuning.csv",
+    ]
     seeds = {path.name for path in tuned.glob("CartPole-v1/*/*") if path.parent.name != "_agg"}
     assert seeds == {"seed_0000", "seed_0001"}
     assert (tuned / "report" / "CartPole-v1_sensitivity.png").read_bytes().startswith(b"\x89PNG")

@@ -21,7 +21,8 @@ def cautions(study: Study, analyses: Sequence[Analysis]) -> list[str]:
     seeds = len(study.seeds)
     texts = []
     if seeds < FEW_SEEDS:
-        texts.append(f"{seeds} seeds are few: intervals are too narrow, and differences may be luck. Use --seeds 0-29.")
+        are_few = "1 seed is few" if seeds == 1 else f"{seeds} seeds are few"
+        texts.append(f"{are_few}: intervals are too narrow, and differences may be luck. Use --seeds 0-29.")
     texts += list(power(seeds, analyses))
     texts += [*by_environment(analyses, failures), *by_environment(analyses, ceilings)]
     texts += by_environment(analyses, lambda analysis: rules_beyond_training(study, analysis))
@@ -45,7 +46,7 @@ def power(seeds: int, analyses: Sequence[Analysis]) -> Iterator[str]:
         return
     enough = f"{pairs_needed(comparisons)} seeds would do"
     if seeds < FEWEST_PAIRS:
-        yield f"With {seeds} seeds no difference can be tested: {enough}."
+        yield f"With {seeds} seed{'s' if seeds > 1 else ''} no difference can be tested: {enough}."
     else:
         p = f"{smallest_p(seeds, comparisons):.2g}"
         yield f"With {seeds} seeds and {comparisons} comparisons the smallest p that can be reached is {p}: {enough}."
