@@ -1,11 +1,16 @@
-"""Batches and studies for tests, from the few things that a test is about."""
+"""Batches, studies and reports for tests, from the few things that a test is about."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rl_rmsprop.study.report import figures
+from rl_rmsprop.study.report.analysis import Analysis
+from rl_rmsprop.study.report.page import NARROW_FOLDER
+from rl_rmsprop.study.results.sensitivity import Response
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.options import TrainingOptions
@@ -49,3 +54,21 @@ def study_of(
 def with_options(batch: BatchSpec, **options: Any) -> BatchSpec:
     """The same batch with other options."""
     return replace(batch, options=replace(batch.options, **options))
+
+
+PLACEHOLDER = {
+    ".svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+    ".png": bytes.fromhex(
+        "89504e470d0a1a0a0000000d4948445200000001000000010100000000376ef9240000000a49444154789c636800000082008177cd72b6"
+        "0000000049454e44ae426082"
+    ),
+}
+"""The smallest pictures: one pixel or none."""
+
+
+def write_placeholders(analyses: Sequence[Analysis], tuned: Sequence[Response], folder: Path) -> None:
+    """The files of `figures.draw`, without the figures."""
+    (folder / NARROW_FOLDER).mkdir(exist_ok=True)
+    for name, _ in (*figures.of_environments(analyses), *figures.of_tuning(tuned)):
+        for place, suffix in ((folder, ".png"), (folder, ".svg"), (folder / NARROW_FOLDER, ".svg")):
+            (place / f"{name}{suffix}").write_bytes(PLACEHOLDER[suffix])

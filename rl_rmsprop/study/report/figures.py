@@ -22,7 +22,7 @@ def draw(analyses: Sequence[Analysis], tuned: Sequence[Response], folder: Path) 
     for name, figure in (*of_environments(analyses), *of_tuning(tuned)):
         wide = figure(paper=WIDE)
         save(wide, folder / f"{name}.png")
-        wide.set_layout_engine("none")  # it is laid out
+        wide.set_layout_engine(None)  # it is laid out, and must not be again
         save(wide, folder / f"{name}.svg")
         save(figure(paper=NARROW), folder / NARROW_FOLDER / f"{name}.svg")
 
