@@ -12,67 +12,83 @@ from pathlib import Path
 
 import pytest
 
+from rl_rmsprop.cli import main
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.execution import local_pool
 from tests.faults.kills import digest, finished, kin, started
 
 ROOT = Path(__file__).parents[1]
 MODULE = '''
-"""An environment that ends its process in its hundredth step: as KIND says, once or always."""
+"""Environments that end their process in its hundredth step: each in its way, the first time or always."""
 import os, signal, sys
+from pathlib import Path
 import gymnasium as gym
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
+def raise_error(error):
+    raise error
+
+ENDS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "abort": os.abort,
+    "exit": lambda: sys.exit("enough"),
+    "_exit": lambda: os._exit(7),
+    "memory": lambda: raise_error(MemoryError()),
+    "error": lambda: 1 / 0,
+}
+
 class Deadly(CartPoleEnv):
+    def __init__(self, kind, once, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.once, self.count = kind, once, 0
+        self.mark = Path(__file__).with_name(f"{kind}-{'once' if once else 'always'}")
+
     def step(self, action):
-        self.count = getattr(self, "count", 0) + 1
-        done = os.environ["MARK"]
-        if self.count == 100 and not (os.environ["TIMES"] == "once" and os.path.exists(done)):
-            open(done, "a").write("x")
-            {"kill": lambda: os.kill(os.getpid(), signal.SIGKILL), "abort": os.abort, "exit": lambda: sys.exit("enough"),
-             "_exit": lambda: os._exit(7), "memory": self.hoard, "error": lambda: 1 / 0}[os.environ["KIND"]]()
+        self.count += 1
+        if self.count == 100 and not (self.once and self.mark.exists()):
+            with self.mark.open("a") as file:
+                file.write("x")
+            ENDS[self.kind]()
         return super().step(action)
 
-    def hoard(self):
-        raise MemoryError
-
-gym.register("Deadly-v0", Deadly, max_episode_steps=500)
+for kind in ENDS:
+    for once in (True, False):
+        times = "once" if once else "always"
+        gym.register(f"{kind}-{times}-v0", Deadly, max_episode_steps=500, kwargs={"kind": kind, "once": once})
 '''
-LINE = "train --env deadly:Deadly-v0 --steps 2000 --seeds 0-1 --workers 2 --eval-episodes 1 --n-envs 2 --out x"
+KILLED = "its process was ended by SIGKILL: the system may be out of memory, and fewer --workers need less"
 
 
 @pytest.mark.parametrize(
-    ("kind", "times", "code", "tries", "said"),
+    ("code", "ends"),
     [
-        ("kill", "once", 0, 1, ""),
-        ("abort", "once", 0, 1, ""),
-        ("memory", "once", 0, 1, ""),
+        (0, {"kill-once": (1, ""), "abort-once": (1, ""), "memory-once": (1, "")}),
         (
-            "kill",
-            "always",
             3,
-            6,
-            "its process was ended by SIGKILL: the system may be out of memory, and fewer --workers need less",
+            {
+                "kill-always": (3, KILLED),
+                "exit-always": (1, "SystemExit: enough"),
+                "_exit-always": (1, "its process ended by itself, with exit code 7"),
+                "error-always": (1, "ZeroDivisionError: division by zero"),
+            },
         ),
-        ("exit", "always", 3, 2, "SystemExit: enough"),
-        ("_exit", "always", 3, 2, "its process ended by itself, with exit code 7"),
-        ("error", "always", 3, 2, "ZeroDivisionError: division by zero"),
     ],
+    ids=["once", "always"],
 )
 def test_a_worker_that_dies_is_tried_again_only_if_that_may_help(
-    kind: str, times: str, code: int, tries: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: int, ends: dict[str, tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silent failure: one bad simulator ends the night's study, or is started again for ever."""
     (tmp_path / "deadly.py").write_text(MODULE)
-    for name, value in {"KIND": kind, "TIMES": times, "MARK": str(tmp_path / "mark")}.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setattr("tests.faults.kills.ROOT", f"{ROOT}{os.pathsep}{tmp_path}")
-    done = finished(LINE, tmp_path)
+    ids = " ".join(f"deadly:{end}-v0" for end in ends)
+    done = finished(f"compare --env {ids} --betas 0.99 --steps 400 --seeds 0 --eval-episodes 1 --n-envs 2 --out x", tmp_path)
     assert done.returncode == code, done.stderr
-    if said:
-        assert done.stderr.count("failed: ") == 2  # one batch a worker, one run each
-        assert done.stderr.count(said) == 2
-    assert times == "once" or len((tmp_path / "mark").read_text()) == tries
+    failures = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert len(failures) == (len(ends) if code else 0)
+    for end, (tries, reason) in ends.items():
+        assert (tmp_path / end).read_text() == "x" * tries
+        assert not reason or any(end in line and line.endswith(reason) for line in failures), (end, failures)
     assert "Traceback" not in done.stderr
 
 
@@ -94,14 +110,23 @@ def all_gone(study: subprocess.Popen) -> bool:
 
 
 LONG = "train --env LunarLander-v3 --steps 900000 --seeds 0-1 --workers 2 --checkpoint-every 0.5"
+LINE = "train --env CartPole-v1 --steps 60000 --seeds 0-1 --workers 2 --eval-episodes 2 --checkpoint-every 0.1 --out"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of the files of a study that was not stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    assert main([*LINE.split(), str(folder)]) == 0
+    return digest(folder)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.Signals, tmp_path: Path) -> None:
+def test_a_study_that_is_told_to_stop_saves_and_says_how_to_resume(
+    sent: signal.Signals, tmp_path: Path, whole: dict[str, str]
+) -> None:
     """Ctrl-C reaches the workers too: each would print a traceback, or train on unseen."""
-    line = "train --env CartPole-v1 --steps 60000 --seeds 0-1 --workers 2 --eval-episodes 2 --checkpoint-every 0.1 --out"
-    assert finished(f"{line} whole", tmp_path).returncode == 0
-    study = started(f"{line} cut", tmp_path)
+    study = started(f"{LINE} cut", tmp_path)
     wait_for(study, tmp_path / "cut")
     if sent == signal.SIGINT:
         os.killpg(study.pid, sent)  # as a terminal does
@@ -110,8 +135,8 @@ def test_a_study_that_is_told_to_stop_saves_and_says_how_to_go_on(sent: signal.S
     _, errors = study.communicate(timeout=60)  # returns when the last process that holds the pipe has ended
     assert (study.returncode, errors) == (75, "stopped; to resume: rl-rmsprop resume cut\n")
     assert all_gone(study)
-    assert finished("resume cut", tmp_path).returncode == 0
-    assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
+    assert main(["resume", str(tmp_path / "cut")]) == 0
+    assert digest(tmp_path / "cut") == whole
 
 
 def test_the_second_signal_ends_a_study_at_once(tmp_path: Path) -> None:
@@ -125,17 +150,20 @@ def test_the_second_signal_ends_a_study_at_once(tmp_path: Path) -> None:
     assert all_gone(study)
 
 
-def test_a_second_driver_is_refused_and_a_finished_study_is_left_alone(tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_and_a_finished_study_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two drivers on one folder write over each other, line by line."""
-    line = "train --env CartPole-v1 --steps 2000 --seeds 0 --eval-episodes 1 --out x"
-    assert finished(line, tmp_path).returncode == 0
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "x" / "CartPole-v1").rglob("*") if path.is_file()}
-    with atomic.Lock(tmp_path / "x"):
-        for verb in ("resume x", f"{line} --overwrite"):
-            refused = finished(verb, tmp_path)
-            assert refused.returncode == 2
-            assert refused.stderr.startswith("error: x is in use: another process trains in it")
-    assert finished("resume x", tmp_path).returncode == 0
+    folder = tmp_path / "x"
+    line = f"train --env CartPole-v1 --steps 2000 --seeds 0 --eval-episodes 1 --out {folder}"
+    assert main(line.split()) == 0
+    before = {path: path.stat().st_mtime_ns for path in (folder / "CartPole-v1").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    with atomic.Lock(folder):
+        for words in (f"resume {folder}", f"{line} --overwrite"):
+            assert main(words.split()) == 2
+            assert capsys.readouterr().err.startswith(f"error: {folder} is in use: another process trains in it")
+    assert main(["resume", str(folder)]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -143,8 +171,8 @@ def test_a_folder_of_a_study_that_was_killed_at_once_can_be_used(tmp_path: Path)
     """Silent failure: a kill in the first second leaves a folder in which nothing can be begun and nothing resumed."""
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / ".study.json.part").write_text("{")
-    line = "train --env CartPole-v1 --steps 200 --seeds 0 --eval-episodes 1 --workers 1 --out x"
-    assert finished(line, tmp_path).returncode == 0
+    line = "train --env CartPole-v1 --steps 200 --seeds 0 --eval-episodes 1 --workers 1 --out"
+    assert main([*line.split(), str(tmp_path / "x")]) == 0
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from rl_rmsprop.cli import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("rl_rmsprop", "agents", "envs")
@@ -132,20 +136,26 @@ sys.addaudithook(watch)
 """
 
 
-def watched(line: str, folder: Path) -> tuple[int, list[list[str]]]:
-    """Exit code of `rl-rmsprop LINE` in a folder, and what it and all its processes did of what an audit hook hears.
+def watched(lines: Sequence[str], folder: Path) -> tuple[list[int], list[list[str]]]:
+    """Exit codes of `rl-rmsprop LINE` for each line in a folder, and what their processes did of what an audit hook hears.
 
-    sitecustomize puts the hook into every Python that starts from there, before anything else.
+    sitecustomize puts the hook into every Python that starts from there, before anything else. As with `python -m`, modules are
+    found in the current folder.
     """
     place, log = folder / "watch", folder / "watched.jsonl"
     place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text(WATCH)
     environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{ROOT}", "WATCHED": str(log)}
-    words = [sys.executable, "-m", "rl_rmsprop", *line.split()]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    code = "import sys; from rl_rmsprop.cli import main; print('codes', *[main(line.split()) for line in sys.argv[1:]])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *lines], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     events = [json.loads(text) for text in log.read_text().splitlines()] if log.is_file() else []
     log.unlink(missing_ok=True)
-    return done.returncode, events
+    return [int(word) for word in done.stdout.splitlines()[-1].split()[1:]], events
+
+
+LINE = "train --env CartPole-v1 --seeds 0 --steps 64 --eval-episodes 1 --out study --workers 1"
 
 
 def test_training_listens_on_no_port(tmp_path: Path) -> None:
@@ -153,8 +163,8 @@ def test_training_listens_on_no_port(tmp_path: Path) -> None:
 
     multiprocessing's forkserver listens on a Unix socket in a folder that only the user may enter: no network is involved.
     """
-    code, events = watched("train --env CartPole-v1 --seeds 0 --steps 64 --eval-episodes 1 --out study --workers 1", tmp_path)
-    assert code == 0
+    codes, events = watched([LINE], tmp_path)
+    assert codes == [0]
     bound = [event for event in events if event[0] == "socket.bind"]
     assert all(event[1:3] == ["family", 1] for event in bound)  # AF_UNIX
     assert bound or sys.platform != "linux"  # else the hook heard nothing, and this test says nothing
@@ -162,15 +172,13 @@ def test_training_listens_on_no_port(tmp_path: Path) -> None:
 
 def test_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None:
     """A study from elsewhere is looked at with `report`; what it names must not be imported, unpickled or run."""
-    code, _ = watched("train --env CartPole-v1 --seeds 0 --steps 64 --eval-episodes 1 --out study --workers 1", tmp_path)
-    assert code == 0
-    study = tmp_path / "study"
+    assert main([*LINE.replace("study", str(tmp_path / "study")).split()]) == 0
+    content = json.loads((tmp_path / "study" / "study.json").read_text())
     evil = f"open({str(tmp_path / 'ran')!r}, 'w').write('')\n"
-    (tmp_path / "evil.py").write_text(evil)  # `python -m` finds modules in the current folder
-    content = json.loads((study / "study.json").read_text())
+    (tmp_path / "evil.py").write_text(evil)
     pickled = b"cposix\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR."
-    (study / "CartPole-v1" / "0.99" / "seed_0000" / "checkpoint" / "weights.npz").write_bytes(pickled)
-    (study / "CartPole-v1" / "0.99" / "seed_0000" / "signals.npz").write_bytes(pickled)
+    for name in ("checkpoint/weights.npz", "signals.npz"):
+        (tmp_path / "study" / "CartPole-v1" / "0.99" / "seed_0000" / name).write_bytes(pickled)
     tried: tuple[tuple[str, dict[str, object]], ...] = (
         ("report", {"env_ids": ["evil:X-v0"]}),
         ("replay", {"env_ids": ["evil:X-v0"]}),
@@ -179,12 +187,13 @@ def test_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None
         ("replay", {}),
         ("report", {"arms": [{**content["arms"][0], "rule": "__import__('evil')"}]}),
     )  # not `evaluate` of evil:X-v0: to evaluate a policy is to run its environment, from the module that its id names
-    for verb, hostile in tried:
-        (study / "study.json").write_text(json.dumps({**content, **hostile}))
-        code, events = watched(f"{verb} study", tmp_path)
-        assert code in (0, 2), (verb, hostile)
-        ran = [event for event in events if event[0] in ("os.system", "pickle.find_class") or "evil" in str(event[1:])]
-        assert ran == []
+    for number, (_, hostile) in enumerate(tried):
+        shutil.copytree(tmp_path / "study", tmp_path / f"study{number}")
+        (tmp_path / f"study{number}" / "study.json").write_text(json.dumps({**content, **hostile}))
+    codes, events = watched([f"{verb} study{number}" for number, (verb, _) in enumerate(tried)], tmp_path)
+    assert len(codes) == len(tried)
+    assert set(codes) <= {0, 2}
+    assert [event for event in events if event[0] in ("os.system", "pickle.find_class") or "evil" in str(event[1:])] == []
     assert not (tmp_path / "ran").exists()
 
 

@@ -339,7 +339,8 @@ def test_a_failing_batch_is_named_and_the_others_go_on(tmp_path: Path, monkeypat
     good = batch_of(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 300, 1)
     bad = replace(good, env_id="Broken-v0")
     # In this process: a registration made in a test is not known to a worker started afresh.
-    assert worker.outcome(BatchTask(bad), UNWATCHED) == executor.Failed("ValueError: environment Broken-v0 failed in step 3: RuntimeError: the simulator fell over")
+    reason = "ValueError: environment Broken-v0 failed in step 3: RuntimeError: the simulator fell over"
+    assert worker.outcome(BatchTask(bad), UNWATCHED) == executor.Failed(reason)
     ends = [event for event in local_pool.Pool(1).run([BatchTask(bad), BatchTask(good)]) if event.ended]
     assert [bool(event.error) for event in ends] == [True, False]
     assert (good.run_folder(0) / "checkpoint" / "weights.npz").is_file()
