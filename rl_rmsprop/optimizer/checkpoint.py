@@ -54,6 +54,7 @@ def prepare(state_dict: dict[str, Any], groups: Groups, own_rules: Sequence[Rule
 def completed(state: dict[str, Any], p: Tensor, rule: Rule, options: dict[str, Any], keys: Tensor) -> dict[str, Any]:
     """A copy of a parameter's state, with what the rule needs beside it."""
     copy = {name: x.clone() if isinstance(x, Tensor) else x for name, x in state.items()}
+    copy["step"] = torch.as_tensor(copy["step"])  # a number in a state_dict of an old torch
     parameter_state.complete(copy, p, rule, options, keys)
     torchs = parameter_state.TORCH_STATE
     return {name: Exact(x) if isinstance(x, Tensor) and name not in torchs else x for name, x in copy.items()}
