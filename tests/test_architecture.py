@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_leaves_import_nothing_above_them(file):
     """Silent failure: whoever wants only the optimizer gets agents, environments and their dependencies with it."""
     for name in imported_modules(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parent.parts)):
         assert not any(within(name, upper) for upper in UPPER), f"{file.name} imports {name}"
+
+
+def private_names_of_torch(source: str) -> list[str]:
+    """Dotted names in a file that begin with `torch` and have a part that begins with one underscore."""
+    names = {ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+    return sorted(name for name in names if re.fullmatch(r"torch(\.\w+)*\._[a-z]\w*", name))
+
+
+def test_private_names_of_torch_are_in_one_file():
+    """Silent failure: a torch that renames one of them breaks a room that has no fallback for it."""
+    assert private_names_of_torch("torch._foreach_norm(x); torch.optim._multi_tensor; torch.sum") == [
+        "torch._foreach_norm",
+        "torch.optim._multi_tensor",
+    ]
+    users = [module_of(file) for file in FILES if private_names_of_torch(file.read_text(encoding="utf-8"))]
+    assert users in ([], ["rl_rmsprop.kernels.torch_internals"])
 
 
 def loaded_after(statement: str) -> set[str]:
