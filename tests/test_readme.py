@@ -9,6 +9,7 @@ import pytest
 
 from rl_rmsprop import rules
 from rl_rmsprop.cli import VERBS, parse
+from rl_rmsprop.study.run import StudyResults
 from tests.benchmarks.__main__ import MARKS, PARTS, RESULTS, markdown
 
 ROOT = Path(__file__).parent.parent
@@ -16,14 +17,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:stable_baselines3")
-def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """The first thing that a practitioner copies must work."""
+def test_the_python_of_the_readme_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first thing that a practitioner copies must work, and train: results without runs are an empty list, not an error."""
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
-    names: dict[str, object] = {}
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
-    assert capsys.readouterr().out.splitlines()[0] == "0.0"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "0.0"
+    assert [line.split()[0] for line in lines[-2:]] == ["0.99", "cusum:arl=50000,max=0.99"]
+    results = names["results"]
+    assert isinstance(results, StudyResults)
+    assert [len(arm.runs) for arm in results.arms] == [3, 3]
+    assert (tmp_path / "runs" / "python" / "report" / "report.html").is_file()
 
 
 def test_the_commands_of_the_readme_parse() -> None:

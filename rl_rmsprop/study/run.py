@@ -2,7 +2,9 @@
 
     study = Study(folder, env_ids, agents, arms, seeds, TrainingOptions(steps=100_000))
     results = run_study(study)                     trains what is not finished; the same call again resumes
-    results.arms[0].mean_return, results.failures        what came out; the report is in folder/report/
+    results.arms[0].mean_return, results.failures        the results; the report is in folder/report/
+
+A script must call it under `if __name__ == "__main__":`, since worker processes import the file that started them.
 
 Nothing here knows the command line: where the work is done is the executor's matter, what is shown of it the observer's, and
 where scalars go beside the tables that of the sinks.
@@ -37,7 +39,7 @@ IfExists = Literal["resume", "refuse", "replace"]
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a study has come to."""
+    """The results of a study."""
 
     study: Study
     """The study, with the settings that tuning, matching and finished arms have chosen."""
@@ -58,7 +60,7 @@ def run_study(
     settings: ReportSettings | None = None,
     if_exists: IfExists = "resume",
 ) -> StudyResults:
-    """Train every run of a study that is not finished, write its report, and return what came out.
+    """Train every run of a study that is not finished, write its report, and return the results.
 
     Args:
         study: what to train. A folder that holds the same study already is resumed, bit for bit on the CPU.
