@@ -87,10 +87,10 @@ class Tally:
 
     def end_episodes(self, done: NDArray[np.bool_]) -> None:
         """End the current episodes of some environments [R, N]; those beyond the quota do not count."""
-        counted = done & (self.count < self.quota)
-        run, n = np.nonzero(counted)
+        within_quota = done & (self.count < self.quota)
+        run, n = np.nonzero(within_quota)
         self._returns[run, n, self.count[run, n]] = self._running[run, n]
-        self.count[counted] += 1
+        self.count[within_quota] += 1
         self._running[done], self.lengths[done] = 0.0, 0
 
     def by_episode(self) -> NDArray[np.float64]:

@@ -386,11 +386,11 @@ def test_signals_of_skipped_updates_repeat_those_before(tmp_path):
     """Silent failure: `replay` refuses the whole study for one update, or feeds NaN to every detector."""
     batch = spec(tmp_path, ill({3: {8: ("reward", NAN), 52: (1, NAN)}}), seeds=(3, 5), steps=300)
     train_batch(with_options(batch, record_signals=True))
-    streams = read(batch.env_id, "0.99", [(seed, batch.run_folder(seed) / "signals.npz") for seed in batch.seeds])
-    assert streams.squares.isfinite().all()
-    assert torch.equal(streams.squares[1, 0], streams.squares[0, 0])
-    assert not torch.equal(streams.squares[1, 1], streams.squares[0, 1])
-    assert all(streams.signal(name).isfinite().all() for name in ("surprise", "grad_norm", "cosine", "peak_surprise"))
+    recording = read(batch.env_id, "0.99", [(seed, batch.run_folder(seed) / "signals.npz") for seed in batch.seeds])
+    assert recording.squares.isfinite().all()
+    assert torch.equal(recording.squares[1, 0], recording.squares[0, 0])
+    assert not torch.equal(recording.squares[1, 1], recording.squares[0, 1])
+    assert all(recording.signal(name).isfinite().all() for name in ("surprise", "grad_norm", "cosine", "peak_surprise"))
 
 
 def test_a_trial_that_fails_has_no_mean_return_and_is_no_failure_of_the_study(tmp_path):

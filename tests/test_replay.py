@@ -246,11 +246,11 @@ def test_a_detector_without_a_sensitivity_is_named() -> None:
 REGULAR = detection.Quality(20, (0.02, 0.05, 0.2), 500.0, 900.0)
 
 
-def streams_of(changes: int, updates: int = 100) -> recorded_signals.Streams:
-    """Streams of an environment that changes so often."""
+def recording_of(changes: int, updates: int = 100) -> recorded_signals.RecordedSignals:
+    """The recording of an environment that changes so often."""
     shifted = np.zeros((updates, 1), bool)
     shifted[updates - changes :] = True
-    return recorded_signals.Streams("CartPole-v1", "0.99", (0,), {"shifted": shifted})
+    return recorded_signals.RecordedSignals("CartPole-v1", "0.99", (0,), {"shifted": shifted})
 
 
 def scored(detector: str, hits: float, delay: float = 10.0, rate: float = 1.0, signal: str = "surprise") -> DetectorScore:
@@ -266,7 +266,7 @@ def scores_of(*detectors: DetectorScore, changes: int = 20, rules: tuple[RuleSco
         RuleScore("CartPole-v1", "0.99", "mixture", 0.25, 0.0),
         RuleScore("CartPole-v1", "0.99", "0.9", 0.5, 0.0),
     )
-    base = Scores(streams_of(changes), "surprise", 1.0, True, 10**6, ordered, list(forecasts))
+    base = Scores(recording_of(changes), "surprise", 1.0, True, 10**6, ordered, list(forecasts))
     return base._replace(**other)
 
 
@@ -360,7 +360,7 @@ def test_a_broken_file_of_signals_is_named(studies: tuple[Path, Path], tmp_path:
     broken.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"signals\.npz is not a whole file"):
         recorded_signals.read("CartPole-v1", "0.9", [(0, broken)])
-    assert [s.arm for s in recorded_signals.load_streams(load_study(studies[1]))] == list(ARMS)
+    assert [s.arm for s in recorded_signals.load_recordings(load_study(studies[1]))] == list(ARMS)
 
 
 def test_the_benchmarks_branches_are_the_shifted_trainings(tmp_path: Path) -> None:

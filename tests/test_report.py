@@ -19,7 +19,7 @@ from rl_rmsprop.study.report.document import Cautions, Code, Contents, Heading, 
 from rl_rmsprop.study.report.overall import overall, scales
 from rl_rmsprop.study.report.plotting import COLOURS, look
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 from rl_rmsprop.study.results.runs import RETURN, ArmResults, Run
 from rl_rmsprop.study.results.scores import Episodes
 from rl_rmsprop.study.spec.arms import Arm, make_arm
@@ -153,7 +153,7 @@ def test_a_mean_that_differs_the_other_way_is_said() -> None:
     better_but_for_two = [11.0] * 10 + [-500.0] * 2
     versus = analysed([arm("0.9", base), arm("cusum", better_but_for_two)]).comparisons[0]
     assert versus.comparison.difference.value > 0 > versus.comparison.mean
-    assert findings.verdict(replace(versus, p_holm=0.01)).startswith("the means differ the other way")
+    assert findings.conclusion(replace(versus, p_holm=0.01)).startswith("the means differ the other way")
 
 
 def test_arms_that_earn_the_same_tie() -> None:
@@ -359,10 +359,10 @@ def test_detectors_are_held_against_the_true_changes_where_there_are_some() -> N
     for each in detector.runs:
         each.metrics["detector/alarms"] = np.ones(2)
     found = analysed([arm("0.9", [1.0] * 2), detector])
-    recorded = [Streams("CartPole-v1", rule, (0, 1), {"alarm": alarm, "shifted": shifted}) for rule in ("0.9", "cusum")]
+    recorded = [RecordedSignals("CartPole-v1", rule, (0, 1), {"alarm": alarm, "shifted": shifted}) for rule in ("0.9", "cusum")]
     (row,) = tables.detection_quality(found, recorded).rows
     assert row == ["cusum", "2", "50%", "50%", "50%", "10", "never", "5.00"]
-    calm = Streams("CartPole-v1", "cusum", (0, 1), {"alarm": alarm, "shifted": np.zeros_like(shifted)})
+    calm = RecordedSignals("CartPole-v1", "cusum", (0, 1), {"alarm": alarm, "shifted": np.zeros_like(shifted)})
     assert tables.detection_quality(found, [calm]).rows == []
 
 

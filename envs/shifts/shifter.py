@@ -101,13 +101,13 @@ class Shifter(Snapshottable):
 
     def _evaluate_profiles(self) -> None:
         """The values that are due now."""
-        begun = np.zeros(self._shape[0], bool)
+        starting = np.zeros(self._shape[0], bool)
         for i, (shift, trace) in enumerate(zip(self._shifts, self._traces, strict=True)):
             t = self.counts[shift.clock]
             due, self._due_regime[i] = trace.evaluate(t)
-            begun |= (due != self._due[i]) & ~self._in_progress[i]
+            starting |= (due != self._due[i]) & ~self._in_progress[i]
             self._due[i], self._in_progress[i], self._next_change[i] = due, trace.in_progress(t), trace.next_change(t)
-        self.onsets = self.onsets + begun
+        self.onsets = self.onsets + starting
         self.regime = self._joined(self._due_regime)
         for clock in self._wake:
             self._wake[clock] = np.min([t for t, s in zip(self._next_change, self._shifts, strict=True) if s.clock == clock], 0)

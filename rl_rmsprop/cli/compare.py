@@ -75,7 +75,7 @@ class Compare:
     def __call__(self) -> int:
         study = self.described()
         if self.print_config:
-            print(study_file.written(declared(type(self)), study, self.report), end="")
+            print(study_file.to_toml(declared(type(self)), study, self.report), end="")
             return 0
         for line in notes_on_seeds(self.run.seeds):
             print(line, file=sys.stderr)

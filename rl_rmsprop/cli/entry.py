@@ -133,9 +133,9 @@ def in_one_line(message: str) -> str:
     >>> in_one_line("beta must be\n in [0, 1), got '\x1b[31m'"), len(in_one_line("9" * 5000)) <= LONGEST_MESSAGE
     ("beta must be in [0, 1), got '\\x1b[31m'", True)
     """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     half = LONGEST_MESSAGE // 2 - 1
-    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:half]}…{shown[-half:]}"
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:half]}…{line[-half:]}"
 
 
 def first_line(verb: type[Any]) -> str:

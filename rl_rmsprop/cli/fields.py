@@ -161,11 +161,11 @@ def value_of(verb: Any, option: Option) -> Any:
 def with_values(verb: Any, values: Mapping[str, Any]) -> Any:
     """The verb with these values of options, by name, whatever their group."""
     groups = {entry.group for entry in declared(type(verb)) if entry.group}
-    own = {entry.name: values[entry.name] for entry in declared(type(verb)) if not entry.group and entry.name in values}
+    changes = {entry.name: values[entry.name] for entry in declared(type(verb)) if not entry.group and entry.name in values}
     for group in groups:
         names = {entry.name for entry in declared(type(verb)) if entry.group == group} & values.keys()
-        own[group] = replace(getattr(verb, group), **{name: values[name] for name in names})
-    return replace(verb, **own)
+        changes[group] = replace(getattr(verb, group), **{name: values[name] for name in names})
+    return replace(verb, **changes)
 
 
 def field_docs(kind: type[Any]) -> dict[str, str]:

@@ -25,8 +25,8 @@ def help_text(name: str, verb: type[Any]) -> str:
     first, _, more = inspect.cleandoc(verb.__doc__ or "").partition("\n\n")
     parts = [" ".join(usage), filled(first, width), *([filled(more, width)] if more else [])]
     parts += [examples(verb, width)] if getattr(verb, "EXAMPLES", ()) else []
-    own = [option for option in options if not option.group]
-    parts += [block("options:", own, width)] if own else []
+    ungrouped = [option for option in options if not option.group]
+    parts += [block("options:", ungrouped, width)] if ungrouped else []
     for entry in fields(verb):
         if is_dataclass(entry.default):
             heading = filled(type(entry.default).__doc__ or "", width).removesuffix(".") + ":"
@@ -54,14 +54,14 @@ def block(heading: str, options: list[Option], width: int) -> str:
 
 def rows(option: Option, width: int) -> list[str]:
     """The lines of one option."""
-    left, note = f"  {written(option)}", f" ({option.note})" if option.note else ""
+    left, note = f"  {signature(option)}", f" ({option.note})" if option.note else ""
     right = textwrap.wrap(
         f"{option.doc}{note}", width, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN, break_on_hyphens=False
     ) or [""]  # fmt: skip
     return [left + right[0][len(left) :], *right[1:]] if len(left) < COLUMN - 1 else [left, *right]
 
 
-def written(option: Option) -> str:
+def signature(option: Option) -> str:
     """How an option is written: flag and value."""
     if option.is_positional:
         return option.metavar

@@ -34,8 +34,8 @@ class Report:
         study = load_study(self.dir)
         settings = report.make_settings(study, **vars(self.report)) if self.report != ReportOptions() else None
         rebuilt = event_files.read(study, self.rebuild_curves)  # first: what is not whole is refused before anything is written
-        made = report.write_report(study, settings)
-        for found in rebuilt:
-            event_files.write(found)
-        announce(study, made)
+        summary = report.write_report(study, settings)
+        for curves in rebuilt:
+            event_files.write(curves)
+        announce(study, summary)
         return 0

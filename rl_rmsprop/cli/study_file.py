@@ -23,7 +23,7 @@ from rl_rmsprop.cli.fields import Option, declared
 from rl_rmsprop.cli.options import ReportOptions, Settings
 from rl_rmsprop.cli.parsing import separate
 from rl_rmsprop.storage import field_types, toml_writer
-from rl_rmsprop.storage.field_types import shown
+from rl_rmsprop.storage.field_types import describe
 from rl_rmsprop.study.spec.seeds import written_seeds
 
 if TYPE_CHECKING:
@@ -140,12 +140,12 @@ def key_given_twice(text: str) -> str:
     >>> key_given_twice("lr=1\neps=1\nlr=2\n"), key_given_twice("lr=1\n[settings]\nlr=2\n")
     ('key lr is given twice, at lines 1 and 3', '')
     """
-    table, seen = "", dict[tuple[str, str], int]()
+    table, first_lines = "", dict[tuple[str, str], int]()
     for number, line in enumerate(text.splitlines(), 1):
         if header := TABLE.match(line):
             table = header[1].strip()
         elif key := KEY.match(line):
-            first = seen.setdefault((table, key[1]), number)
+            first = first_lines.setdefault((table, key[1]), number)
             if first != number:
                 return f"key {key[1]} is given twice, at lines {first} and {number}"
     return ""
@@ -154,7 +154,7 @@ def key_given_twice(text: str) -> str:
 def read_settings(path: Path, table: Any, env_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The table `settings`, cut into those for all environments and those for one."""
     if not isinstance(table, dict):
-        raise ValueError(f"{path}: settings must be a table such as [settings], got {shown(table)}")
+        raise ValueError(f"{path}: settings must be a table such as [settings], got {describe(table)}")
     settings: dict[str, dict[str, Any]] = {"": {}}
     for name, value in table.items():
         if isinstance(value, dict):
@@ -187,7 +187,7 @@ def place(where: str) -> Iterator[None]:
 # Writing -----------------------------------------------------------------------------------------------------------------
 
 
-def written(options: Iterable[Option], study: Study, report: ReportOptions) -> str:
+def to_toml(options: Iterable[Option], study: Study, report: ReportOptions) -> str:
     """A study and how it is reported as the text of a study file: every choice, every default, all settings of the agent."""
     values: dict[str, Any] = {option.name: getattr(study.options, option.name) for option in fields(study.options)}
     values |= vars(report) | {

@@ -107,10 +107,10 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     hint = without_none(hint)
     if entry_type(hint):
         if not isinstance(value, (list, tuple)):
-            raise ValueError(f"{where} must be a list, got {shown(value)}")
+            raise ValueError(f"{where} must be a list, got {describe(value)}")
         return tuple(convert(entry, entry_type(hint), where) for entry in value)
     if not (value in choices(hint) if choices(hint) else KINDS[hint].fits(value)):
-        raise ValueError(f"{where} must be {wanted(hint)}, got {shown(value)}{nearest_choice(value, hint)}")
+        raise ValueError(f"{where} must be {wanted(hint)}, got {describe(value)}{nearest_choice(value, hint)}")
     return value if choices(hint) else hint(value)
 
 
@@ -144,7 +144,7 @@ def nearest_choice(value: Any, hint: Any) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
-def shown(value: Any) -> str:
+def describe(value: Any) -> str:
     """What a value is, in short: itself, or its kind if it is long."""
     if isinstance(value, dict):
         return "a table"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from rl_rmsprop import grammar
 from rl_rmsprop.storage import field_types
-from rl_rmsprop.storage.field_types import shown
+from rl_rmsprop.storage.field_types import describe
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def parsed(data: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number with thousands of digits
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a table, got {shown(content)}")
+        raise ValueError(f"{path} must hold a table, got {describe(content)}")
     level: list[Any] = [content]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
@@ -59,12 +59,12 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def from_table(kind: type[T], content: Any, where: str, **ready: Any) -> T:
     """The dataclass `kind` of a table; `ready` are fields that do not come from it. ValueError names the key."""
     if not isinstance(content, dict):
-        raise ValueError(f"{where} must be a table, got {shown(content)}")
-    own = {f.name: f for f in fields(kind) if f.name not in ready}  # type: ignore[arg-type]  # T is always a dataclass
+        raise ValueError(f"{where} must be a table, got {describe(content)}")
+    expected = {f.name: f for f in fields(kind) if f.name not in ready}  # type: ignore[arg-type]  # T is always a dataclass
     for name in content:
-        if name not in own:
-            raise ValueError(f"{where} has no key {name!r}: {grammar.nearest(name, own)}")
-    for name, field in own.items():
+        if name not in expected:
+            raise ValueError(f"{where} has no key {name!r}: {grammar.nearest(name, expected)}")
+    for name, field in expected.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in content:
             raise ValueError(f"{where} needs a key {name!r}")
     hints = typing.get_type_hints(kind)
@@ -78,11 +78,11 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return None
     if kind is list:
         if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list, got {shown(value)}")
+            raise ValueError(f"{where} must be a list, got {describe(value)}")
         return value
     if typing.get_origin(kind) is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"{where} must be a table, got {shown(value)}")
+            raise ValueError(f"{where} must be a table, got {describe(value)}")
         return {name: convert(entry, typing.get_args(kind)[1], f"{where}.{name}") for name, entry in value.items()}
     if is_dataclass(kind):
         return from_table(typing.cast(Any, kind), value, where)
@@ -97,7 +97,7 @@ def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     >>> leaves({"settings": {"lr": 0.1}, "seed": 3})
     {'settings.lr': 0.1, 'seed': 3}
     """
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in content.items():
-        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
+        flat |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

@@ -29,8 +29,8 @@ def blocks(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     lines = [f"{key(name)} = {value(entry)}" for name, entry in table.items() if not isinstance(entry, Mapping)]
     inner = {name: entry for name, entry in table.items() if isinstance(entry, Mapping)}
     header = [f"[{'.'.join(map(key, path))}]"] if path and (lines or not inner) else []
-    own = ["\n".join([*header, *lines])] if header or lines else []
-    return own + [block for name, entry in inner.items() for block in blocks(entry, (*path, name))]
+    top = ["\n".join([*header, *lines])] if header or lines else []
+    return top + [block for name, entry in inner.items() for block in blocks(entry, (*path, name))]
 
 
 def key(name: str) -> str:

@@ -67,8 +67,8 @@ def evaluate_saved(
     for folder in folders:
         check_weights(folder / WEIGHTS, policy)
     load_weights([folder / WEIGHTS for folder in folders], policy)
-    shown = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.options.shift else []
-    clocks = {name: np.array([clock[name] for clock in shown]) for name in (CLOCKS if shown else ())}
+    snapshots = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.options.shift else []
+    clocks = {name: np.array([clock[name] for clock in snapshots]) for name in (CLOCKS if snapshots else ())}
     return evaluate_batch(some, policy, episodes, clocks, stochastic, variant=variant)
 
 

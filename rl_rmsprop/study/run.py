@@ -106,13 +106,13 @@ def resume_study(
 
 def _train(study: Study, executor: Executor, sinks: Sequence[SinkFactory], observer: Observer) -> StudyResults:
     """Train and report; the study's folder is locked."""
-    watching = LiveAggregates(study, observer) if len(study.seeds) > 1 else observer
-    study, failures = train_study(study, executor, sinks, watching)
+    observers = LiveAggregates(study, observer) if len(study.seeds) > 1 else observer
+    study, failures = train_study(study, executor, sinks, observers)
     try:
-        written = report.write_report(study)
+        summary = report.write_report(study)
     except report.NothingFinished:  # the failures say why
-        written = None
-    return StudyResults(study, load_results(study), written, failures)
+        summary = None
+    return StudyResults(study, load_results(study), summary, failures)
 
 
 # The folder -----------------------------------------------------------------------------------------------------------------
@@ -135,11 +135,11 @@ def locked(folder: Path) -> Iterator[None]:
 def prepare_folder(study: Study, if_exists: IfExists) -> bool:
     """Make room for a study; returns whether it begins there. ValueError if the folder holds something that must not be lost."""
     folder = study.folder
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"{there} is not a folder: choose another --out")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{there} must be a folder that you may write to, and is not: choose another --out")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{existing} is not a folder: choose another --out")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing} must be a folder that you may write to, and is not: choose another --out")
     if all(path.name.endswith(atomic.PART) for path in (folder.iterdir() if folder.exists() else ())):
         atomic.disk.make_folder(folder)  # which holds nothing, or what is left of a study that was killed before it had begun
         return True

@@ -26,10 +26,10 @@ PARTS = ("iqm", "low", "high")
 
 def scalars(values: Mapping[str, float]) -> Summary:
     """All scalars of one step in one summary, which the next call changes; NaN is left out, since a curve cannot show it."""
-    shown = {tag: value for tag, value in values.items() if value == value}
-    shown |= {log10_tag(tag): math.log10(shown[tag]) for tag in LOGARITHMIC if shown.get(tag, 0.0) > 0.0}
-    summary = summary_of(tuple(shown))
-    for entry, value in zip(summary.value, shown.values(), strict=True):
+    numbers = {tag: value for tag, value in values.items() if value == value}
+    numbers |= {log10_tag(tag): math.log10(numbers[tag]) for tag in LOGARITHMIC if numbers.get(tag, 0.0) > 0.0}
+    summary = summary_of(tuple(numbers))
+    for entry, value in zip(summary.value, numbers.values(), strict=True):
         entry.simple_value = value
     return summary
 

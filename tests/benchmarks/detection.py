@@ -39,7 +39,7 @@ from envs.shifts.shift import parse_all
 from rl_rmsprop.detectors import Cusum, Detector, PageHinkley
 from rl_rmsprop.detectors.river import Adwin
 from rl_rmsprop.study.results import detection
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
@@ -161,7 +161,7 @@ def shifted(batch: envs.EnvBatch, text: str, seeds: Sequence[int]) -> ShiftedBat
     return result
 
 
-def load_signals(folder: Path, env_id: str, name: str) -> Streams:
+def load_signals(folder: Path, env_id: str, name: str) -> RecordedSignals:
     """What `record` wrote about one branch, all seeds side by side."""
     files = sorted((folder / env_id / name).glob("*.npz"), key=lambda path: int(path.stem))
     loaded = []
@@ -169,7 +169,7 @@ def load_signals(folder: Path, env_id: str, name: str) -> Streams:
         with np.load(path, allow_pickle=False) as arrays:
             loaded.append({key: arrays[key] for key in arrays.files})
     seeds = tuple(int(seed) for part in loaded for seed in part.pop("seeds"))
-    return Streams(env_id, ARM.text, seeds, {key: np.concatenate([part[key] for part in loaded], 1) for key in loaded[0]})
+    return RecordedSignals(env_id, ARM.text, seeds, {key: np.concatenate([part[key] for part in loaded], 1) for key in loaded[0]})
 
 
 # Scoring ----------------------------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def score(env_id: str, folder: Path, console: Console) -> list[Row]:
     return rows
 
 
-def touched(branch: Streams, twin: Streams, start: int) -> float:
+def touched(branch: RecordedSignals, twin: RecordedSignals, start: int) -> float:
     """How clearly a shift moves any of the gradient's signals: the largest |t| over seeds of shifted minus twin."""
     sizes = []
     for name in GRADIENT:

@@ -121,9 +121,9 @@ def progress_bar(console: Console) -> Progress:
 def arms_table(analysis: Analysis) -> Table:
     """The table of arms for the terminal."""
     title = f"{analysis.env_id} · {analysis.updates:,} optimizer updates per run"
-    shown, table = Table(title=title, title_justify="left"), terminal(analysis)
+    view, table = Table(title=title, title_justify="left"), terminal(analysis)
     for i, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if i < table.words else "right", overflow="fold")
+        view.add_column(name, justify="left" if i < table.words else "right", overflow="fold")
     for cells in table.rows:
-        shown.add_row(*cells)
-    return shown
+        view.add_row(*cells)
+    return view

@@ -19,12 +19,12 @@ def interruptible(pool: Executor) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, and get none
         yield
         return
-    heard = 0
+    signals = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal heard
-        heard += 1
-        if heard > 1:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
             pool.kill()
             os._exit(128 + number)
         pool.stop()

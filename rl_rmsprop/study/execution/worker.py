@@ -24,9 +24,9 @@ def work(task: Task, pipe: Connection, checkpoint_every: float) -> None:
 
     torch.set_num_threads(1)
 
-    def send(news: Progress | Note) -> None:
+    def send(report: Progress | Note) -> None:
         return_freed_memory()
-        pipe.send(news)
+        pipe.send(report)
 
     monitor = Monitor(send, checkpoint_every)
     signal.signal(signal.SIGTERM, lambda *_: setattr(monitor, "stopping", True))
@@ -67,11 +67,11 @@ def end_with_the_driver() -> None:
     if driver is None:
         return
 
-    def watch() -> None:
+    def wait_for_driver() -> None:
         driver.join()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=wait_for_driver, daemon=True).start()
 
 
 def return_freed_memory() -> None:

@@ -23,7 +23,7 @@ from rl_rmsprop.storage.atomic import write_csv
 from rl_rmsprop.study.replay import content
 from rl_rmsprop.study.replay.scores import CANDIDATES, RULES, DetectorScore, RuleScore, Scores, alarms_of, parse_candidate, score
 from rl_rmsprop.study.report import curve_figures, document, markdown, page, plotting
-from rl_rmsprop.study.results.recorded_signals import load_streams
+from rl_rmsprop.study.results.recorded_signals import load_recordings
 from rl_rmsprop.study.spec.study import Study
 
 
@@ -41,10 +41,10 @@ def replay(
     parsed = [rules.parse(text) for text in betas or RULES]
     for rule in parsed:
         rules.check(rule)
-    twin_of = {(s.env_id, s.arm): s for s in load_streams(twins)} if twins is not None else {}
+    twin_of = {(s.env_id, s.arm): s for s in load_recordings(twins)} if twins is not None else {}
     all_scores = [
-        score(streams, twin_of.get((streams.env_id, streams.arm)), candidates, parsed, signal, rate)
-        for streams in load_streams(study)
+        score(recording, twin_of.get((recording.env_id, recording.arm)), candidates, parsed, signal, rate)
+        for recording in load_recordings(study)
     ]
     labels = {arm.text: arm.label for arm in study.arms}
     print_scores(all_scores, labels, console)
@@ -130,7 +130,7 @@ def draw_figures(all_scores: Sequence[Scores], folder: Path) -> None:
     for scores in all_scores:
         best = scores.detectors[0] if scores.detectors else None
         if best is not None and best.tuned is not None:
-            alarms = alarms_of(best.tuned, scores.streams, best.signal)
-            figure = curve_figures.signal_curves(scores.streams, best.signal, best.detector, alarms)
+            alarms = alarms_of(best.tuned, scores.recording, best.signal)
+            figure = curve_figures.signal_curves(scores.recording, best.signal, best.detector, alarms)
             for ending in ("png", "svg"):
                 plotting.save(figure, folder / f"{content.figure_name(scores)}.{ending}")

@@ -39,18 +39,18 @@ def content(all_scores: Sequence[Scores], labels: Labels, command: str) -> list[
 
 def place(scores: Scores, labels: Labels) -> str:
     """Which arm and environment."""
-    return f"{scores.streams.env_id}, trained with {labels.get(scores.streams.arm, scores.streams.arm)}"
+    return f"{scores.recording.env_id}, trained with {labels.get(scores.recording.arm, scores.recording.arm)}"
 
 
 def figure_name(scores: Scores) -> str:
     """The name of a figure's files without ending."""
-    return f"{env_folder(scores.streams.env_id)}_replay_{Arm(scores.streams.arm).name}"
+    return f"{env_folder(scores.recording.env_id)}_replay_{Arm(scores.recording.arm).name}"
 
 
 def caption(scores: Scores) -> str:
     """What the figure shows."""
     best = scores.detectors[0]
-    dashed = " Dashed: true changes." if scores.streams.is_shifted else ""
+    dashed = " Dashed: true changes." if scores.recording.is_shifted else ""
     signal = readable(best.signal).capitalize()
     return f"{signal} of the first runs and the alarms of {best.detector}; below, g² and its mean E.{dashed}"
 
@@ -141,7 +141,7 @@ def cautions_of(scores: Scores) -> list[str]:
     if not scores.detectors:
         return [f"No {readable(scores.signal)} was recorded; --signal grad_norm is recorded for every optimizer."]
     texts: list[str] = []
-    if scores.streams.is_shifted and not scores.has_twin:
+    if scores.recording.is_shifted and not scores.has_twin:
         texts.append("Detectors are tuned on the updates before the first change alone; --twins has more.")
     expected = scores.wanted * scores.unshifted_updates / 1000
     if expected < FEW:
@@ -209,7 +209,7 @@ FORECAST = (
 
 def how_compared(scores: Scores) -> str:
     """What was done with the detectors."""
-    before = "the updates before the first change" if scores.streams.is_shifted else "the recording"
+    before = "the updates before the first change" if scores.recording.is_shifted else "the recording"
     where = "the same study without --shift" if scores.has_twin else before
     return (
         f"Every detector ran over recorded signals, made as sensitive as {scores.wanted:g} alarms per 1000 updates of {where}: "

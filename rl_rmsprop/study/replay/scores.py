@@ -21,7 +21,7 @@ from torch import Tensor
 from rl_rmsprop import detectors, forecast, rules
 from rl_rmsprop.detectors import DETECTORS, Detector
 from rl_rmsprop.study.results import detection
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 
 CANDIDATES = tuple(name for name, kind in DETECTORS.items() if kind.listens)
 RULES = ("0.9", "0.99", "0.999", "harmonic:max=0.999", "cusum:arl=50000,max=0.99", "asymmetric:rise=0.9,fall=0.999", "mixture")
@@ -68,7 +68,7 @@ class RuleScore(NamedTuple):
 class Scores(NamedTuple):
     """Everything of one arm in one environment."""
 
-    streams: Streams
+    recording: RecordedSignals
     signal: str
     wanted: float
     """Alarms per 1000 updates of unshifted signals that the detectors were tuned to."""
@@ -91,33 +91,33 @@ def parse_candidate(text: str) -> Candidate:
 
 
 def score(
-    streams: Streams,
-    twin: Streams | None,
+    recording: RecordedSignals,
+    twin: RecordedSignals | None,
     candidates: Sequence[Candidate],
     betas: Sequence[rules.Rule],
     signal: str,
     wanted: float,
 ) -> Scores:
     """All detectors at `wanted` alarms per 1000 updates where nothing changed, and all β rules."""
-    unshifted = twin or before_change(streams)
-    recorded = streams.has(signal) and unshifted.has(signal)
-    scored = detector_scores(streams, unshifted, candidates, signal, wanted) if recorded else []
-    return Scores(streams, signal, wanted, twin is not None, unshifted.shifted.size, scored, rule_scores(streams, betas))
+    unshifted = twin or before_change(recording)
+    recorded = recording.has(signal) and unshifted.has(signal)
+    scored = detector_scores(recording, unshifted, candidates, signal, wanted) if recorded else []
+    return Scores(recording, signal, wanted, twin is not None, unshifted.shifted.size, scored, rule_scores(recording, betas))
 
 
 # Detectors ------------------------------------------------------------------------------------------------------------
 
 
 def detector_scores(
-    streams: Streams, unshifted: Streams, candidates: Sequence[Candidate], signal: str, wanted: float
+    recording: RecordedSignals, unshifted: RecordedSignals, candidates: Sequence[Candidate], signal: str, wanted: float
 ) -> list[DetectorScore]:
     """All candidates on the signal, the first on the episode return too, and alarms at regular times."""
     scale = scale_changes_of(unshifted)
     pairs = [(candidate, signal) for candidate in candidates]
-    if signal != RETURN and streams.has(RETURN) and unshifted.has(RETURN):
+    if signal != RETURN and recording.has(RETURN) and unshifted.has(RETURN):
         pairs.append((candidates[0], RETURN))
-    scored = [detector_score(streams, unshifted, candidate, name, wanted, scale) for candidate, name in pairs]
-    return [*sorted(scored, key=partial(rank, wanted)), regular_alarms(streams, 1000 / wanted)]
+    scored = [detector_score(recording, unshifted, candidate, name, wanted, scale) for candidate, name in pairs]
+    return [*sorted(scored, key=partial(rank, wanted)), regular_alarms(recording, 1000 / wanted)]
 
 
 def rank(wanted: float, score: DetectorScore) -> tuple[float, float, float]:
@@ -128,46 +128,53 @@ def rank(wanted: float, score: DetectorScore) -> tuple[float, float, float]:
 
 
 def detector_score(
-    streams: Streams, unshifted: Streams, candidate: Candidate, signal: str, wanted: float, scale: NDArray[np.bool_] | None
+    recording: RecordedSignals,
+    unshifted: RecordedSignals,
+    candidate: Candidate,
+    signal: str,
+    wanted: float,
+    scale: NDArray[np.bool_] | None,
 ) -> DetectorScore:
     """One detector, made as sensitive as the wanted rate of alarms on the unshifted signals allows."""
     detector = detection.tune(candidate.detector, wanted, unshifted.signal(signal), unshifted.seeds).detector
     alarms = alarms_of(detector, unshifted, signal)
     share = math.nan if scale is None else detection.share_near(alarms, scale)
-    quality = detection.quality(alarms_of(detector, streams, signal), streams.shifted)
-    return DetectorScore(streams.env_id, streams.arm, candidate.text, signal, detection.rate(alarms), share, quality, detector)
+    quality = detection.quality(alarms_of(detector, recording, signal), recording.shifted)
+    return DetectorScore(
+        recording.env_id, recording.arm, candidate.text, signal, detection.rate(alarms), share, quality, detector
+    )
 
 
-def alarms_of(detector: Detector, streams: Streams, signal: str) -> detection.Alarms:
-    """When the detector alarms on the streams' signal."""
-    return detection.alarms_of(detector, streams.signal(signal), streams.seeds)
+def alarms_of(detector: Detector, recording: RecordedSignals, signal: str) -> detection.Alarms:
+    """When the detector alarms on a signal of the recording."""
+    return detection.alarms_of(detector, recording.signal(signal), recording.seeds)
 
 
-def before_change(streams: Streams) -> Streams:
-    """The streams up to the first change of any run; all of them if nothing changes. ValueError if nothing is left."""
-    first = int(np.flatnonzero(streams.shifted.any(1))[0]) if streams.is_shifted else len(streams.shifted)
+def before_change(recording: RecordedSignals) -> RecordedSignals:
+    """The recording up to the first change of any run; all of it if nothing changes. ValueError if nothing is left."""
+    first = int(np.flatnonzero(recording.shifted.any(1))[0]) if recording.is_shifted else len(recording.shifted)
     if not first:
         raise ValueError(
-            f"{streams.env_id} changes at the first update, so no alarm there is false: give the study without --shift as --twins"
+            f"{recording.env_id} changes at the first update, so no alarm there is false: name the unshifted study with --twins"
         )
-    return replace(streams, arrays={name: array[:first] for name, array in streams.arrays.items()})
+    return replace(recording, arrays={name: array[:first] for name, array in recording.arrays.items()})
 
 
-def scale_changes_of(streams: Streams) -> NDArray[np.bool_] | None:
+def scale_changes_of(recording: RecordedSignals) -> NDArray[np.bool_] | None:
     """Changes of the gradient's scale, located afterwards [T, R]; None without the package that locates them."""
-    if importlib.util.find_spec("ruptures") is None or len(streams.shifted) < 4 * detection.NEAR:
+    if importlib.util.find_spec("ruptures") is None or len(recording.shifted) < 4 * detection.NEAR:
         return None
-    return detection.scale_changes(streams.signal("grad_norm").numpy())
+    return detection.scale_changes(recording.signal("grad_norm").numpy())
 
 
-def regular_alarms(streams: Streams, every: float) -> DetectorScore:
+def regular_alarms(recording: RecordedSignals, every: float) -> DetectorScore:
     """What an alarm every k updates reaches without looking, over all phases: delays are uniform on [0, k)."""
-    changes = int(streams.shifted.sum())
+    changes = int(recording.shifted.sum())
     hits = tuple(min(1.0, within / every) if changes else math.nan for within in detection.WITHIN)
     delays = (0.5 * every, 0.9 * every) if changes else (math.nan, math.nan)
     quality = detection.Quality(changes, hits, *delays)
     return DetectorScore(
-        streams.env_id, streams.arm, f"every {every:.0f} updates", "nothing", 1000 / every, math.nan, quality, None
+        recording.env_id, recording.arm, f"every {every:.0f} updates", "nothing", 1000 / every, math.nan, quality, None
     )
 
 
@@ -175,21 +182,21 @@ def regular_alarms(streams: Streams, every: float) -> DetectorScore:
 
 
 @torch.no_grad()
-def rule_scores(streams: Streams, betas: Sequence[rules.Rule]) -> list[RuleScore]:
+def rule_scores(recording: RecordedSignals, betas: Sequence[rules.Rule]) -> list[RuleScore]:
     """The forecast score of every rule above the best fixed β of each run in hindsight."""
-    burn_in = min(100, len(streams.squares) // 4)
-    best = forecast.best_fixed(streams.squares, burn_in=burn_in).score
+    burn_in = min(100, len(recording.squares) // 4)
+    best = forecast.best_fixed(recording.squares, burn_in=burn_in).score
     scores = []
     for rule in betas:
         name = rule.listens_to if isinstance(rule, rules.Adaptive) else None
-        x = None if name in (None, "surprise") else recorded_signal(streams, str(name))
-        score = forecast.replay(streams.squares, rule, x=x, burn_in=burn_in, keys=streams.seeds).score.nanmean(0)  # [R]
+        x = None if name in (None, "surprise") else recorded_signal(recording, str(name))
+        score = forecast.replay(recording.squares, rule, x=x, burn_in=burn_in, keys=recording.seeds).score.nanmean(0)  # [R]
         above = score - best
         share_better = float((above < 0).double().mean())
-        scores.append(RuleScore(streams.env_id, streams.arm, rules.text(rule), float(above.mean()), share_better))
+        scores.append(RuleScore(recording.env_id, recording.arm, rules.text(rule), float(above.mean()), share_better))
     return sorted(scores, key=lambda score: score.above_best)
 
 
-def recorded_signal(streams: Streams, name: str) -> Tensor:
+def recorded_signal(recording: RecordedSignals, name: str) -> Tensor:
     """A rule's signal as recorded; the true changes for an oracle."""
-    return torch.from_numpy(streams.shifted.astype(float)) if name == "shift" else streams.signal(name)
+    return torch.from_numpy(recording.shifted.astype(float)) if name == "shift" else recording.signal(name)

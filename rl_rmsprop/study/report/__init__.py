@@ -18,7 +18,7 @@ from rl_rmsprop.study.report.csv_files import write_files, write_sensitivities
 from rl_rmsprop.study.report.findings import finding
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
 from rl_rmsprop.study.results import sensitivity
-from rl_rmsprop.study.results.recorded_signals import load_streams
+from rl_rmsprop.study.results.recorded_signals import load_recordings
 from rl_rmsprop.study.results.runs import load_results
 from rl_rmsprop.study.spec.study import Study
 
@@ -49,14 +49,14 @@ def write_report(study: Study, settings: ReportSettings | None = None) -> Report
     if not any(analysis.shown for analysis in analyses):
         raise NothingFinished(f"{study.folder} has no finished run: rl-rmsprop compare or train fills it")
     tuned = sensitivity.responses(study)  # all is read before anything is written
-    streams = load_streams(study, ("alarm", "shifted")) if study.options.record_signals else []
+    recordings = load_recordings(study, ("alarm", "shifted")) if study.options.record_signals else []
     folder = study.folder / "report"
     folder.mkdir(exist_ok=True)
     figures.draw(analyses, tuned, folder)
     write_files(folder, analyses)
     if len({response.env_id for response in tuned}) > 1:
         write_sensitivities(folder, sensitivity.sensitivities(tuned))
-    blocks = content(study, analyses, streams, tuned)
+    blocks = content(study, analyses, recordings, tuned)
     (folder / "report.md").write_text(markdown.render(title(study), blocks), encoding="utf-8")
     (folder / "report.html").write_text(page.render(title(study), blocks, folder), encoding="utf-8")
     if settings is not None:

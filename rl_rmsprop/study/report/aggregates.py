@@ -64,9 +64,9 @@ def write(study: Study, arm: Arm, curves: dict[tuple[str, str], Curve]) -> None:
 def points(env_id: str, tag: str, curve: Curve) -> Iterator[tuple[int, Summary]]:
     """A curve as summaries, by its decimal logarithm where its chart is."""
     steps, interval = curve
-    shown = [np.log10(x) for x in interval] if tag in tags.LOGARITHMIC else interval
+    parts = [np.log10(x) for x in interval] if tag in tags.LOGARITHMIC else interval
     names = [aggregate_tag(env_id, tag, part) for part in PARTS]
-    for step, *values in zip(steps.astype(int).tolist(), *(x.tolist() for x in shown), strict=True):
+    for step, *values in zip(steps.astype(int).tolist(), *(x.tolist() for x in parts), strict=True):
         entries = zip(names, values, strict=True)
         yield step, Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in entries if value == value])
 
@@ -74,14 +74,14 @@ def points(env_id: str, tag: str, curve: Curve) -> Iterator[tuple[int, Summary]]
 # While it trains ------------------------------------------------------------------------------------------------------------
 
 
-class Written(NamedTuple):
+class FileVersion(NamedTuple):
     """What a table was like when it was last read."""
 
     size: int
     modified: int
 
 
-State = dict[str, list[Written]]
+State = dict[str, list[FileVersion]]
 """Text of an arm → the tables that its aggregates were made of."""
 
 
@@ -95,10 +95,10 @@ def refresh(study: Study, state: State) -> None:
         batches = study.batches([arm])
         tables = [spec.run_folder(seed) / METRICS for spec in batches for seed in spec.seeds]
         try:
-            written = [Written(s.st_size, s.st_mtime_ns) for path in tables if path.is_file() for s in [path.stat()]]
-            if written != state.get(arm.text, []):
+            versions = [FileVersion(s.st_size, s.st_mtime_ns) for path in tables if path.is_file() for s in [path.stat()]]
+            if versions != state.get(arm.text, []):
                 write(study, arm, curves_so_far(batches))
-                state[arm.text] = written
+                state[arm.text] = versions
         except (OSError, ValueError):
             continue
 
@@ -118,8 +118,8 @@ def curves_so_far(batches: Sequence[BatchSpec]) -> dict[tuple[str, str], Curve]:
 def runs_so_far(spec: BatchSpec) -> list[Run]:
     """The runs of a batch that have begun and not failed, with the curves that they have so far."""
     folders = {seed: spec.run_folder(seed) for seed in spec.seeds}
-    begun = {seed: folder for seed, folder in folders.items() if (folder / METRICS).is_file() and not (folder / ERROR).is_file()}
-    tables = {seed: csv_table.read_growing(folder / METRICS, ("step", *TAGS)) for seed, folder in begun.items()}
+    active = {seed: folder for seed, folder in folders.items() if (folder / METRICS).is_file() and not (folder / ERROR).is_file()}
+    tables = {seed: csv_table.read_growing(folder / METRICS, ("step", *TAGS)) for seed, folder in active.items()}
     return [Run(seed, table, {}, NO_EPISODES) for seed, table in tables.items() if len(table["step"])]
 
 

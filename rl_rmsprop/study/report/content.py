@@ -13,7 +13,7 @@ from rl_rmsprop.study.report.changes import changes
 from rl_rmsprop.study.report.document import Block, Cautions, Code, Contents, Heading, Items, Paragraph, Picture
 from rl_rmsprop.study.report.findings import finding
 from rl_rmsprop.study.report.overall import overall, scales
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 from rl_rmsprop.study.results.runs import provenance
 from rl_rmsprop.study.results.sensitivity import Response
 from rl_rmsprop.study.spec.seeds import written_seeds
@@ -33,7 +33,9 @@ FILES = {
 """Path from the report's folder → what the file holds."""
 
 
-def content(study: Study, analyses: Sequence[Analysis], streams: Sequence[Streams], tuned: Sequence[Response]) -> list[Block]:
+def content(
+    study: Study, analyses: Sequence[Analysis], recordings: Sequence[RecordedSignals], tuned: Sequence[Response]
+) -> list[Block]:
     """All blocks of the report."""
     blocks: list[Block] = [Paragraph(summary(study, analyses))]
     blocks += [Paragraph(finding(analysis), "finding") for analysis in analyses]
@@ -42,7 +44,7 @@ def content(study: Study, analyses: Sequence[Analysis], streams: Sequence[Stream
     blocks.append(Contents(files(study.folder / "report")))
     blocks += all_environments(analyses, tuned)
     for analysis in (a for a in analyses if a.shown):
-        blocks += environment(analysis, streams)
+        blocks += environment(analysis, recordings)
         if analysis.env_id in {response.env_id for response in tuned}:
             name = f"{env_folder(analysis.env_id)}_sensitivity"
             blocks += [Heading("Every draw of the tuning", 3), Picture(name, definitions.DRAWS)]
@@ -93,7 +95,7 @@ def all_environments(analyses: Sequence[Analysis], tuned: Sequence[Response]) ->
     return blocks
 
 
-def environment(analysis: Analysis, streams: Sequence[Streams]) -> list[Block]:
+def environment(analysis: Analysis, recordings: Sequence[RecordedSignals]) -> list[Block]:
     """One environment's section."""
     name = env_folder(analysis.env_id)
     blocks: list[Block] = [Heading(analysis.env_id), tables.scores(analysis)]
@@ -106,7 +108,7 @@ def environment(analysis: Analysis, streams: Sequence[Streams]) -> list[Block]:
         blocks.append(Picture(f"{name}_differences", caption))
     if changes(analysis):
         blocks += [Heading("After changes of the environment", 3), tables.responses(analysis)]
-    detected = tables.detection_quality(analysis, streams)
+    detected = tables.detection_quality(analysis, recordings)
     if detected.rows:
         blocks += [Heading("Detectors and the true changes", 3), detected]
     caption = "Decay rate β, mean squared gradient E, step size lr/√E and alarms: IQM over seeds with its 95 % interval."

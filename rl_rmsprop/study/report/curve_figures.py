@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from rl_rmsprop.study.report.plotting import WIDE, Paper, draw, legend_below, mark_shifts, new_figure, panels, put_below
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 from rl_rmsprop.study.results.runs import RETURN, ArmResults
 from rl_rmsprop.study.results.scores import RUNNING
 
@@ -77,27 +77,27 @@ def window_scale(axes: Axes) -> None:
     axes.set_yticks([beta for beta in (0, 0.5, 0.9, 0.99, 0.999) if axes.get_ylim()[0] <= beta <= axes.get_ylim()[1]])
 
 
-def signal_curves(streams: Streams, signal: str, detector: str, alarms: NDArray[np.bool_], runs: int = 3) -> Figure:
+def signal_curves(recording: RecordedSignals, signal: str, detector: str, alarms: NDArray[np.bool_], runs: int = 3) -> Figure:
     """A recorded signal of the first runs with true changes and a detector's alarms, and E: two rows, a column a run."""
-    count = min(runs, len(streams.seeds))
+    count = min(runs, len(recording.seeds))
     figure = new_figure(5 * count, 6)
     grid = figure.subplots(2, count, sharex="col", squeeze=False)
-    x = streams.signal(signal).numpy()
+    x = recording.signal(signal).numpy()
     for r in range(count):
-        steps = streams.arrays["step"][:, r]
+        steps = recording.arrays["step"][:, r]
         top, bottom = grid[:, r]
         top.plot(steps, x[:, r], lw=0.6, color="C0", label=signal)
         top.plot(steps[alarms[:, r]], x[alarms[:, r], r], "v", color="C3", ms=6, label=f"alarm of {detector}")
-        top.set(title=f"seed {streams.seeds[r]}", ylabel=signal if r == 0 else None)
-        squares = streams.arrays["squares"][:, r]
+        top.set(title=f"seed {recording.seeds[r]}", ylabel=signal if r == 0 else None)
+        squares = recording.arrays["squares"][:, r]
         bottom.plot(steps, np.median(squares, 1), lw=0.5, color="0.7", label="g², median of a sample")
         bottom.plot(steps, smoothed(np.median(squares, 1)), lw=1.5, color="C1", label="E of it, β = 0.99")
         bottom.set(yscale="log", xlabel="environment steps")
         for axes in (top, bottom):
-            for step in steps[streams.shifted[:, r]]:
+            for step in steps[recording.shifted[:, r]]:
                 axes.axvline(step, color="k", ls="--", lw=1, label="true change")
             axes.grid(alpha=0.3)
-    figure.suptitle(f"{streams.env_id}, trained with {streams.arm}")
+    figure.suptitle(f"{recording.env_id}, trained with {recording.arm}")
     lines = [line for axes in grid.flat for line in axes.lines]
     put_below(figure, list({str(line.get_label()): line for line in lines}.values()))
     return figure

@@ -30,15 +30,15 @@ def draw(analyses: Sequence[Analysis], tuned: Sequence[Response], folder: Path) 
 def of_environments(analyses: Sequence[Analysis]) -> Iterator[tuple[str, Callable[..., Figure]]]:
     """The name of each figure of each environment, and what draws it on paper."""
     for analysis in (a for a in analyses if a.shown):
-        drawn: dict[str, Callable[..., Figure]] = {
+        plots: dict[str, Callable[..., Figure]] = {
             "returns": partial(curve_figures.learning_curves, analysis.shown, analysis.threshold),
             "optimizer": partial(curve_figures.optimizer_curves, analysis.shown),
             "scores": partial(score_figures.scores, analysis),
             "profiles": partial(score_figures.profiles, analysis),
         }
         if analysis.comparisons:
-            drawn["differences"] = partial(score_figures.differences, analysis)
-        for name, figure in drawn.items():
+            plots["differences"] = partial(score_figures.differences, analysis)
+        for name, figure in plots.items():
             yield f"{env_folder(analysis.env_id)}_{name}", figure
 
 

@@ -56,7 +56,7 @@ def describe_lead(analysis: Analysis) -> str:
     tests = sum(not math.isnan(c.p_holm) for c in analysis.comparisons)
     correction = f" corrected for {tests} comparisons" if tests > 1 else ""
     text = f"{gap} {over} is {number(difference, sign=True, form=analysis.metric.form)}"
-    return f"{text}, p = {probability(versus.p_holm)}{correction}: {verdict(versus)}"
+    return f"{text}, p = {probability(versus.p_holm)}{correction}: {conclusion(versus)}"
 
 
 def rival(analysis: Analysis) -> tuple[VersusBaseline | None, str]:
@@ -102,7 +102,7 @@ def negated(interval: Interval) -> Interval:
     return Interval(-interval.value, -interval.high, -interval.low)
 
 
-def verdict(versus: VersusBaseline) -> str:
+def conclusion(versus: VersusBaseline) -> str:
     """What a difference and its corrected p amount to."""
     difference, p = versus.comparison.difference, versus.p_holm
     if p < SIGNIFICANT and versus.comparison.mean * float(difference.value) < 0:

@@ -9,10 +9,10 @@ from rl_rmsprop.study.report.document import Block, Cautions, Code, Contents, He
 
 def render(title: str, blocks: Sequence[Block]) -> str:
     """The whole document."""
-    return "\n\n".join([f"# {title}", *(written(block) for block in blocks)]) + "\n"
+    return "\n\n".join([f"# {title}", *(render_block(block) for block in blocks)]) + "\n"
 
 
-def written(block: Block) -> str:
+def render_block(block: Block) -> str:
     """One block."""
     match block:
         case Heading(text, level):

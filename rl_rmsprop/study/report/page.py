@@ -26,7 +26,7 @@ def render(title: str, blocks: Sequence[Block], folder: Path) -> str:
     headings = anchored(blocks)
     anchors = iter(anchor for _, anchor in headings)
     body = "\n".join(
-        heading(block, next(anchors)) if isinstance(block, Heading) else written(block, folder, headings) for block in blocks
+        heading(block, next(anchors)) if isinstance(block, Heading) else render_block(block, folder, headings) for block in blocks
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><h1>{escaped(title)}</h1>\n{body}\n</body></html>\n'
 
@@ -52,7 +52,7 @@ def heading(block: Heading, anchor: str) -> str:
     return f'<h{block.level} id="{anchor}">{escaped(block.text)}</h{block.level}>'
 
 
-def written(block: Block, folder: Path, headings: Sequence[tuple[Heading, str]]) -> str:
+def render_block(block: Block, folder: Path, headings: Sequence[tuple[Heading, str]]) -> str:
     """One block that is no heading."""
     match block:
         case Heading():

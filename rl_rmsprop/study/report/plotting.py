@@ -111,8 +111,8 @@ def legend_below(figure: Figure, results: Sequence[ArmResults]) -> None:
 def put_below(figure: Figure, handles: Sequence[matplotlib.artist.Artist]) -> None:
     """A legend of these lines under the panels, in as many columns as there is room for."""
     longest = max(len(str(handle.get_label())) for handle in handles)
-    room = int(figure.get_figwidth() * 13)  # characters
-    columns = max(1, min(len(handles), room // (longest + 8)))
+    width = int(figure.get_figwidth() * 13)  # characters
+    columns = max(1, min(len(handles), width // (longest + 8)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 

@@ -14,7 +14,7 @@ from rl_rmsprop.study.report.document import Table
 from rl_rmsprop.study.report.findings import probability
 from rl_rmsprop.study.report.overall import Overall
 from rl_rmsprop.study.results import detection, sensitivity
-from rl_rmsprop.study.results.recorded_signals import Streams
+from rl_rmsprop.study.results.recorded_signals import RecordedSignals
 from rl_rmsprop.study.results.runs import ArmResults
 from rl_rmsprop.study.results.sensitivity import Response
 from rl_rmsprop.study.statistics import intervals
@@ -118,13 +118,13 @@ def responses(analysis: Analysis) -> Table:
     return Table(["change", "arm", "drop", "recovery, steps", "regret per episode"], rows, words=2, marks=marks)
 
 
-def detection_quality(analysis: Analysis, streams: Sequence[Streams]) -> Table:
+def detection_quality(analysis: Analysis, recordings: Sequence[RecordedSignals]) -> Table:
     """How the arms' detectors answered to the true changes, where signals were recorded."""
     hits = [f"hits within {n}" for n in detection.WITHIN]
     header = ["arm", "changes", *hits, "delay, updates", "90 % within", "alarms per 1000 before"]
     rows, marks = [], []
     for result in analysis.shown:
-        recorded = next((s for s in streams if (s.env_id, s.arm) == (analysis.env_id, result.arm.text)), None)
+        recorded = next((s for s in recordings if (s.env_id, s.arm) == (analysis.env_id, result.arm.text)), None)
         if recorded is None or not recorded.is_shifted or math.isnan(result.alarms):
             continue
         quality = detection.quality(recorded.arrays["alarm"], recorded.shifted)
@@ -136,10 +136,10 @@ def detection_quality(analysis: Analysis, streams: Sequence[Streams]) -> Table:
     return Table(header, rows, marks=marks)
 
 
-def calm_rate(streams: Streams) -> str:
+def calm_rate(recording: RecordedSignals) -> str:
     """Alarms per 1000 updates before the first change of any run; a dash if that is at once."""
-    calm = int(np.flatnonzero(streams.shifted.any(1))[0]) if streams.is_shifted else len(streams.shifted)
-    return f"{detection.rate(streams.arrays['alarm'][:calm]):.2f}" if calm else DASH
+    calm = int(np.flatnonzero(recording.shifted.any(1))[0]) if recording.is_shifted else len(recording.shifted)
+    return f"{detection.rate(recording.arrays['alarm'][:calm]):.2f}" if calm else DASH
 
 
 def over_all(rows: Sequence[Overall]) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from rl_rmsprop.study.report.document import Block, Cautions, Code, Paragraph, Picture
-from rl_rmsprop.study.report.markdown import written
+from rl_rmsprop.study.report.markdown import render_block
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.telemetry import tensorboard
 from rl_rmsprop.telemetry.event_file import replace_events
@@ -20,12 +20,12 @@ def write(study: Study, blocks: Sequence[Block]) -> None:
 
 def summaries(study: Study, blocks: Sequence[Block]) -> Iterator[Summary]:
     """Texts and figures of the report."""
-    findings = [written(block) for block in blocks if isinstance(block, Paragraph) and block.kind == "finding"]
+    findings = [render_block(block) for block in blocks if isinstance(block, Paragraph) and block.kind == "finding"]
     yield tensorboard.text("report/finding", "\n\n".join(findings))
     for block in blocks:
         match block:
             case Cautions():
-                yield tensorboard.text("report/cautions", written(block))
+                yield tensorboard.text("report/cautions", render_block(block))
             case Code(text):
                 yield tensorboard.text("report/command", f"`{text}`")
             case Picture(name):

@@ -21,7 +21,7 @@ KINDS = {**{name: (np.dtype(kind).kind, 1) for name, kind in ARRAYS.items()}, "s
 
 
 @dataclass(frozen=True)
-class Streams:
+class RecordedSignals:
     """What the runs of one arm in one environment recorded; T updates, R runs."""
 
     env_id: str
@@ -68,7 +68,7 @@ def forward_filled(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(np.where(np.isnan(filled), first, filled))
 
 
-def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Streams]:
+def load_recordings(study: Study, names: Sequence[str] | None = None) -> list[RecordedSignals]:
     """The recorded signals of every arm in every environment, or those of these names; ValueError if there are none."""
     files: dict[tuple[str, str], list[tuple[int, Path]]] = {}
     for spec in study.batches():
@@ -81,7 +81,7 @@ def load_streams(study: Study, names: Sequence[str] | None = None) -> list[Strea
     return [read(env_id, arm, of_arm, names) for (env_id, arm), of_arm in files.items()]
 
 
-def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequence[str] | None = None) -> Streams:
+def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequence[str] | None = None) -> RecordedSignals:
     """Stack the files of some runs; ValueError for a file that is not whole or of another length."""
     loaded = [load_arrays(path, names) for _, path in files]
     if len({len(next(iter(arrays.values()))) for arrays in loaded}) > 1:
@@ -89,7 +89,7 @@ def read(env_id: str, arm: str, files: Sequence[tuple[int, Path]], names: Sequen
     stacked = {name: np.stack([arrays[name] for arrays in loaded], 1) for name in loaded[0]}
     if not np.isfinite(squares := stacked.get("squares", np.zeros(0))).all():  # of updates that were skipped
         stacked["squares"] = forward_filled(squares.reshape(len(squares), -1)).reshape(squares.shape)
-    return Streams(env_id, arm, tuple(seed for seed, _ in files), stacked)
+    return RecordedSignals(env_id, arm, tuple(seed for seed, _ in files), stacked)
 
 
 def load_arrays(path: Path, names: Sequence[str] | None) -> dict[str, NDArray]:

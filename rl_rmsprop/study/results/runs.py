@@ -168,7 +168,7 @@ class ArmResults:
         if not logged or any(len(x) < 2 for x, _ in logged):
             return None
         steps = np.linspace(max(x[0] for x, _ in logged), min(x[-1] for x, _ in logged), points)
-        between = held if self.is_stepwise(tag) else np.interp
+        between = last_value if self.is_stepwise(tag) else np.interp
         values = np.stack([between(steps, x, y) for x, y in logged])  # [runs, K]
         return steps, bootstrap(values, self._rng(), resamples)
 
@@ -176,7 +176,7 @@ class ArmResults:
         return np.random.default_rng(0)  # a fixed stream: the same files give the same report
 
 
-def held(steps: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def last_value(steps: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """The values y, each of which holds from its place in x to the next, at `steps` ≥ x[0]."""
     return y[np.searchsorted(x, steps, side="right") - 1]
 

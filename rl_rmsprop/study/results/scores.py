@@ -83,9 +83,9 @@ def mean_return(episodes: Episodes, end: float) -> float:
 
 def steps_to(episodes: Episodes, threshold: float) -> float:
     """When the mean return of the last 100 episodes first was `threshold` or more; infinite if it never was."""
-    held = running_mean(episodes.earned, PLATEAU)[PLATEAU - 1 :]
-    there = np.flatnonzero(held >= threshold)
-    return float(episodes.step[PLATEAU - 1 + there[0]]) if len(there) else math.inf
+    running = running_mean(episodes.earned, PLATEAU)[PLATEAU - 1 :]
+    hits = np.flatnonzero(running >= threshold)
+    return float(episodes.step[PLATEAU - 1 + hits[0]]) if len(hits) else math.inf
 
 
 def collapsed(episodes: Episodes, changes: Sequence[float] = ()) -> float:
@@ -99,9 +99,9 @@ def collapsed(episodes: Episodes, changes: Sequence[float] = ()) -> float:
         return math.nan
     first = episodes.earned[:PLATEAU]
     for phase in np.split(episodes.earned, np.searchsorted(episodes.step, changes, side="right")):
-        held = running_mean(phase, PLATEAU)[PLATEAU - 1 :]
-        gained = np.maximum.accumulate(held) - first.mean()
-        if ((gained > 2 * first.std()) & (held < first.mean() + gained / 2)).any():
+        running = running_mean(phase, PLATEAU)[PLATEAU - 1 :]
+        gained = np.maximum.accumulate(running) - first.mean()
+        if ((gained > 2 * first.std()) & (running < first.mean() + gained / 2)).any():
             return 1.0
     return 0.0
 
@@ -129,8 +129,8 @@ def response(earlier: Array, later: Episodes, change: float, stop: float) -> Res
     before = float(earlier.mean())
     R = running_mean(later.earned, RUNNING)
     drop = before - float(later.earned[:RUNNING].mean()) if len(R) else math.nan
-    there = np.flatnonzero(R[RUNNING - 1 :] >= before - RECOVERED * abs(before))
+    hits = np.flatnonzero(R[RUNNING - 1 :] >= before - RECOVERED * abs(before))
     recovery = math.inf
-    if len(there):
-        recovery = float(later.step[RUNNING - 1 + there[0]] - change) if there[0] else 0.0
+    if len(hits):
+        recovery = float(later.step[RUNNING - 1 + hits[0]] - change) if hits[0] else 0.0
     return Response(change, stop - change, before, drop, recovery, before - time_average(later.step, R, change, stop))

@@ -69,8 +69,8 @@ def normalized(draws: Sequence[Response]) -> list[Response]:
     """The same with the scores of each environment scaled by the 5th and 95th percentile over all arms' draws in it."""
     scaled = []
     for response in draws:
-        there = np.concatenate([other.score for other in draws if other.env_id == response.env_id])
-        low, high = np.nanquantile(there, (0.05, 0.95))
+        all_scores = np.concatenate([other.score for other in draws if other.env_id == response.env_id])
+        low, high = np.nanquantile(all_scores, (0.05, 0.95))
         scaled.append(response._replace(score=(response.score - low) / (high - low) if high > low else response.score * 0.0))
     return scaled
 

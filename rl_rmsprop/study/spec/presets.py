@@ -25,7 +25,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_advantage": True,
         "reward_scale": 0.05,
     },
-    # Long windows: a landing pays off fifty steps after it begins, and windows of 16 steps teach only to hover.
+    # Long rollouts: a landing pays off fifty steps after it begins, and rollouts of 16 steps teach only to hover.
     **{
         ("a2c", env_id): {
             "lr": 3e-3,

@@ -38,11 +38,11 @@ def versions() -> dict[str, str]:
 @lru_cache
 def commit() -> str | None:
     """The git commit of this package's source, with `+` if files differ from it; None outside a repository."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     try:
         process = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

@@ -112,15 +112,15 @@ def sign_flip(d: NDArray[np.float64], rng: np.random.Generator) -> float:
     if np.isnan(d).any():
         return float("nan")
     # Rounding must not make the choice seen, or one equal to it, smaller than itself.
-    seen = abs(float(d.sum())) - 1e-9 * float(np.abs(d).sum())
+    observed = abs(float(d.sum())) - 1e-9 * float(np.abs(d).sum())
     if len(d) <= EXACT:
         signs = np.array(list(product((1.0, -1.0), repeat=len(d))))  # [2ⁿ, n]
-        return float((np.abs(signs @ d) >= seen).mean())
+        return float((np.abs(signs @ d) >= observed).mean())
     size = max(1, 2**21 // len(d))
     extreme = 0
     for start in range(0, FLIPS, size):
         signs = rng.choice((1.0, -1.0), (min(size, FLIPS - start), len(d)))
-        extreme += int((np.abs(signs @ d) >= seen).sum())
+        extreme += int((np.abs(signs @ d) >= observed).sum())
     return (1 + extreme) / (1 + FLIPS)
 
 

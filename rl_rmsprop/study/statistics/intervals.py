@@ -81,8 +81,8 @@ def draw_counts(strata: Sequence[int], rng: np.random.Generator, resamples: int)
         size = max(1, BLOCK // n)
         for start in range(0, resamples, size):
             some = min(size, resamples - start)
-            drawn = rng.integers(0, n, (some, n)) + n * np.arange(some)[:, None]  # a block of n bins for each resample
-            counts[last - n : last, start : start + some] = np.bincount(drawn.ravel(), minlength=n * some).reshape(some, n).T
+            bins = rng.integers(0, n, (some, n)) + n * np.arange(some)[:, None]  # a block of n bins for each resample
+            counts[last - n : last, start : start + some] = np.bincount(bins.ravel(), minlength=n * some).reshape(some, n).T
     return counts
 
 
@@ -150,13 +150,13 @@ def median_time(times: NDArray[np.float64], watched: NDArray[np.float64]) -> NDA
     never seen and counts for nothing; NaN if none was.
     """
     arrived = np.isfinite(times)
-    seen = np.where(arrived, times, watched)
-    order = np.lexsort((~arrived, seen))  # who arrives at the very end counts before who is lost then
-    seen, arrived = np.take_along_axis(seen, order, -1), np.take_along_axis(arrived, order, -1)
+    observed = np.where(arrived, times, watched)
+    order = np.lexsort((~arrived, observed))  # who arrives at the very end counts before who is lost then
+    observed, arrived = np.take_along_axis(observed, order, -1), np.take_along_axis(arrived, order, -1)
     at_risk = np.arange(times.shape[-1], 0, -1)
     still_out = np.cumprod(np.where(arrived, 1 - 1 / at_risk, 1.0), axis=-1)
     # Rounding in the product must not make half of them a hair more than half.
-    median = np.where(still_out <= 0.5 + 1e-9, seen, np.inf).min(-1, initial=np.inf)
+    median = np.where(still_out <= 0.5 + 1e-9, observed, np.inf).min(-1, initial=np.inf)
     return np.where((watched >= 0).any(-1), median, np.nan)
 
 

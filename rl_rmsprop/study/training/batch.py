@@ -155,8 +155,8 @@ def final_scores(returns: NDArray[np.float64], policy: ActorCritic, guard: Nonfi
         known = np.isfinite(returns[r])
         means[r] = returns[r, known].mean() if (~known).mean() <= SHARE else np.nan
         if not np.isfinite(means[r]):
-            lost = f"{(~known).sum()} of {len(known)} episodes of the final evaluation"
-            guard.fail(r, f"{lost} had an observation or a reward that was not finite: {REMEDIES['data']}")
+            failures = f"{(~known).sum()} of {len(known)} episodes of the final evaluation"
+            guard.fail(r, f"{failures} had an observation or a reward that was not finite: {REMEDIES['data']}")
     return np.where(guard.failed, np.nan, means)
 
 

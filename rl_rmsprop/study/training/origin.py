@@ -20,8 +20,8 @@ def origin(spec: BatchSpec) -> dict[str, Any]:
     """
     config = run_config(spec, spec.seeds[0])
     del config["commit"], config["seed"]
-    made = {**config, "seeds": spec.seeds, "processor": torch.backends.cpu.get_cpu_capability()}
-    plain: dict[str, Any] = json.loads(json.dumps(made))
+    settings = {**config, "seeds": spec.seeds, "processor": torch.backends.cpu.get_cpu_capability()}
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 
 

@@ -231,9 +231,9 @@ class Recorder(Snapshottable):
             tables, step = self._tables[r], steps[r]
             tables.metrics.add_cells([repr(step), *[of_tag[r] for of_tag in cells]])
             tables.timing.add_cells([repr(step), repr(elapsed), repr(speed)])
-            shown = {tag: of_tag[r] for tag, of_tag in values.items()} | {"time/steps_per_second": speed}
+            scalars = {tag: of_tag[r] for tag, of_tag in values.items()} | {"time/steps_per_second": speed}
             for sink in self._sinks[r]:
-                sink.write(step, shown)
+                sink.write(step, scalars)
         if time.perf_counter() - self._flushed > FLUSH_EVERY:
             self._flushed = time.perf_counter()
             for output in self._outputs():

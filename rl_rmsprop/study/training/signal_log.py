@@ -147,8 +147,8 @@ class SignalLog(Snapshottable):
 
     def snapshot(self) -> dict[str, Any]:
         """What was recorded so far, and what the next rows need."""
-        made = {name: rows[: self._updates].copy() for name, rows in self.arrays.items()}
-        return {**super().snapshot(), "rows": made}
+        rows_so_far = {name: rows[: self._updates].copy() for name, rows in self.arrays.items()}
+        return {**super().snapshot(), "rows": rows_so_far}
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)

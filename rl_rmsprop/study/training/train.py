@@ -110,9 +110,9 @@ class Checkpoints:
 
 def resumed(spec: BatchSpec, sinks: Sequence[SinkFactory], monitor: Monitor) -> Batch | None:
     """The batch at its last checkpoint that is whole and of the same study; None if it has to begin anew."""
-    begun = False
+    has_started = False
     for saved in checkpoint.load(spec.checkpoints):
-        begun = True
+        has_started = True
         try:
             if isinstance(saved, Damaged):
                 raise saved
@@ -125,7 +125,7 @@ def resumed(spec: BatchSpec, sinks: Sequence[SinkFactory], monitor: Monitor) -> 
             was, now = (str(x)[:12] for x in (saved.get("commit"), commit()))
             monitor.note(f"{spec.label}: resumes a checkpoint of source {was} with source {now}; what changed may change numbers")
         return batch
-    if begun:
+    if has_started:
         monitor.note(f"{spec.label}: begins anew")
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
     return None

@@ -69,8 +69,8 @@ KEYS: dict[str, dict[str, Range]] = {
 
 def open_keys(text: str) -> dict[str, Range]:
     """The keys that are tuned in the rule of this text: those that it leaves out and could have."""
-    name, written = grammar.split(text) if "+" not in text else (text, {})
-    return {key: span for key, span in KEYS.get(name, {}).items() if key not in written and accepts(text, key, span)}
+    name, fixed = grammar.split(text) if "+" not in text else (text, {})
+    return {key: span for key, span in KEYS.get(name, {}).items() if key not in fixed and accepts(text, key, span)}
 
 
 def accepts(text: str, key: str, span: Range) -> bool:
@@ -120,21 +120,21 @@ def places(draws: int, key: str) -> NDArray[np.float64]:
 
 def settings(study: Study, env_id: str, arm: Arm) -> list[Setting]:
     """The draws of one arm in one environment."""
-    drawn = {key: span.at(places(study.tune, key)) for key, span in ({} if arm.is_baseline else open_keys(arm.text)).items()}
+    samples = {key: span.at(places(study.tune, key)) for key, span in ({} if arm.is_baseline else open_keys(arm.text)).items()}
     lrs = lr_range(study, env_id, arm).at(places(study.tune, "lr"))
-    return [Setting(k, lr, extended(arm.text, {key: values[k] for key, values in drawn.items()})) for k, lr in enumerate(lrs)]
+    return [Setting(k, lr, extended(arm.text, {key: values[k] for key, values in samples.items()})) for k, lr in enumerate(lrs)]
 
 
 def batches(study: Study, arms: Sequence[Arm]) -> list[TrialBatch]:
     """The trials of some arms in all environments, cut into batches."""
-    together = max(1, LARGEST_BATCH // len(study.tune_seeds))
+    per_batch = max(1, LARGEST_BATCH // len(study.tune_seeds))
     cut = []
     for env_id in study.env_ids:
         for arm in arms:
             tried = settings(study, env_id, arm)
-            for first in range(0, len(tried), together):
+            for first in range(0, len(tried), per_batch):
                 file = part_file(study, env_id, arm, f"draws_{first:04d}")
-                cut.append(TrialBatch(study.batch(env_id, arm, study.tune_seeds), tuple(tried[first : first + together]), file))
+                cut.append(TrialBatch(study.batch(env_id, arm, study.tune_seeds), tuple(tried[first : first + per_batch]), file))
     return cut
 
 
@@ -163,10 +163,10 @@ def winners(outcomes: Sequence[Outcome]) -> list[ChosenSetting]:
 
 def by_setting(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, int], list[Outcome]]:
     """The runs of each setting of each arm in each environment."""
-    found: dict[tuple[str, str, int], list[Outcome]] = {}
+    groups: dict[tuple[str, str, int], list[Outcome]] = {}
     for outcome in outcomes:
-        found.setdefault((outcome.env, outcome.arm, outcome.number), []).append(outcome)
-    return found
+        groups.setdefault((outcome.env, outcome.arm, outcome.number), []).append(outcome)
+    return groups
 
 
 def at_the_edge(study: Study, choice: ChosenSetting) -> bool:

@@ -39,8 +39,8 @@ def batches(study: Study, arms: Sequence[Arm], number: int) -> list[TrialBatch]:
 
 def update_rms(outcomes: Sequence[Outcome], env_id: str, arm: str) -> float:
     """Root mean square update of an arm in the last round that it has been through; NaN before the first."""
-    own = [outcome for outcome in outcomes if (outcome.env, outcome.arm) == (env_id, arm)]
-    last = [outcome.update_rms for outcome in own if outcome.number == max(other.number for other in own)]
+    of_arm = [outcome for outcome in outcomes if (outcome.env, outcome.arm) == (env_id, arm)]
+    last = [outcome.update_rms for outcome in of_arm if outcome.number == max(other.number for other in of_arm)]
     return math.sqrt(sum(u * u for u in last) / len(last)) if last else math.nan
 
 

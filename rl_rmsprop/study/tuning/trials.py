@@ -116,22 +116,22 @@ class TrialBatch:
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
         )
-        earnings = LearningCurves(env.runs, spec.iterations)
+        curves = LearningCurves(env.runs, spec.iterations)
         training = Training(spec.agent, env, policy, optimizer, spec.iterations, wide.seeds)
         for update in training:
-            if earnings.take(update):
-                monitor.report(earnings.progress())
+            if curves.take(update):
+                monitor.report(curves.progress())
             if monitor.stopping:
                 raise Stopped
         env.close()
-        known = np.where(training.guard.failed, math.nan, np.array([earnings.mean_returns(), optimizer.update_rms().tolist()]))
+        known = np.where(training.guard.failed, math.nan, np.array([curves.mean_returns(), optimizer.update_rms().tolist()]))
         measured = zip(*known.tolist(), strict=True)
-        found = [
+        outcomes = [
             Outcome(spec.env_id, spec.arm.text, *setting, seed, *next(measured))
             for setting in self.settings
             for seed in spec.seeds
         ]
-        write(Path(self.file), found)
+        write(Path(self.file), outcomes)
         return ()
 
 
@@ -148,13 +148,13 @@ class OptimizerGroup(torch.optim.Optimizer):
         self._squares = torch.zeros(runs, dtype=torch.float64, device=device)  # [R]
         self._count = 0  # changes of one run's weights so far
 
-    def observe(self, **told: Tensor) -> None:
+    def observe(self, **signals: Tensor) -> None:
         """What only the training loop knows, [R] each, to those parts that can hear it."""
         start = 0
         for part, thetas in zip(self._parts, self._thetas, strict=True):
             stop = start + len(thetas[0])
             if hasattr(part, "observe"):
-                part.observe(**{name: value[start:stop] for name, value in told.items()})
+                part.observe(**{name: value[start:stop] for name, value in signals.items()})
             start = stop
 
     @torch.no_grad()
@@ -190,8 +190,8 @@ def rows_of(thetas: Sequence[nn.Parameter], part: int, runs: int) -> list[nn.Par
 class LearningCurves:
     """The episodes of R runs, as a study keeps them, and how far the runs are at the steps at which a study would log."""
 
-    def __init__(self, runs: int, windows: int) -> None:
-        self._windows = windows
+    def __init__(self, runs: int, iterations: int) -> None:
+        self._iterations = iterations
         self._ended: list[list[tuple[int, float, int]]] = [[] for _ in range(runs)]  # step, return, length of each episode
         self._steps = np.zeros(runs, np.int64)
 
@@ -200,7 +200,7 @@ class LearningCurves:
         for run, *episode in zip(*(column.tolist() for column in update.episodes), strict=True):
             self._ended[run].append(tuple(episode))
         self._steps = update.steps
-        return tags.is_logged(update.iteration, self._windows)
+        return tags.is_logged(update.iteration, self._iterations)
 
     def mean_returns(self) -> list[float]:
         """The mean return of each run over its training."""
