@@ -127,7 +127,7 @@ def make_policy(env: Environments, settings: Settings, seeds: Sequence[int], dev
     [(2, 4610), (2, 4545)]
     """
     if len(seeds) != env.runs:
-        raise ValueError(f"seeds must be one a run, {env.runs}, got {len(seeds)}: give those that env was made with")
+        raise ValueError(f"seeds must be one a run, {env.runs}, got {len(seeds)}: pass those that env was made with")
     size = env.observation_space.shape[0]
     return ActorCritic(
         size, for_space(env.action_space, settings.log_std_init), settings.hidden, generators(seeds, "init"),

@@ -4,9 +4,9 @@ The runs are rows of every tensor and never meet, but for one number: the clock 
 correct their bias. A run that has been left out of k updates more than another is k behind it:
 
     all runs updated, none behind    →  one step of the optimizer
-    otherwise                        →  one for each group of runs whose clocks agree, with the rows of all other runs put back
+    otherwise                        →  one for each group of runs whose clocks agree, with the rows of all other runs restored
 
-so that a run goes on as if the updates that it was left out of had not been asked for, whichever runs are beside it. Where an
+so that a run continues as if the updates that it was left out of had not been made, whichever runs share its batch. Where an
 optimizer shares other numbers too (NAdam, ASGD), they are those of the runs that are furthest ahead.
 """
 

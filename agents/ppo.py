@@ -132,5 +132,5 @@ def metrics(before: Evaluation, updates: Sequence[LossTerms], settings: PPO) -> 
 
 
 def average(values: Sequence[Tensor]) -> Tensor:
-    """Mean of tensors [R] of several updates, each run by itself."""
+    """Mean over several updates of tensors [R], run by run."""
     return torch.stack(tuple(values), -1).mean(-1)

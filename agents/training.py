@@ -66,7 +66,7 @@ class Training(Snapshottable):
     out: its gradient is zero, and `step` gets a `mask` [R] in which it is false. An optimizer whose `step` takes no mask is
     wrapped in `PerRun`, so that any elementwise optimizer of torch can be used. The records end early when all runs have failed.
 
-    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient norm
+    An optimizer with an `observe` method (AdaptiveRMSprop has one) gets what it cannot compute: each run's gradient norm
     before clipping (0 where the run is left out), and whether these data are the first since a change of the environment, where
     the environments know (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of
     every update. The data of an iteration's first update are the first since a change; those of its later updates are the same.

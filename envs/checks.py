@@ -50,7 +50,7 @@ def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKE
 
 
 def check_episode(env: gym.Env, env_id: str, shape: tuple[int, ...]) -> None:
-    """ValueError unless an episode can begin, begins the same with the same seed, and goes on for some steps."""
+    """ValueError unless an episode can begin, begins the same with the same seed, and can be stepped."""
     first, second = (first_observation(env, env_id, shape, 0) for _ in range(2))
     if not np.array_equal(first, second, equal_nan=True):
         raise ValueError(

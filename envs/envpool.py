@@ -6,7 +6,7 @@
 They are the same environments, but not the same episodes: EnvPool draws terrain, first push and the engines' scatter from a
 generator of its own, so that no seed gives an episode of Gymnasium's (tests/test_envpool.py compares their returns). The
 state of an environment can be neither saved nor set. So dynamics cannot shift (rewards, observations and actions can), and
-interrupted runs begin anew. Final evaluations are in Gymnasium's environments.
+interrupted runs start again. Final evaluations are in Gymnasium's environments.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class EnvPoolBatch:
         return FixedDynamics()
 
     def snapshot(self) -> dict[str, Any]:
-        raise NotReplayable("EnvPool's environments cannot be saved: their runs begin anew")
+        raise NotReplayable("EnvPool's environments cannot be saved: their runs start again")
 
     def restore(self, saved: dict[str, Any]) -> None:
-        raise NotReplayable("EnvPool's environments cannot be saved: their runs begin anew")
+        raise NotReplayable("EnvPool's environments cannot be saved: their runs start again")
 
     def close(self) -> None:
         self._pool.close()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from envs.dynamics.base import DynamicsWrapper, PerEnvDynamics
 
-REMEDY = "it cannot be resumed in the middle of an episode, and its runs begin anew"
+REMEDY = "it cannot be resumed in the middle of an episode, and its runs start again"
 SPARE = 1024
 """Steps beyond those of the episodes under way that are kept before they are dropped."""
 

@@ -57,7 +57,7 @@ def stack(results: Sequence[tuple[Any, ...]], shape: tuple[int, ...]) -> Transit
 
 
 def check_reset(result: Any, shape: tuple[int, ...]) -> NDArray:
-    """The observation that a reset returned; InvalidTransition unless it is one of this shape, beside an info."""
+    """The observation that a reset returned; InvalidTransition unless it has this shape and comes with an info."""
     if not (isinstance(result, (tuple, list)) and len(result) == 2):
         raise InvalidTransition(f"reset must return two values, observation and info, got {described(result)}")
     return as_observation(result[0], shape)

@@ -1,4 +1,4 @@
-"""How well does E predict the next squared gradient? A score for β rules on recorded streams, without any training.
+"""How well does E predict the next squared gradient? A score for β rules on recorded g², without any training.
 
     score_t = mean_i[ ln Ê_i + min(g_i²/Ê_i, 20) ]            Ê before it takes g_t²; smaller is better
 

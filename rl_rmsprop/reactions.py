@@ -61,7 +61,7 @@ class Drop(Reaction):
 
 @dataclass(frozen=True)
 class Reset(Reaction):
-    """E and its weight are set to zero; the clock goes on.
+    """E and its weight are set to zero; the clock keeps counting.
 
     With bias correction Ê is then the g² of this update; without it the next step is lr/√(1 − β) long.
     """
@@ -75,7 +75,7 @@ class Soft(Reaction):
 
         β = schedule − (schedule − low)·s^1.5,   s = (nearness − dead)₊/(1 − dead), at most 1
 
-    After an alarm, when the detector learns anew and its statistic is 0, s falls from 1 to 0 within `recover` updates. A
+    After an alarm, while the statistic is 0, s falls from 1 to 0 within `recover` updates. A
     schedule below `low` is left as it is. With controls, which have no statistic, only the alarms count.
     """
 

@@ -115,12 +115,12 @@ def test_dynamics_cannot_shift_and_rewards_can():
 
 
 @needed
-def test_a_run_trains_in_it_and_begins_anew_instead_of_being_resumed(tmp_path: Path):
+def test_a_run_trains_in_it_and_starts_again_instead_of_being_resumed(tmp_path: Path):
     """Silent failure: a run goes on from a checkpoint in another place of the game than it was in."""
     notes: list[str] = []
     spec = batch_of(str(tmp_path), LANDER, "a2c", A2C(), Arm("0.99"), (1,), 1_024, 2, backend="envpool")
     monitor = Monitor(lambda news: notes.append(getattr(news, "text", "")), every=0.0)
     assert train_batch(spec, monitor) == []
     assert (spec.run_folder(1) / WEIGHTS).is_file()
-    assert any("begin anew" in note for note in notes)
+    assert any("start again" in note for note in notes)
     assert not spec.checkpoints.exists()

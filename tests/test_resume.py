@@ -149,7 +149,7 @@ def forgetful() -> Iterator[str]:
     gym.registry.pop("Forgetful-v0")
 
 
-def test_an_environment_that_does_not_do_the_same_again_begins_anew(tmp_path: Path, forgetful: str) -> None:
+def test_an_environment_that_does_not_do_the_same_again_starts_again(tmp_path: Path, forgetful: str) -> None:
     """Silent failure: a run goes on from a place where it never was."""
     batch = spec(tmp_path, forgetful, rule="0.99")
     cut_off(batch, save=13, die=17)
@@ -158,7 +158,7 @@ def test_an_environment_that_does_not_do_the_same_again_begins_anew(tmp_path: Pa
     assert monitor.windows == 30
     assert len(monitor.notes) == 2
     assert "Forgetful-v0 did not repeat its episode" in monitor.notes[0]
-    assert monitor.notes[1].endswith("begins anew")
+    assert monitor.notes[1].endswith("starts again from its beginning")
 
 
 def test_an_environment_that_keeps_its_world_is_not_saved(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path: Pat
 
 
 @pytest.mark.parametrize("what", ["metrics.csv is shorter", "metrics.csv is another", "config", "versions"])
-def test_a_batch_whose_files_or_settings_are_others_begins_anew(
+def test_a_batch_whose_files_or_settings_are_others_starts_again(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silent failure: half of a curve is from one experiment and half from another."""

@@ -2,7 +2,7 @@
 
 Setting an attribute is not enough: CartPole stores products of its masses, LunarLander builds its world at reset and has its
 engines' power in the module, wind must not draw from the episode's random numbers. There is one file a family: its parameters,
-and a Gymnasium wrapper with two methods, `get(name)` and `set(name, value)`, that changes nothing by itself. A new family is a
+and a Gymnasium wrapper with two methods, `get(name)` and `set(name, value)`, that changes nothing else. A new family is a
 file and its place in FAMILIES.
 """
 

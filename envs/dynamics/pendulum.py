@@ -14,7 +14,7 @@ PARAMETERS = (
 
 
 class PendulumDynamics(DynamicsWrapper):
-    """Pendulum: plain attributes, read at every step. The action space stays as it was when the environment was made."""
+    """Pendulum: plain attributes, read at every step. The action space never changes."""
 
     def get(self, name: str) -> float:
         return float(getattr(self.env.unwrapped, name))

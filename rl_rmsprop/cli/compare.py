@@ -164,7 +164,7 @@ def is_study_file(word: str, before: Sequence[str]) -> bool:
 
 
 def notes_on_seeds(seeds: Sequence[str]) -> list[str]:
-    """A line for whoever may have meant a number of seeds: `--seeds 10` is the one seed 10."""
+    """A line in case a number of seeds was meant: `--seeds 10` is the one seed 10."""
     if len(seeds) != 1 or not seeds[0].isdecimal() or int(seeds[0]) < 2:
         return []
     number = int(seeds[0])

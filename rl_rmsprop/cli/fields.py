@@ -122,7 +122,7 @@ class Option:
 
     @property
     def note(self) -> str:
-        """What the help adds in parentheses; empty for nothing."""
+        """What the help adds in parentheses, or nothing."""
         value, text = self.field.default, self._shown("note")
         if text is not None or value is MISSING or value in (None, False, ()):
             return text or ""

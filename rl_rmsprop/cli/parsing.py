@@ -161,14 +161,14 @@ def positionals(name: str, verb: type[Any], words: list[str], behind: Mapping[st
 
 
 def separate(text: str) -> list[str]:
-    """The texts that stand in one with commas between them: those of `key=value` belong to the text before.
+    """The texts in a comma-separated one: `key=value` belongs to the text before it.
 
     >>> separate("0.9,cusum:arl=100,max=0.99,linear:start=0,end=0.9")
     ['0.9', 'cusum:arl=100,max=0.99', 'linear:start=0,end=0.9']
     """
     parts: list[str] = []
     if any(":" in piece and "=" not in piece for piece in text.split(",")):
-        return [text]  # of no text that is right: what is wrong with it is better said by whoever reads it
+        return [text]  # not a valid text: its own parser names the fault better
     for piece in text.split(","):
         key, equals, _ = piece.partition("=")
         if parts and equals and ":" not in key:

@@ -104,7 +104,7 @@ def parsed(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"no study file {path}: rl-rmsprop compare … --print-config > {path} writes one; --env names environments"
         )
-    if not path.is_file():  # to open a pipe would be to wait for whoever writes to it
+    if not path.is_file():  # opening a pipe would block until something is written to it
         what = "a folder" if path.is_dir() else "no ordinary file"
         raise ValueError(f"a study file must be a file of TOML, {path} is {what}: --env names environments")
     if path.stat().st_size > LARGEST:

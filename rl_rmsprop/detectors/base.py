@@ -39,7 +39,7 @@ class Detector(Settings):
     listens: ClassVar[bool] = True
     """Whether the detector looks at a signal that the user chooses."""
     online: ClassVar[bool] = True
-    """Whether it can run in an optimizer: its state is a dict of float64 tensors and `update` leaves the old one as it was."""
+    """Whether it can run in an optimizer: its state is a dict of float64 tensors that `update` does not change in place."""
     usual_reaction: ClassVar[type[Reaction]] = Restart
     """The reaction of rules that name none."""
 

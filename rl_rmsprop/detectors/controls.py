@@ -1,4 +1,4 @@
-"""Controls: detectors that ignore the gradients. They are what an honest comparison needs beside a detector."""
+"""Controls: detectors that ignore the gradients. A fair comparison has them beside a detector."""
 
 from __future__ import annotations
 

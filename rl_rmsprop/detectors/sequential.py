@@ -35,7 +35,7 @@ class SequentialTest(Detector):
     """Mean number of updates between false alarms on a stationary stream, > 1. Five per cent of runs of T updates see a
     false alarm if arl = 20·T."""
     burn_in: int = 20
-    """Updates before the first alarm is possible, and after an alarm before the next; the level is learned anew in them."""
+    """Updates before the first alarm is possible, and after an alarm before the next; the level is estimated in them."""
     memory: float = 1000
     """Updates over which the stream's level, scale and correlation are averaged; at least burn_in. A shift much slower than
     this is followed and not seen."""
@@ -78,7 +78,7 @@ class SequentialTest(Detector):
         return DetectorOutput(*dispatch(self._step, state, x))
 
     def _step(self, state: dict[str, Array], x: Array) -> tuple[dict[str, Array], Array, Array]:
-        """One update; a run whose observation is not finite stays as it was."""
+        """One update; a run whose observation is not finite keeps its state."""
         step = self._learned if self.standardize else self._known
         valid = abs(x) < LARGEST
         if not isinstance(x, Tensor):  # on a device the question would make it wait
@@ -103,7 +103,7 @@ class SequentialTest(Detector):
         learning = seen <= self.burn_in
         statistic = where(learning, 0.0, statistic)
         alarm = statistic > self.threshold
-        new = {  # after an alarm everything is learned anew: the old level is what the alarm has just refuted
+        new = {  # after an alarm all estimates start again: the alarm has just refuted the old level
             "seen": where(alarm, 0.0, seen),
             "test": where(alarm | learning, column(self._start, x), test),
             "level": where(alarm, column(Standardizer.start, x), level),

@@ -54,7 +54,7 @@ class Piecewise(Schedule):
 class Join(Schedule):
     """Schedules one after another, each with a clock of its own; all but the last are ramps with a length.
 
-    Written with `+`: `linear:start=0,end=0.9,steps=500+cosine:start=0.9,end=0.999` warms up, then goes on.
+    Written with `+`: `linear:start=0,end=0.9,steps=500+cosine:start=0.9,end=0.999` warms up, then follows the cosine.
     """
 
     parts: tuple[Schedule, ...]

@@ -39,7 +39,7 @@ LARGEST_MANIFEST = 1 << 16
 LARGEST_FILE = 1 << 34
 """Bytes that a checkpoint's file may have."""
 KIND = "__kind__"
-"""Key of the dicts that stand in state.json for what JSON does not know."""
+"""Key of the dicts that represent in state.json what JSON has no type for."""
 
 
 def save(folder: Path, number: int, tree: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ def table(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def pack(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """What JSON takes, and the tensors whose names stand in it; TypeError for anything that is not plain data."""
+    """A tree that JSON can hold, and the tensors whose names it has; TypeError for anything that is not plain data."""
     tensors: dict[str, Tensor] = {}
 
     def put(x: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 @runtime_checkable
 class SupportsSnapshot(Protocol):
-    """An object that can be saved and put back."""
+    """An object that can be saved and restored."""
 
     def snapshot(self) -> dict[str, Any]:
         """What it keeps, as plain data; later changes of the object do not touch it."""

@@ -6,8 +6,8 @@
 
 A script must call it under `if __name__ == "__main__":`, since worker processes import the file that started them.
 
-Nothing here knows the command line: where the work is done is the executor's matter, what is shown of it the observer's, and
-where scalars go beside the tables that of the sinks.
+Nothing here knows the command line. The executor decides where batches are trained, the observer shows progress, and the sinks
+take scalars besides the tables.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run_study(
         study: what to train. A folder that holds the same study already is resumed, bit for bit on the CPU.
         executor: where batches are trained; a process for each core of this machine by default.
         sinks: where the scalars of every run go beside its tables, by default to a TensorBoard event file.
-        observer: who is told of progress; nobody by default.
+        observer: shows progress; nothing by default.
         settings: how the report compares; by default as before, or the defaults.
         if_exists: what to do where the folder holds a study already: `resume` it, if it is the same, `refuse`, or `replace` it.
 

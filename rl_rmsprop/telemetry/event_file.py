@@ -43,7 +43,7 @@ def checksum(data: bytes) -> bytes:
 class EventFile:
     """An event file that grows.
 
-    One that cannot be written any more says so once, and the training goes on without it.
+    If it cannot be written any more, a line on stderr says so once, and the training continues without it.
     """
 
     def __init__(self, folder: Path, saved: Mapping[str, Any] | None = None) -> None:

@@ -5,7 +5,7 @@
 t counts the units of the shift's clock (environment steps, episodes or updates of the run) from 0 at the start of training; it
 never restarts at an episode's end. A regime is a number for the value in force: recurring values have the same number. A profile
 that passes through values in between has regimes before, during and after instead.
-Random profiles draw from a generator of each run that is used for nothing else, so that the times of the changes depend neither
+Random profiles draw from a separate generator of each run, so that the times of the changes depend neither
 on the environment's randomness nor on the policy's. A new profile is a class and its row in PROFILES.
 """
 

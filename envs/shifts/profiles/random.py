@@ -1,4 +1,4 @@
-"""Profiles that draw random numbers: every run has its own path, from a generator used for nothing else."""
+"""Profiles that draw random numbers: every run has its own path, from a separate generator."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Task(Protocol):
     def run(self, monitor: Monitor) -> Sequence[str]:
         """Do all of it, telling `monitor` at every logging step; raises `Stopped` soon after it says so.
 
-        Returns a line for each run that has failed by itself.
+        Returns a line for each single run that has failed.
         """
         ...
 
@@ -59,13 +59,13 @@ class Event(NamedTuple):
     note: str | None = None
     ended: bool = False
     error: str | None = None  # why it failed, if it did
-    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed by itself
+    failures: tuple[str, ...] = ()  # in the last event: a line for each of its runs that has failed
 
 
 class Ended(NamedTuple):
     """A worker's last message: the task is done."""
 
-    failures: tuple[str, ...]  # a line for each run that has failed by itself
+    failures: tuple[str, ...]  # a line for each single run that has failed
 
 
 class WorkerLost(NamedTuple):

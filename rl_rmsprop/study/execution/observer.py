@@ -1,4 +1,4 @@
-"""Who is told what a study is doing while it trains."""
+"""An observer of a study while it trains: progress bars, logs."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ class Observer:
 
 
 SILENT = Observer()
-"""Nobody is told anything."""
+"""Shows nothing."""

@@ -53,7 +53,7 @@ def train_study(
         settled = [spec for spec in study.batches(arms) if study.is_settled(spec.env_id, spec.arm)]
         left = [BatchTask(rest, tuple(sinks)) for spec in settled if (rest := unfinished(spec))]
         failures += run_tasks(left, executor, observer)
-    if not failures:  # the files of trials would be missed by whoever tries again
+    if not failures:  # another attempt needs the files of trials
         shutil.rmtree(study.folder / draws.PARTS, ignore_errors=True)
     return study, failures
 
@@ -163,7 +163,7 @@ def match_arms(
 
 
 def unfinished_trials(batches: Sequence[trials.TrialBatch]) -> list[trials.TrialBatch]:
-    """Those that have not come to an end."""
+    """Those that have not finished."""
     return [batch for batch in batches if not Path(batch.file).is_file()]
 
 

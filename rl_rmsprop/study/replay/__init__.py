@@ -5,7 +5,7 @@
                             → content (a sentence an arm, tables) → terminal, report/replay.html, replay.md, replay_*.csv
 
 The twins are the same study without `--shift`: same seeds, same settings, equal in every bit until the first change. Without
-them the updates before the first change stand in.
+them the updates before the first change are used.
 """
 
 from __future__ import annotations

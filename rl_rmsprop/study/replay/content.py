@@ -237,7 +237,7 @@ SIGNAL = (
 RATE = "Alarms per 1000: alarms per 1000 updates where the environment is the same, after tuning."
 SCALE = (
     f"Near a change of scale: share of those alarms within {detection.NEAR} updates of a lasting change of the gradient's "
-    "length, located afterwards in the whole recording. Learning makes such changes by itself: these alarms are not quite false."
+    "length, located afterwards in the whole recording. Learning alone makes such changes: these alarms are not quite false."
 )
 HITS = (
     f"Found within {', '.join(map(str, detection.WITHIN))}: share of the true changes of the environment, over all runs, that an "

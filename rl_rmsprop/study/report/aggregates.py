@@ -127,7 +127,7 @@ NO_EPISODES = Episodes(np.empty(0), np.empty(0), np.empty(0))
 
 
 class LiveAggregates(Observer):
-    """Refreshes the arms of a study in TensorBoard while it trains, and passes on to another observer all that it is told.
+    """Refreshes the arms of a study in TensorBoard while it trains, and passes every event on to another observer.
 
     At most one part in `SPARING` of the time goes into it.
     """

@@ -24,7 +24,7 @@ FILES = {
     "arms.csv": "a row an arm",
     "shifts.csv": "a row a run and change",
     "sensitivity.csv": "what tuning gains",
-    "evaluation.csv": "a row a run that was evaluated anew",
+    "evaluation.csv": "a row a run of `rl-rmsprop evaluate`",
     "../tuning.csv": "every draw",
     "../matching.csv": "how lr was matched",
     "../study.json": "the study",

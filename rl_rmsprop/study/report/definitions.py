@@ -59,7 +59,7 @@ DRAWS = (
 )
 PHI = (
     "Scaled mean return of each arm's draws on the tuning seeds: the best draw of each environment, the draw that is best on "
-    "average, and their difference Φ: what tuning for every environment anew gains (Adkins, Bowling and White 2024)."
+    "average, and their difference Φ: what tuning for each environment alone gains (Adkins, Bowling and White 2024)."
 )
 
 

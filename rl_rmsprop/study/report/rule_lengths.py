@@ -1,4 +1,4 @@
-"""How many updates a β rule needs to show what it does: beside the updates of a run they tell whether it could."""
+"""How many updates a β rule needs to have an effect, to compare with the updates of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trained_rule(study: Study, env_id: str, arm: Arm) -> Rule:
 
 
 def longest_window(rule: Rule) -> float:
-    """The longest window 1/(1 − β) that a rule can come to, in updates; 0 for a law that does not name its βs.
+    """The longest window 1/(1 − β) that a rule can reach, in updates; 0 for a law that does not name its βs.
 
     >>> round(longest_window(rules.parse("0.999"))), round(longest_window(rules.parse("asymmetric:rise=0.5,fall=0.99")))
     (1000, 100)
@@ -47,7 +47,7 @@ def schedule_length(rule: Rule) -> int:
 
 
 def length_of(schedule: Schedule) -> int:
-    """Updates until a schedule is through with what changes by itself; 0 for one that only approaches its end."""
+    """Updates until a schedule has reached its end; 0 for one that only approaches it."""
     match schedule:
         case Ramp(steps=int(steps)):
             return steps

@@ -179,7 +179,7 @@ def terminal(analysis: Analysis) -> Table:
 
 
 def sensitivities(tuned: Sequence[Response]) -> Table:
-    """What tuning for every environment anew gains each arm."""
+    """What tuning for each environment alone gains each arm."""
     results, arms = sensitivity.sensitivities(tuned), {response.arm: response for response in tuned}
     rows = [[arms[row.arm].label, *(f"{x:.2f}" for x in (*row[1:], row.phi))] for row in results]
     header = ["arm", "tuned for each environment", "one draw for all", "Φ"]

@@ -4,7 +4,7 @@
     alarms [T, R] of its unshifted twin → alarms per 1000 updates
 
 Learning moves gradients by itself, so an alarm on a twin is not always false: one within `NEAR` updates of a change of the
-gradient's scale, located afterwards in the whole stream, is counted apart. Detectors are compared at the same rate of alarms on
+gradient's scale, located afterwards with all of it, is counted apart. Detectors are compared at the same rate of alarms on
 the twins: `tune` searches for the sensitivity at which a detector has it.
 """
 

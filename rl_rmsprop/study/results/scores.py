@@ -93,7 +93,7 @@ def collapsed(episodes: Episodes, changes: Sequence[float] = ()) -> float:
 
     Gained is its best mean over 100 consecutive episodes so far, above its first such mean. A gain counts if it is more than
     two standard deviations of the first hundred returns: luck of an untrained policy is no gain. After each change of the
-    environment the best starts again, so that what a change costs is not taken for a collapse.
+    environment the best starts again, so that the cost of a change does not count as a collapse.
     """
     if len(episodes.earned) < 2 * PLATEAU:
         return math.nan

@@ -5,7 +5,7 @@
     Φ                            mean over environments of (its best draw − the draw that is best on average), scores scaled to
                                  [0, 1] by the 5th and 95th percentile of all arms' draws there
 
-Φ is the sensitivity of Adkins, Bowling and White (2024): what tuning for every environment anew gains over one setting for all
+Φ is the sensitivity of Adkins, Bowling and White (2024): what tuning for each environment alone gains over one setting for all
 of them. A draw is "one setting" as one factor on the lr of each environment's preset and one value of every other key.
 """
 

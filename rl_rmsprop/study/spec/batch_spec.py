@@ -33,7 +33,7 @@ class BatchSpec:
     aggregated: bool = False
     """Whether the study will aggregate over seeds, so that TensorBoard shows arms before single runs."""
     modules: tuple[str, ...] = ()
-    """Modules that ids of the study name: any of them may register this environment, so whoever makes it imports them first."""
+    """Modules that ids of the study name: any of them may register this environment, so they are imported before it is made."""
 
     @property
     def iterations(self) -> int:

@@ -155,7 +155,7 @@ def median_time(times: NDArray[np.float64], watched: NDArray[np.float64]) -> NDA
     observed, arrived = np.take_along_axis(observed, order, -1), np.take_along_axis(arrived, order, -1)
     at_risk = np.arange(times.shape[-1], 0, -1)
     still_out = np.cumprod(np.where(arrived, 1 - 1 / at_risk, 1.0), axis=-1)
-    # Rounding in the product must not make half of them a hair more than half.
+    # Rounding in the product must not make half of them slightly more than half.
     median = np.where(still_out <= 0.5 + 1e-9, observed, np.inf).min(-1, initial=np.inf)
     return np.where((watched >= 0).any(-1), median, np.nan)
 

@@ -134,7 +134,7 @@ class Batch:
 
 
 def run_info(spec: BatchSpec, seed: int) -> RunInfo:
-    """What a run's sinks are told about it."""
+    """What a run's sinks know about it."""
     config, shifting = run_config(spec, seed), bool(spec.options.shift)
     return RunInfo(spec.run_folder(seed), seed, config, hparams(spec), hparams_group(spec), spec.aggregated, shifting)
 

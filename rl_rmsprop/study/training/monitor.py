@@ -1,4 +1,4 @@
-"""Between a batch that is trained and whoever watches it: how far it is, when to save, whether to stop."""
+"""How a batch that trains reports its progress, and is told to save or to stop."""
 
 from __future__ import annotations
 

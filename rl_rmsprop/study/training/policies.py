@@ -43,7 +43,7 @@ def evaluate_batch(
     """Returns [R, episodes] in fresh environments whose seeds differ from those of training, and from one `variant` to the next.
 
     If the environment shifts, its clocks stand where `clocks`, counts [R] of every clock, say: at the training's end. `progress`
-    is told how many episodes are finished, and may raise to stop.
+    is called with the number of finished episodes, and may raise to stop.
     """
     if not episodes:
         return np.empty((len(spec.seeds), 0))

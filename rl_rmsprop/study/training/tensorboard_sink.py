@@ -49,4 +49,4 @@ class TensorBoardSink:
 
 
 DEFAULT_SINKS = (TensorBoardSink,)
-"""What a study writes beside its tables unless told otherwise."""
+"""What a study writes beside its tables by default."""

@@ -109,7 +109,7 @@ class Checkpoints:
 
 
 def resumed(spec: BatchSpec, sinks: Sequence[SinkFactory], monitor: Monitor) -> Batch | None:
-    """The batch at its last checkpoint that is whole and of the same study; None if it has to begin anew."""
+    """The batch at its last checkpoint that is whole and of the same study; None if it must start from the beginning."""
     has_started = False
     for saved in checkpoint.load(spec.checkpoints):
         has_started = True
@@ -126,6 +126,6 @@ def resumed(spec: BatchSpec, sinks: Sequence[SinkFactory], monitor: Monitor) -> 
             monitor.note(f"{spec.label}: resumes a checkpoint of source {was} with source {now}; what changed may change numbers")
         return batch
     if has_started:
-        monitor.note(f"{spec.label}: begins anew")
+        monitor.note(f"{spec.label}: starts again from its beginning")
         shutil.rmtree(spec.checkpoints, ignore_errors=True)
     return None

@@ -2,7 +2,7 @@
 
     K draws of lr and the arm's open keys → trials on the tuning seeds → the best mean return wins → evaluation on fresh seeds
 
-Choosing a setting and reporting its score from the same seeds would overstate whoever has more settings to choose from
+Choosing a setting and reporting its score from the same seeds would favour arms with more settings to choose from
 (Eimer et al. 2023; Patterson et al. 2024). lr is always among what is drawn: a β that needs another step size is not judged at
 that of β = 0.99. Draw k is the same for all arms and environments (common random numbers): the same factor on the lr of the
 environment's preset, the same value of a key that two rules share. Each quantity's draws are stratified: one in each K-th of

@@ -71,12 +71,12 @@ class TrialBatch:
 
     @property
     def label(self) -> str:
-        """What it is, for whoever reads of its failure."""
+        """Its name in messages about a failure."""
         return f"{self.spec.env_id} · {self.spec.arm.text} · trials {self.settings[0].number}–{self.settings[-1].number}"
 
     @property
     def parts(self) -> list[str]:
-        """What fails with it: trials are told of together."""
+        """The names of its failures: trials are reported as one."""
         return [self.label]
 
     @property
@@ -100,7 +100,7 @@ class TrialBatch:
         return self.spec.folder
 
     def run(self, monitor: Monitor) -> Sequence[str]:
-        """Train all runs and write their outcomes; tells `monitor` at every logging step. One that is cut off begins anew.
+        """Train all runs and write their outcomes; reports to `monitor` at every logging step; interrupted, it starts again.
 
         A run that fails is an outcome as well: a step size may be too large.
         """
@@ -149,7 +149,7 @@ class OptimizerGroup(torch.optim.Optimizer):
         self._count = 0  # changes of one run's weights so far
 
     def observe(self, **signals: Tensor) -> None:
-        """What only the training loop knows, [R] each, to those parts that can hear it."""
+        """Pass what only the training loop knows, [R] each, to the parts that have an `observe`."""
         start = 0
         for part, thetas in zip(self._parts, self._thetas, strict=True):
             stop = start + len(thetas[0])
