@@ -93,6 +93,9 @@ def corrected(E: Tensor, g: Tensor, w: Tensor, group: dict[str, Any], out: Tenso
     mean = torch.div(E, broadcast_runs(w, E).to(E.dtype), out=out)
     if w.is_cpu and w.all():  # elsewhere the question would make the device wait
         return mean
+    if w.is_cpu and 0 < w.dim() < E.dim():  # runs that never have an update do not slow the others
+        empty = (w == 0).nonzero().squeeze(1)
+        return mean.index_copy_(0, empty, g[empty].square())
     return torch.where(broadcast_runs(w, E) > 0, mean, g.square())
 
 
@@ -225,12 +228,15 @@ def surely_finite(tensors: Sequence[Tensor]) -> bool:
     return math.isfinite(lengths.square_().sum().item())
 
 
-def surely_finite_runs(tensors: Sequence[Tensor], mask: Tensor) -> bool:
-    """As `surely_finite`, in the runs of `mask` ([R] bool) alone, where the first axis of every tensor is the run."""
-    if any(t.dtype != tensors[0].dtype for t in tensors):
-        return False
-    lengths = torch.stack([torch.linalg.vector_norm(by_run(t, len(mask)), dim=1) for t in tensors])
-    return bool(lengths.square_().sum(0)[mask].isfinite().all())
+def surely_finite_runs(tensors: Sequence[Tensor], runs: int, missing: Sequence[int]) -> bool:
+    """As `surely_finite`, without the `missing` runs, where the first axis of every tensor is the run."""
+    for t in tensors:
+        squares = torch.linalg.vector_norm(by_run(t, runs), dim=1).square_().tolist()
+        for run in missing:
+            squares[run] = 0.0
+        if not math.isfinite(sum(squares)):
+            return False
+    return True
 
 
 def all_finite(tensors: Sequence[Tensor], runs: int | None) -> Tensor:

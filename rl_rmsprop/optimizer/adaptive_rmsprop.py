@@ -31,7 +31,7 @@ from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, second_moment, stats
 from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names
-from rl_rmsprop.optimizer.rollback import UpdateSnapshot, runs_to_update
+from rl_rmsprop.optimizer.rollback import SavedRows, UpdateSnapshot, missing_runs, runs_to_update
 from rl_rmsprop.optimizer.stats import UpdatedGroup
 from rl_rmsprop.optimizer.updates import prepare, update_group
 from rl_rmsprop.rules import Adaptive, Constant, Rule
@@ -160,6 +160,7 @@ class AdaptiveRMSprop(RMSprop):
     def _reset_caches(self) -> None:
         """Start without what is stored only to save time."""
         self._workspace = Workspace()
+        self._saved_rows = SavedRows()
         self._undone: Tensor | None = None  # where the last update was, [] or [R] bool; None is nowhere
         self._all_states: list[State] = []
         self._states_of: dict[int, tuple[list[Tensor], list[State]]] = {}  # by group: parameters and their states
@@ -275,16 +276,16 @@ class AdaptiveRMSprop(RMSprop):
         if self.nonfinite == "skip":
             mask = runs_to_update([g for _, _, grads in parts for g in grads], self.runs, mask)
             self._start_counting(parts[0][2][0].device)
-        if mask is None or (mask.is_cpu and mask.all()):
+        missing = missing_runs(mask) if mask is not None and mask.is_cpu else []
+        if mask is None or (mask.is_cpu and not missing):
             self._undone = None
-            for part in parts:
-                self._update_group(*part)
+            for index, params, grads in parts:
+                self._update_group(index, params, grads, self._states(index, params))
         else:
-            self._update_where(mask, parts)
+            self._update_where(mask, missing, parts)
 
-    def _update_group(self, index: int, params: list[Tensor], grads: list[Tensor]) -> None:
+    def _update_group(self, index: int, params: list[Tensor], grads: list[Tensor], states: list[State]) -> None:
         group, rule = self.param_groups[index], self.rules[index]
-        states = self._states(index, params)
         update = prepare(group, rule, params, grads, states, self.runs, self._workspace)
         if not update.is_fusible:
             self._follow(group, params, states)
@@ -324,14 +325,18 @@ class AdaptiveRMSprop(RMSprop):
 
     # Runs that are not updated --------------------------------------------------------------------------------------------
 
-    def _update_where(self, mask: Tensor, parts: Sequence[Part]) -> None:
-        """One update where the mask ([] or [R] bool) is true; elsewhere nothing changes, and is counted."""
+    def _update_where(self, mask: Tensor, missing: list[int], parts: Sequence[Part]) -> None:
+        """One update where the mask ([] or [R] bool) is true; elsewhere nothing changes, and is counted.
+
+        `missing` are the runs elsewhere, if the mask is on the CPU.
+        """
         # State is made even if no run is updated: statistics of a run must not depend on the runs beside it.
-        params = [p for _, params, _ in parts for p in params]
-        states = [state for index, params, _ in parts for state in self._states(index, params)]
-        if not mask.is_cpu or mask.any():
-            snapshot = UpdateSnapshot(params, states, self.param_groups, self.last_surprise, mask)
-            for part in parts:
+        complete = [(*part, self._states(part[0], part[1])) for part in parts]
+        if len(missing) < mask.numel():
+            pairs = [pair for _, params, _, states in complete for pair in zip(params, states, strict=True)]
+            tensors = [t for p, state in pairs for t in (p, *state.values())]
+            snapshot = UpdateSnapshot(tensors, self.param_groups, self.last_surprise, mask, missing, self._saved_rows)
+            for part in complete:
                 self._update_group(*part)
             snapshot.restore()
         self._undone = ~mask

@@ -10,12 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rl_rmsprop.kernels import equations
-from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.equations import broadcast_runs
+
+
+def missing_runs(mask: Tensor) -> list[int]:
+    """The runs that a mask on the CPU, [] or [R] bool, leaves out: the places where it is false."""
+    return list(np.flatnonzero(~mask.numpy()))
 
 
 def runs_to_update(grads: Sequence[Tensor], runs: int | None, mask: Tensor | None) -> Tensor | None:
@@ -26,7 +31,7 @@ def runs_to_update(grads: Sequence[Tensor], runs: int | None, mask: Tensor | Non
     on_cpu = all([g.is_cpu for g in grads])  # elsewhere to ask takes longer than to copy
     if mask is None:
         return None if on_cpu and equations.surely_finite(grads) else equations.all_finite(grads, runs)
-    if on_cpu and equations.surely_finite_runs(grads, mask):
+    if on_cpu and mask.is_cpu and equations.surely_finite_runs(grads, len(mask), missing_runs(mask)):
         return mask
     finite = equations.all_finite(grads, runs)
     return finite & mask.to(finite.device)
@@ -37,29 +42,32 @@ class UpdateSnapshot:
 
     def __init__(
         self,
-        params: Sequence[Tensor],
-        states: Sequence[State],
+        tensors: Sequence[Tensor],
         groups: Sequence[dict[str, Any]],
         surprise: dict[int, Tensor],
         mask: Tensor,
+        missing: list[int],
+        memory: SavedRows,
     ) -> None:
-        """Before the update of `params`; `mask` ([] or [R] bool) is true where the update is to stay."""
+        """Before the update of `tensors`, which is to stay where `mask` ([] or [R] bool) is true.
+
+        If all is on the CPU, `missing` are the other runs and `memory` is for their rows.
+        """
         self._mask = mask
         self._groups, self._rules = groups, [(group.get("rule_state"), group["alpha"]) for group in groups]
         self._surprise, self._last_surprise = surprise, dict(surprise)
-        self._rows: list[TensorRows] = []
+        self._rows: SavedRows | None = None
         self._tensors: list[tuple[Tensor, Tensor]] = []
-        tensors = [t for p, state in zip(params, states, strict=True) for t in (p, *state.values())]
-        if mask.is_cpu and all([p.is_cpu for p in params]):
-            rows = (~mask).nonzero().squeeze(1)
-            self._rows = [TensorRows(t, rows) for t in tensors if t.dim()]  # `step`, a number, counts the updates of any run
+        if mask.is_cpu and all([t.is_cpu for t in tensors]):
+            self._rows = memory
+            memory.save([t for t in tensors if t.dim()], missing)  # `step`, a number, counts the updates of any run
         else:
             self._tensors = [(t, t.clone()) for t in tensors]
 
     def restore(self) -> None:
         """After the update: as if there had been none where the mask is false."""
-        for rows in self._rows:
-            rows.restore()
+        if self._rows is not None:
+            self._rows.restore()
         for t, old in self._tensors:
             t.copy_(self._choose(t, old) if t.dim() else torch.where(self._mask.any().to(t.device), t, old))
         for group, (state, alpha) in zip(self._groups, self._rules, strict=True):
@@ -75,17 +83,31 @@ class UpdateSnapshot:
         return torch.where(broadcast_runs(self._mask.to(new.device), new), new, old)
 
 
-class TensorRows:
-    """Some rows of a tensor on the CPU, through NumPy where it has the dtype: torch takes three times as long for one row."""
+class SavedRows:
+    """Copies of some rows of tensors on the CPU; views and memory serve again while rows and tensors are the same.
+
+    NumPy copies a row in a microsecond, torch in five.
+    """
 
     NUMPY_DTYPES = (torch.float32, torch.float64)
 
-    def __init__(self, tensor: Tensor, rows: Tensor) -> None:
-        has_array = tensor.dtype in self.NUMPY_DTYPES
-        self._tensor: Any = tensor.detach().numpy() if has_array else tensor.detach()
-        self._rows: Any = rows.numpy() if has_array else rows
-        self._values = self._tensor[self._rows]  # a copy
+    def __init__(self) -> None:
+        self._key: object = None
+        self._views: list[Any] = []
+        self._copies: list[Any] = []
+
+    def save(self, tensors: Sequence[Tensor], rows: list[int]) -> None:
+        """Copy these rows of each tensor."""
+        key = (rows, [(t.data_ptr(), t.stride()) for t in tensors])  # no other tensor has this memory as long as there are views
+        if key != self._key:
+            arrays = [t.detach().numpy() if t.dtype in self.NUMPY_DTYPES else t.detach() for t in tensors]
+            self._views = [x[row : row + 1] for x in arrays for row in rows]
+            self._copies = [view.clone() if isinstance(view, Tensor) else view.copy() for view in self._views]
+            self._key = key
+        for view, copy in zip(self._views, self._copies, strict=True):
+            copy[...] = view
 
     def restore(self) -> None:
         """Make the rows what they were."""
-        self._tensor[self._rows] = self._values
+        for view, copy in zip(self._views, self._copies, strict=True):
+            view[...] = copy

@@ -15,6 +15,7 @@ Memory is the growth of the process's peak while three steps are made in a fresh
 from __future__ import annotations
 
 import ctypes
+import functools
 import statistics
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def rows(repeats: int) -> list[Row]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found = [row for name, size in SIZES.items() for row in of_size(name, size, 5 * repeats)]
+    found += masked(10 * repeats)
     for name in optimizers(SIZES["large"]):
         peak = spread([peak_growth(name, "large")])
         found.append(Row(f"extra memory of a step, {name}, 8 million parameters of 32 MB", peak, "MiB"))
@@ -113,6 +115,29 @@ def of_size(name: str, size: Size, repeats: int) -> list[Row]:
         bar = f"≤ {BARS[which]}" if which in BARS and name in ("small", "large") else ""
         own = f"{statistics.median(mine) * 1e6:,.0f} µs"
         found.append(Row(f"step of {which}; {DESCRIPTIONS[name]}", ratio, "×", f"{base.replace(',', ' RMSprop,')}", own, bar))
+    return found
+
+
+MASKED: dict[str, dict[str, Any]] = {
+    "a number, bias_correction": {"bias_correction": True},
+    "cusum, surprise at every update": {"alpha": "cusum:arl=50000,max=0.99", "bias_correction": True},
+}
+
+
+def masked(repeats: int) -> list[Row]:
+    """A step that leaves one of 32 runs out, whose gradient is NaN, beside one of all."""
+    found = []
+    for name, arguments in MASKED.items():
+        whole, part = (ours(SIZES["batched"], nonfinite="skip", **arguments) for _ in range(2))
+        part.step()
+        for p in part.param_groups[0]["params"]:
+            p.grad[3] = float("nan")
+        mask = torch.ones(32, dtype=torch.bool)
+        mask[3] = False
+        seconds = interleaved({"whole": whole.step, "part": functools.partial(part.step, mask=mask)}, 5, repeats)
+        ratio = spread([a / b for a, b in zip(seconds["part"], seconds["whole"], strict=True)])
+        own = f"{statistics.median(seconds['part']) * 1e6:,.0f} µs"
+        found.append(Row(f"step of {name}, one of 32 runs masked", ratio, "×", "step of all 32 runs", own, "≤ 1.05"))
     return found
 
 
