@@ -6,10 +6,12 @@ Where torch has the answer (β is a number), it is torch.optim.RMSprop's, in the
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
 import itertools
 import math
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +24,8 @@ from torch.optim import Adam, Optimizer, RMSprop, lr_scheduler, swa_utils
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from rl_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.kernels import equations, fused, torch_internals, workspace
+from rl_rmsprop.optimizer import measure
 from tests.test_optimizer import RULES, assert_same, everything, gradients, parameters, through_a_file, train
 
 INPUTS: dict[str, dict[str, Any]] = {
@@ -862,3 +866,130 @@ def test_a_whole_optimizer_travels_through_a_file(arguments):
     for one, its in ((optimizer, params), (twin, twins)):
         train(one, its, gradients(5))
     assert_same(everything(twin, twins), everything(optimizer, params))
+
+
+# A torch without its private names -----------------------------------------------------------------------------------------
+
+LISTS = ("add_", "mul_", "addcmul_", "addcdiv_", "sqrt", "norm", "copy_")
+PRIVATE: dict[str, tuple[Any, ...]] = {
+    "lists": (torch, *(f"_foreach_{name}" for name in LISTS)),
+    "fused Adam": (torch, "_fused_adam_"),
+    "compiler": (torch, "_disable_dynamo"),
+    "capture": (Optimizer, "_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"),
+    "wrapper": (Optimizer, "_patch_step_function"),
+    "hooks of all": (torch_internals.optim, "_global_optimizer_pre_hooks", "_global_optimizer_post_hooks"),
+    "profiler": (torch.autograd.profiler, "_is_profiler_enabled"),
+}
+
+
+def without(*names: str) -> Any:
+    """torch_internals.py as a torch without these private names would load it."""
+    spec = importlib.util.spec_from_file_location("torch_internals_alone", torch_internals.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            owner, *attributes = PRIVATE[name]
+            for attribute in attributes:
+                patch.delattr(owner, attribute, raising=False)
+        spec.loader.exec_module(module)
+        module.spared = module.spares_wrapper()
+        module.uncompiled = module.not_compiled(lambda: torch.compiler.is_compiling())
+    return module
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_loop_takes_the_place_of_torchs_calls_for_lists(name):
+    """The loop would run for the first time with the torch that needs it: it must be the same function."""
+    tensors = parameters([(3,), (2, 2)], torch.float64)
+    others = [p.detach().abs() + 1 for p in parameters([(3,), (2, 2)], torch.float64)]
+    arguments: dict[str, tuple[Any, ...]] = {
+        "add_": (torch.tensor(2.0),), "mul_": (others,), "addcmul_": (others, others), "addcdiv_": (others, others),
+        "copy_": (others,),
+    }  # fmt: skip
+    options = {"add_": {"alpha": 3.0}, "addcmul_": {"value": 0.5}, "addcdiv_": {"value": 0.5}}.get(name, {})
+    results = []
+    for function in (getattr(torch, f"_foreach_{name}"), without("lists").foreach(name)):
+        given = [p.detach().abs().clone() for p in tensors]
+        returned = function(given, *arguments.get(name, ()), **options)
+        results.append((given, list(given if name.endswith("_") else returned)))
+    assert_same(results[1], results[0])
+    assert "loop" in without("lists").foreach_add_.__qualname__
+
+
+@each_kind
+def test_without_lists_and_fused_adam_the_update_is_the_same(arguments, monkeypatch):
+    """A torch that drops them makes the update slower; another one it must not be."""
+    ends = []
+    for private in (True, False):
+        if not private:
+            bare = without("lists", "fused Adam")
+            assert bare.fused_adam is None
+            monkeypatch.setattr(torch_internals, "fused_adam", None)
+            for module, name in itertools.product((equations, fused, measure, workspace), LISTS):
+                if hasattr(module, f"foreach_{name}"):
+                    monkeypatch.setattr(module, f"foreach_{name}", getattr(bare, f"foreach_{name}"))
+            monkeypatch.setattr(torch_internals, "foreach_add_", bare.foreach_add_)
+        fused.adam_is_rmsprop.cache_clear()
+        params = parameters()
+        optimizer = AdaptiveRMSprop(params, **arguments)
+        train(optimizer, params, gradients(10))
+        ends.append(everything(optimizer, params))
+        assert fused.adam_is_rmsprop(torch.float32) is private
+    fused.adam_is_rmsprop.cache_clear()
+    if not arguments:
+        assert_same(ends[1], ends[0])
+    torch.testing.assert_close(ends[1]["params"], ends[0]["params"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["wrapper", "hooks of all", "profiler"])
+def test_without_what_it_relies_on_the_step_has_torchs_own_wrapper(name):
+    """Hooks looked for in a place that is no more would never be called."""
+    bare = without(name)
+    assert torch_internals.spares_wrapper()
+    assert not bare.spared
+
+    class Wrapped(AdaptiveRMSprop):
+        step = bare.with_hooks(AdaptiveRMSprop.step.__wrapped__, spare=False)
+
+    params = parameters()
+    optimizer, calls = Wrapped(params), []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    train(optimizer, params, gradients(2))
+    assert calls == ["before", "after"] * 2
+
+
+def test_without_its_name_nothing_is_asked_of_a_capture():
+    """The check is called in every step."""
+    assert without("capture").check_capture(AdaptiveRMSprop(parameters())) is None
+    assert torch_internals.check_capture.__name__ in PRIVATE["capture"]
+
+
+def test_without_its_name_the_public_decorator_keeps_the_compiler_out(compiler):
+    """Compiled into the graph, numbers of the first step would be those of all."""
+    uncompiled = without("compiler").uncompiled
+    assert torch.compile(lambda: uncompiled(), backend="eager")() is False
+
+
+def test_without_hooks_of_loading_a_state_dict_is_loaded():
+    """The attribute is torch's own; where it is missing there are no hooks to call."""
+    params = parameters()
+    optimizer = AdaptiveRMSprop(params)
+    train(optimizer, params, gradients(3))
+    saved = copy.deepcopy(optimizer.state_dict())
+    delattr(optimizer, torch_internals.LOAD_PRE_HOOKS)
+    loaded = torch_internals.call_load_pre_hooks(optimizer, saved)
+    assert loaded == saved
+    assert loaded is not saved
+    with torch_internals.without_load_pre_hooks(optimizer):
+        assert not hasattr(optimizer, torch_internals.LOAD_PRE_HOOKS)
+
+
+def test_without_torchs_distributed_modules_nothing_is_sharded(monkeypatch):
+    """Importing them to ask would take seconds in every training."""
+    for name in ("torch.distributed.tensor", "torch.distributed.optim.zero_redundancy_optimizer"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert not torch_internals.is_sharded(torch.ones(2))
+    assert not torch_internals.is_within_zero()
