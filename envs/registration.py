@@ -51,7 +51,8 @@ def make_env(env_id: str) -> gym.Env:
     except gym.error.DependencyNotInstalled as error:
         raise ValueError(f"environment {env_id} needs a package that is not installed: {error}") from error
     except gym.error.Error as error:
-        near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.5)
+        known = [name for name in gym.registry if ("/" in name) == ("/" in env_id)]  # ALE/Pong-v5 is nothing like Ant-v5
+        near = difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
         hint = (
             f"did you mean {near[0]}?" if near else "rl-rmsprop envs lists some; one that a module registers is written module:id"
         )

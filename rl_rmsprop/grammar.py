@@ -115,7 +115,9 @@ def build(kind: type[T], pairs: Mapping[str, str], spec: str) -> T:
             raise ValueError(f"{spec!r} has no key {key!r}: {nearest(key, known)}")
     missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in pairs]
     if missing:
-        raise ValueError(f"{spec!r} needs {' and '.join(f'{m}=…' for m in missing)}")
+        values = [f"{m}=…" for m in missing]
+        example = f"{spec}{',' if pairs else ':'}{','.join(values)}"
+        raise ValueError(f"{spec!r} needs {' and '.join(values)}: write {example}")
     return kind(**{key: parse_value(pairs[key], hints[key], key, spec) for key in pairs})
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
+from rl_rmsprop.study.spec.names import check_holds_study
 
 MOST_EPISODES = 1_000_000
 
@@ -35,6 +36,7 @@ class Evaluate:
             raise ValueError(f"episodes must be from 1 to {MOST_EPISODES:,}, got {self.episodes}")
         if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
+        check_holds_study(self.dir)
         from rl_rmsprop.study import evaluation
         from rl_rmsprop.study.spec.study import load_study
 

@@ -62,7 +62,7 @@ def read_options(name: str, verbs: Mapping[str, type[Any]], words: Sequence[str]
 
 
 def split_flags(name: str, words: Sequence[str]) -> list[TypedOption]:
-    """The words by the flag that they stand behind; those before the first one come first."""
+    """The words by the flag before them; those without a flag come first."""
     typed = [TypedOption("", [])]
     for word in words:
         if word.startswith("--"):
@@ -83,7 +83,7 @@ def check_flags(name: str, verbs: Mapping[str, type[Any]], typed: Sequence[Typed
         if entry.flag not in known:
             raise ValueError(f"rl-rmsprop {name} has no option --{entry.flag}{remedy(entry.flag, name, verbs)}")
         if known[entry.flag] in options:
-            several = ": write its values behind one another" if known[entry.flag].is_list else ""
+            several = ": write all its values after one flag" if known[entry.flag].is_list else ""
             raise ValueError(f"each option may be given once, got {known[entry.flag].flag} twice{several}")
         options.append(known[entry.flag])
     return options
@@ -105,7 +105,7 @@ def remedy(flag: str, name: str, verbs: Mapping[str, type[Any]]) -> str:
             return f": did you mean --{synonym}?"
     for option in declared(verbs[name]):
         if option.is_positional and option.name in (flag, SYNONYMS.get(flag)):
-            return f": {option.metavar.strip('[]')} is written without a flag, behind rl-rmsprop {name}"
+            return f": {option.metavar.strip('[]')} is written without a flag, after rl-rmsprop {name}"
     others = [other for other, verb in verbs.items() if flag in flags(verb)]
     if others:
         return f": rl-rmsprop {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it"
@@ -135,7 +135,7 @@ def take(option: Option, typed: TypedOption) -> tuple[Any, list[str]]:
 
 
 def positionals(name: str, verb: type[Any], words: list[str], behind: Mapping[str, Option]) -> dict[str, Any]:
-    """The values that stand without a flag; `behind` are the options that some of the words stand behind."""
+    """The values without a flag; `behind` maps a word to the option before it."""
     options = [option for option in declared(verb) if option.is_positional and not hasattr(verb, "begin")]
     values: dict[str, Any] = {}
     for option in options:
@@ -153,8 +153,8 @@ def positionals(name: str, verb: type[Any], words: list[str], behind: Mapping[st
         also = f": {option.instead}" if option.instead else ""
         raise ValueError(f"{option.flag} {takes}, got {words[0]!r}{'' if option.is_switch else ' as well'}{also}")
     one = f"one {options[0].metavar.strip('[]')}" if options else "options only"
-    example = " as in --env CartPole-v1" if "env" in flags(verb) else ""
-    raise ValueError(f"rl-rmsprop {name} takes {one}, got {words[0]!r}: values stand behind their option{example}")
+    example = ", as in --env CartPole-v1" if "env" in flags(verb) else ""
+    raise ValueError(f"rl-rmsprop {name} takes {one}, got {words[0]!r}: values follow their option{example}")
 
 
 # Commas --------------------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def check_separate(texts: Iterable[str], option: Option) -> None:
     flat = [part for entry in parts for part in entry if part]
     if option.is_list:
         raise ValueError(
-            f"{option.flag} takes texts that may have commas, so separate them with spaces: {option.flag} {' '.join(flat)}"
+            f"{option.flag} takes values that may contain commas, so separate them with spaces: {option.flag} {' '.join(flat)}"
         )
     also = f": {option.instead}" if option.instead else ""
     raise ValueError(f"{option.flag} takes one value, got {' and '.join(flat)}{also}")
@@ -198,5 +198,5 @@ def check_joined(words: Sequence[str], option: Option) -> None:
         if ":" in text and re.match(r"[a-z_.]+=", key):
             joined = f"{text.rstrip(',')},{key}"
             raise ValueError(
-                f"keys of one text have commas between them and no spaces: {option.flag} {joined}, got {key!r} apart"
+                f"keys of one text are joined by commas without spaces, got {key!r} apart: write {option.flag} {joined}"
             )

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
+from rl_rmsprop.study.spec.names import check_holds_study
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Replay:
     def __call__(self) -> int:
         if not 0 < self.rate < 1000:
             raise ValueError(f"rate must be between 0 and 1000 alarms per 1000 updates, got {self.rate}")
+        for folder in (self.dir, *([self.twins] if self.twins is not None else [])):
+            check_holds_study(folder)
         from rl_rmsprop.study import replay
         from rl_rmsprop.study.spec.study import load_study
 

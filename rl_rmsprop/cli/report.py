@@ -9,6 +9,7 @@ from typing import ClassVar
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.options import ReportOptions
 from rl_rmsprop.cli.output import announce
+from rl_rmsprop.study.spec.names import check_holds_study
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Report:
     """Write TensorBoard's event files of all runs again from their tables; without it, of those that have none."""
 
     def __call__(self) -> int:
+        check_holds_study(self.dir)
         from rl_rmsprop.study import report
         from rl_rmsprop.study.report import event_files
         from rl_rmsprop.study.spec.study import load_study

@@ -9,6 +9,7 @@ from typing import ClassVar
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.options import WorkerOptions
 from rl_rmsprop.cli.running import resume
+from rl_rmsprop.study.spec.names import check_holds_study
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Resume:
 
     def __call__(self) -> int:
         self.workers.check()
+        check_holds_study(self.dir)
         from rl_rmsprop.study.spec.study import load_study
 
         return resume(load_study(self.dir), self.workers)

@@ -30,7 +30,8 @@ from rl_rmsprop.study.execution.pipeline import train_study
 from rl_rmsprop.study.report.aggregates import LiveAggregates
 from rl_rmsprop.study.report.settings import ReportSettings, make_settings, save_settings
 from rl_rmsprop.study.results.runs import ArmResults, load_results
-from rl_rmsprop.study.spec.study import STUDY_FILE, Study, load_study
+from rl_rmsprop.study.spec.names import STUDY_FILE
+from rl_rmsprop.study.spec.study import Study, load_study
 from rl_rmsprop.study.training.tensorboard_sink import DEFAULT_SINKS
 from rl_rmsprop.telemetry.sinks import SinkFactory
 

@@ -21,12 +21,11 @@ from rl_rmsprop.storage.json_tables import convert, from_table, read_json
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.folders import LONGEST_NAME
+from rl_rmsprop.study.spec.names import STUDY_FILE, check_holds_study
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS, Agent
 from rl_rmsprop.study.spec.seeds import LARGEST_SEED, MOST_SEEDS, written_seeds
 
-STUDY_FILE = "study.json"
-"""In a study's folder: what it is."""
 LARGEST_BATCH = 64
 MOST_DRAWS = 10_000
 
@@ -196,9 +195,8 @@ UNESSENTIAL: dict[str, Any] = {"folder": Path(), "command": "", "batch_size": LA
 
 def load_study(folder: Path) -> Study:
     """The study that a folder holds; ValueError if it holds none."""
+    check_holds_study(folder)
     path = folder / STUDY_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no study: there is no study.json in it; rl-rmsprop train or compare makes one")
     try:
         content = read_json(path)
         content.pop("search_space", None)  # follows from the rest
