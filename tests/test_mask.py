@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from rl_rmsprop import AdaptiveRMSprop
+from tests.pretended_device import DEVICE, pretended
 from tests.test_optimizer import RULES, assert_same, everything, gradients, parameters, train
 
 R = 4
@@ -188,3 +189,22 @@ def test_masks_of_another_kind_are_refused_before_anything_changes(runs, mask):
     with pytest.raises(ValueError, match=r"mask must be one bool per run of an optimizer with runs, got .* with runs="):
         optimizer.step(mask=mask)
     assert_same(everything(optimizer, params), before)
+
+
+@pytest.mark.parametrize("alpha", [0.9, "cusum", "asymmetric", "mixture"])
+def test_a_mask_in_the_step_after_a_move_to_another_device_leaves_the_run_as_it_is(alpha):
+    """What is put back must be the state beside the parameters, not that which has stayed behind."""
+    p = Parameter(torch.ones(2, 3))
+    optimizer = AdaptiveRMSprop([p], runs=2, alpha=alpha, bias_correction=True)
+    p.grad = torch.ones(2, 3)
+    optimizer.step()
+    before = optimizer.state[p]["square_avg"].clone()
+    with pretended():
+        moved = Parameter(p.detach().to(DEVICE))
+        optimizer.state[moved] = optimizer.state.pop(p)
+        optimizer.param_groups[0]["params"][0] = moved
+        moved.grad = torch.full((2, 3), 5.0).to(DEVICE)
+        optimizer.step(mask=torch.tensor([True, False]).to(DEVICE))
+        after = optimizer.state[moved]["square_avg"].cpu()
+    assert torch.equal(after[1], before[1])
+    assert not torch.equal(after[0], before[0])

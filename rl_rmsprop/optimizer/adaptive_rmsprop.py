@@ -333,6 +333,8 @@ class AdaptiveRMSprop(RMSprop):
         # State is made even if no run is updated: statistics of a run must not depend on the runs beside it.
         complete = [(*part, self._states(part[0], part[1])) for part in parts]
         if len(missing) < mask.numel():
+            for index, params, _, states in complete:
+                self._follow(self.param_groups[index], params, states)  # so that what is saved is what is updated
             pairs = [pair for _, params, _, states in complete for pair in zip(params, states, strict=True)]
             tensors = [t for p, state in pairs for t in (p, *state.values())]
             snapshot = UpdateSnapshot(tensors, self.param_groups, self.last_surprise, mask, missing, self._saved_rows)

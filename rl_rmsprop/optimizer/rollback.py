@@ -80,6 +80,7 @@ class UpdateSnapshot:
 
     def _choose(self, new: Tensor, old: Tensor | float) -> Tensor:
         """The new value where the mask is true."""
+        old = old.to(new.device) if isinstance(old, Tensor) else old  # where the parameters have been moved
         return torch.where(broadcast_runs(self._mask.to(new.device), new), new, old)
 
 
