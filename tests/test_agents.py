@@ -283,9 +283,9 @@ def test_noise_is_standard_gumbel():
 def test_noise_of_a_run_does_not_depend_on_its_neighbours():
     """Silent failure: adding a seed to a study changes what the others do."""
     for shape in ((4, 3, 2), (1, 1, 3), (5, 7, 1)):  # of a run alone, the logarithms are of another number of numbers
-        together = gumbel_noise(generators(1, 2, 3), shape)
-        assert np.array_equal(together[:, 1], gumbel_noise(generators(2), shape)[:, 0])
-        assert not np.array_equal(together[:, 0], together[:, 1])
+        batched = gumbel_noise(generators(1, 2, 3), shape)
+        assert np.array_equal(batched[:, 1], gumbel_noise(generators(2), shape)[:, 0])
+        assert not np.array_equal(batched[:, 0], batched[:, 1])
 
 
 # Acting: environments whose every step is known --------------------------------------------------------------------------
@@ -484,11 +484,11 @@ class Recording(torch.optim.SGD):
     def __init__(self, parameters, lr):
         super().__init__(parameters, lr=lr)
         self.used: list[float] = []
-        self.told: list[torch.Tensor] = []
+        self.received: list[torch.Tensor] = []
         self.lengths: list[torch.Tensor] = []
 
     def observe(self, *, grad_norm, shifted):
-        self.told.append(grad_norm.clone())
+        self.received.append(grad_norm.clone())
 
     def step(self, closure=None):
         self.used.append(self.param_groups[0]["lr"])
@@ -511,9 +511,9 @@ def test_gradients_are_clipped_and_their_length_before_is_reported():
     optimizer = Recording((policy := indifferent(2, [0.0, 0.0, 0.0])).parameters(), lr=1e-4)
     agent = A2C(n_steps=4, max_grad_norm=1e-3)
     updates = list(Training(agent, Scripted(LENGTHS), policy, optimizer, 3, (0, 1)))
-    for update, told, length in zip(updates, optimizer.told, optimizer.lengths, strict=True):
-        assert torch.equal(update.grad_norm, told)
-        assert (told > 2e-3).all()
+    for update, received, length in zip(updates, optimizer.received, optimizer.lengths, strict=True):
+        assert torch.equal(update.grad_norm, received)
+        assert (received > 2e-3).all()
         torch.testing.assert_close(length, torch.full((2,), 1e-3), rtol=1e-2, atol=0)
 
 
@@ -559,7 +559,7 @@ def test_a_run_that_must_not_be_updated_is_outside_the_mask_with_a_gradient_of_z
     assert optimizer.masks == [[True, False], None, None]
     assert optimizer.outside == [0.0, 0.0]
     assert updates[0].grad_norm.isnan().tolist() == [False, True]
-    assert [norm[1].item() > 0 for norm in optimizer.told] == [False, True, True]
+    assert [norm[1].item() > 0 for norm in optimizer.received] == [False, True, True]
 
 
 def test_records_are_values():

@@ -124,22 +124,22 @@ class Remembers(Observer):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
 
     def started(self, folder: Path) -> None:
-        self.told.append("started")
+        self.received.append("started")
 
     def message(self, text: str) -> None:
-        self.told.append(text)
+        self.received.append(text)
 
     def begin(self, tasks: Sequence[Task]) -> None:
-        self.told.append("begin")
+        self.received.append("begin")
 
     def event(self, event: Event) -> None:
-        self.told.append("event")
+        self.received.append("event")
 
     def end(self) -> None:
-        self.told.append("end")
+        self.received.append("end")
 
 
 def test_arms_are_refreshed_now_and_then_while_another_observer_hears_everything(
@@ -158,7 +158,7 @@ def test_arms_are_refreshed_now_and_then_while_another_observer_hears_everything
         now[0] += 1.0
     view.end()
     assert refreshed == [100.0, 110.0, 120.0]
-    assert other.told == ["started", "tuning", "begin", *["event"] * 25, "end"]
+    assert other.received == ["started", "tuning", "begin", *["event"] * 25, "end"]
 
 
 def test_a_refresh_that_takes_long_comes_less_often(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

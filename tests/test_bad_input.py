@@ -53,10 +53,10 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str], code: int = 2)
     """What is said to a command line that is refused: one line, and nothing created."""
     before = inputs.listing()
     assert main(words) == code
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n"), said.err[:7]) == ("", 1, "error: ")
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n"), output.err[:7]) == ("", 1, "error: ")
     assert inputs.listing() == before
-    return said.err
+    return output.err
 
 
 LINES: dict[str, tuple[list[str], str]] = {
@@ -114,9 +114,9 @@ def test_a_wrong_option_is_one_line_exit_2_and_nothing_created(
 ) -> None:
     """A traceback, a folder left behind, or a training that fails an hour later."""
     words, message = LINES[what]
-    said = refusal(["train", *([] if "--env" in words else ["--env", "CartPole-v1"]), *words], capsys)
-    assert message in said
-    assert len(said) < 1100
+    output = refusal(["train", *([] if "--env" in words else ["--env", "CartPole-v1"]), *words], capsys)
+    assert message in output
+    assert len(output) < 1100
 
 
 class Strange(gym.Env[Any, Any]):
@@ -236,8 +236,8 @@ def test_a_folder_that_may_not_be_written_is_refused(monkeypatch: pytest.MonkeyP
 def test_four_workers_a_core_are_the_most(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """10,000 seeds and as many workers end a machine."""
     monkeypatch.setattr(options, "cores", lambda: 3)
-    said = refusal(["train", "--env", "CartPole-v1", "--workers", "13"], capsys)
-    assert "at most 12, four for each of 3 cores, got 13" in said
+    output = refusal(["train", "--env", "CartPole-v1", "--workers", "13"], capsys)
+    assert "at most 12, four for each of 3 cores, got 13" in output
     with pytest.raises(NotTrained):
         main(["train", "--env", "CartPole-v1", "--workers", "12"])
 
@@ -447,8 +447,8 @@ def test_any_bytes_are_a_study_or_one_line(content: bytes, capsys: pytest.Captur
     """A study file that ends in a traceback says to its author that the tool is broken, not the file."""
     Path("study.toml").write_bytes(content)
     code = main(["compare", "study.toml", "--print-config"])
-    said = capsys.readouterr()
-    assert (code, said.err) == (0, "") or (code == 2 and said.err.count("\n") == 1 and not said.out)
+    output = capsys.readouterr()
+    assert (code, output.err) == (0, "") or (code == 2 and output.err.count("\n") == 1 and not output.out)
 
 
 def test_inputs_at_random_are_accepted_or_refused_in_one_line() -> None:

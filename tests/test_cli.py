@@ -141,11 +141,11 @@ def test_bad_input_is_one_line_exit_2_and_nothing_created(
     """A traceback, or a folder left behind, is how a tool loses a newcomer."""
     monkeypatch.chdir(tmp_path)
     assert main(line.split()) == 2
-    said = capsys.readouterr()
-    assert BAD[line] in said.err
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert BAD[line] in output.err
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert not list(tmp_path.iterdir())
 
 

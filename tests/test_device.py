@@ -33,7 +33,7 @@ from tests.nonfinite_envs import Sick
 from tests.pretended_device import DEVICE, Remote, pretended
 from tests.test_resume import NORMALIZED, Interrupting, cut_off, digest, spec
 
-WINDOWS = 14
+ITERATIONS = 14
 ILL = {3: {7: ("reward", math.nan), 30: (2, math.inf), 31: ("reward", -math.inf)}}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "detector": ("CartPole-v1", {"shift": "force_mag:values=10/-10,at=100"}),
@@ -64,7 +64,7 @@ def on(device: str, folder: Path, case: str) -> BatchSpec:
     """A batch of two runs whose networks are there."""
     env_id, options = CASES[case]
     batch = spec(folder, env_id, **options)
-    steps = WINDOWS * batch.agent.n_envs * batch.agent.n_steps
+    steps = ITERATIONS * batch.agent.n_envs * batch.agent.n_steps
     return with_options(batch, steps=steps, device=device)
 
 
@@ -111,7 +111,7 @@ def test_a_batch_on_another_device_goes_on_from_its_checkpoint(
     with pretended():
         cut_off(there, save=8, die=11)
         train_batch(there, monitor)
-    assert (monitor.windows, monitor.notes) == (WINDOWS - 8, [])
+    assert (monitor.iterations, monitor.notes) == (ITERATIONS - 8, [])
     agree(there, here)
 
 
@@ -140,7 +140,7 @@ def test_two_runs_train_on_a_gpu(tmp_path: Path) -> None:
     monitor = Interrupting(0, None)
     cut_off(cut, save=60, die=70)
     train_batch(cut, monitor)
-    assert (monitor.windows, monitor.notes) == (cut.windows - 60, [])
+    assert (monitor.iterations, monitor.notes) == (cut.iterations - 60, [])
     for seed in here.seeds:
         first, reference = (read_table(batch.run_folder(seed) / "metrics.csv") for batch in (there, here))
         for name in ("train/policy_loss", "train/value_loss", "train/entropy", "optim/grad_norm", "optim/E_q50", "optim/beta"):
@@ -209,8 +209,8 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(
         replace(study, options=replace(study.options, device="cuda")).save()
     line = ["train", *LINE, "--device", "cuda"] if verb == "train" else ["resume", "x"]
     assert main(line) == 2
-    said = "device must be one that this machine has, got cuda: torch sees no GPU; leave --device out to train on the CPU"
-    assert said in capsys.readouterr().err
+    output = "device must be one that this machine has, got cuda: torch sees no GPU; leave --device out to train on the CPU"
+    assert output in capsys.readouterr().err
     assert {path.name for path in tmp_path.rglob("*")} <= {"x", "study.json"}
 
 

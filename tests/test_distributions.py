@@ -121,9 +121,9 @@ def test_noise_of_a_run_does_not_depend_on_its_neighbours():
     """Silent failure: adding a seed to a study changes what the others do."""
     pi = Gaussian(*box(2))
     log_std = torch.tensor([[[-1.0, 0.3]], [[0.7, -0.2]], [[0.1, 0.9]]])  # [R, 1, A]
-    together = pi.noise(generators(1, 2, 3), 4, 3, log_std)
-    assert np.array_equal(together[:, 1], pi.noise(generators(2), 4, 3, log_std[1:2])[:, 0])
-    assert not np.array_equal(together[:, 0], together[:, 1])
+    batched = pi.noise(generators(1, 2, 3), 4, 3, log_std)
+    assert np.array_equal(batched[:, 1], pi.noise(generators(2), 4, 3, log_std[1:2])[:, 0])
+    assert not np.array_equal(batched[:, 0], batched[:, 1])
 
 
 def test_greedy_evaluation_acts_with_the_mean_and_stochastic_evaluation_does_not():

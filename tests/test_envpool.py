@@ -58,15 +58,15 @@ def test_an_unknown_backend_is_refused():
 @needed
 def test_a_run_does_not_depend_on_its_neighbours_and_is_the_same_every_time():
     """Silent failure: seeds of the pool as a whole: every run changes with the batch it is in."""
-    _, together = played(pooled(LANDER, (3, 4, 5), 2), 300)
+    _, batched = played(pooled(LANDER, (3, 4, 5), 2), 300)
     first, again = played(pooled(LANDER, (3, 4, 5), 2), 300)
-    assert all(np.array_equal(a, b) for a, b in zip(together, again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(batched, again, strict=True))
     batch = pooled(LANDER, (5,), 2)
     assert np.array_equal(batch.reset()[0], first[2])
     actions = np.stack([np.random.default_rng((0, 2)).integers(0, 4, (300, 2))], 1)
     alone = [np.stack(column) for column in zip(*[batch.step(a) for a in actions], strict=True)]
-    assert all(np.array_equal(a[:, 2], b[:, 0]) for a, b in zip(together, alone, strict=True))
-    assert not np.array_equal(together[0][:, 0], together[0][:, 1])
+    assert all(np.array_equal(a[:, 2], b[:, 0]) for a, b in zip(batched, alone, strict=True))
+    assert not np.array_equal(batched[0][:, 0], batched[0][:, 1])
 
 
 @needed
@@ -119,7 +119,7 @@ def test_a_run_trains_in_it_and_starts_again_instead_of_being_resumed(tmp_path: 
     """Silent failure: a run goes on from a checkpoint in another place of the game than it was in."""
     notes: list[str] = []
     spec = batch_of(str(tmp_path), LANDER, "a2c", A2C(), Arm("0.99"), (1,), 1_024, 2, backend="envpool")
-    monitor = Monitor(lambda news: notes.append(getattr(news, "text", "")), every=0.0)
+    monitor = Monitor(lambda report: notes.append(getattr(report, "text", "")), every=0.0)
     assert train_batch(spec, monitor) == []
     assert (spec.run_folder(1) / WEIGHTS).is_file()
     assert any("start again" in note for note in notes)

@@ -91,8 +91,8 @@ def test_a_run_does_not_depend_on_its_neighbours(env_id):
     """Silent failure: one generator for all poles, so that a seed gives another run in every study."""
     calls, seeds = (200 if env_id != "Acrobot-v1" else 510), (4, 7, 11)
     actions = np.random.default_rng(1).integers(0, 2, (calls, 3, 2))
-    together = make(env_id, seeds, 2)
-    first, steps = together.reset(), [together.step(a) for a in actions]
+    batched = make(env_id, seeds, 2)
+    first, steps = batched.reset(), [batched.step(a) for a in actions]
     assert any((s.terminated | s.truncated).any() for s in steps)
     for r, seed in enumerate(seeds):
         alone = make(env_id, (seed,), 2)

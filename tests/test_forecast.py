@@ -141,10 +141,10 @@ def test_a_recorded_signal_is_what_the_detector_hears():
 def test_a_run_scores_alone_as_among_others(rule):
     """With one floor, one detector or one set of weights for all runs a stream's score would depend on its company."""
     g2 = recorded() * torch.tensor([1.0, 1e6, 1e-9])[:, None]
-    together = replay(g2, rule, burn_in=BURN_IN)
+    batched = replay(g2, rule, burn_in=BURN_IN)
     for r in range(R):
         alone = replay(g2[:, r : r + 1], rule, burn_in=BURN_IN, keys=[r])
-        for a, b in zip(alone, together, strict=True):
+        for a, b in zip(alone, batched, strict=True):
             assert torch.equal(a.nan_to_num(0.5), b[:, r : r + 1].nan_to_num(0.5))
 
 

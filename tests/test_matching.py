@@ -90,8 +90,8 @@ def test_the_matched_lr_is_what_the_runs_train_with(matched: Path) -> None:
     for arm in loaded.arms:
         config = json.loads((matched / "CartPole-v1" / arm.name / "seed_0000" / "config.json").read_text())
         assert config["settings"]["lr"] == lr.get(arm.text, loaded.agents[0].lr)
-    said = " ".join((matched / "report" / "report.md").read_text(encoding="utf-8").split())
-    assert "on seeds 50-52, so that the root mean square of its updates is that of 0.9 at lr 0.0016" in said
+    output = " ".join((matched / "report" / "report.md").read_text(encoding="utf-8").split())
+    assert "on seeds 50-52, so that the root mean square of its updates is that of 0.9 at lr 0.0016" in output
     assert sorted(path.name for path in matched.iterdir()) == [
         "CartPole-v1",
         "_agg",

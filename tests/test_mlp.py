@@ -216,11 +216,11 @@ def test_initial_gains_are_those_of_stable_baselines():
 
 def test_initial_weights_depend_on_the_runs_own_generator_alone():
     """Silent failure: adding a seed to a study changes the networks of the others, or gives all of them the same one."""
-    together, alone = (
+    batched, alone = (
         ActorCritic(4, Categorical(2), (8, 8), generators(3, 4, 5)),
         ActorCritic(4, Categorical(2), (8, 8), generators(4)),
     )
-    for many, one in zip(together.parameters(), alone.parameters(), strict=True):
+    for many, one in zip(batched.parameters(), alone.parameters(), strict=True):
         assert torch.equal(many[1], one[0])
         assert not torch.equal(many[0], many[1])
     assert not torch.equal(alone.actor.layers[0].weight, alone.critic.layers[0].weight)

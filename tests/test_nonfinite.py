@@ -279,7 +279,7 @@ def test_a_batch_with_ill_runs_that_was_cut_off_goes_on_bit_for_bit(tmp_path, ru
     assert list((tmp_path / "cut").rglob("error.txt"))
     monitor = Interrupting(0, None)
     assert train_batch(cut, monitor) == lines
-    assert (monitor.windows, monitor.notes) == (120 - 90, [])
+    assert (monitor.iterations, monitor.notes) == (120 - 90, [])
     assert digest(cut) == digest(whole)
 
 
@@ -408,15 +408,15 @@ def test_a_study_with_one_failing_run_of_four_goes_on_and_says_so(tmp_path, caps
     out = tmp_path / "x"
     line = "compare --env tests.nonfinite_envs:Sick-v0 --betas 0.99 --baselines adam --seeds 1-4 --steps 4000 --eval-episodes 3"
     assert main([*line.split(), "--out", str(out), "--n-envs", "8", "--n-steps", "16", "--hidden", "5"]) == 3
-    said = capsys.readouterr()
-    lines = sorted(said.err.splitlines())
+    output = capsys.readouterr()
+    lines = sorted(output.err.splitlines())
     assert [text.split(": reward")[0] for text in lines] == [
         f"failed: tests.nonfinite_envs:Sick-v0 · {arm} · seed {SICK_SEED}" for arm in ("0.99", "adam")
     ]
     assert all("10 updates in a row were skipped" in text for text in lines)
     report = (out / "report" / "report.md").read_text()
     assert f"| tests.nonfinite_envs:Sick-v0 | β = 0.99 | {SICK_SEED} | reward of the environment was nan at step " in report
-    assert "2 of 8 runs did not finish" in said.out
+    assert "2 of 8 runs did not finish" in output.out
     for arm in ("0.99", "adam"):
         for seed in (1, 2, 4):
             assert (out / "tests.nonfinite_envs:Sick-v0" / arm / f"seed_{seed:04d}" / "checkpoint" / "weights.npz").is_file()
@@ -598,16 +598,16 @@ def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_the_updates_it_takes_
     stream = [[torch.randn(p.shape, generator=noise) for p in start] for _ in range(15)]
     bad = torch.rand(15, runs, generator=noise) < share
     arm, options = make_arm(name, baseline=True), TrainingOptions()
-    together = [Parameter(p.clone()) for p in start]
-    optimizer = make_optimizer(arm, together, 0.1, 15, range(runs), options)
+    batched = [Parameter(p.clone()) for p in start]
+    optimizer = make_optimizer(arm, batched, 0.1, 15, range(runs), options)
     for t, entry in enumerate(stream):
-        for p, g in zip(together, entry, strict=True):
+        for p, g in zip(batched, entry, strict=True):
             p.grad = g.clone()
         if not by_mask:
-            together[t % 2].grad[bad[t], t % 2] = (NAN, INF, 1e20)[t % 3]  # type: ignore[index]
+            batched[t % 2].grad[bad[t], t % 2] = (NAN, INF, 1e20)[t % 3]  # type: ignore[index]
         if t == 8:  # through a checkpoint
             saved = optimizer.state_dict()
-            optimizer = make_optimizer(arm, together, 0.3, 15, range(runs), options)
+            optimizer = make_optimizer(arm, batched, 0.3, 15, range(runs), options)
             optimizer.load_state_dict(saved)
         optimizer.step(mask=~bad[t] if by_mask else None)
     assert optimizer.param_groups[0]["skipped"].tolist() == bad.sum(0).tolist()
@@ -620,7 +620,7 @@ def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_the_updates_it_takes_
                 for p, g in zip(alone, stream[t], strict=True):
                     p.grad = g[r : r + 1].clone()
                 expected.inner.step()
-        for p, own in zip(together, alone, strict=True):
+        for p, own in zip(batched, alone, strict=True):
             assert torch.equal(p[r : r + 1], own)
             for key, x in expected.inner.state[own].items():
                 if isinstance(x, Tensor) and x.dim():

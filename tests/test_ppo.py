@@ -124,17 +124,17 @@ def test_weights_and_curves_after_a_rollout_are_those_of_stable_baselines(env_id
         for theta, old, expected in zip(policy.parameters(), before, weights_of(model), strict=True):
             assert (theta[r] - old[r]).abs().max() > 0.02
             torch.testing.assert_close(theta[r].detach(), expected, rtol=1e-3, atol=1e-4)
-        said = model.logger.name_to_value
+        output = model.logger.name_to_value
         pairs = {
-            "train/policy_loss": said["train/policy_gradient_loss"],
-            "train/value_loss": said["train/value_loss"],
-            "train/entropy": -said["train/entropy_loss"],
-            "train/explained_variance": said["train/explained_variance"],
-            "train/approx_kl": said["train/approx_kl"],
-            "train/clip_fraction": said["train/clip_fraction"],
+            "train/policy_loss": output["train/policy_gradient_loss"],
+            "train/value_loss": output["train/value_loss"],
+            "train/entropy": -output["train/entropy_loss"],
+            "train/explained_variance": output["train/explained_variance"],
+            "train/approx_kl": output["train/approx_kl"],
+            "train/clip_fraction": output["train/clip_fraction"],
         }
         assert {tag: value[r].item() for tag, value in measured.items()} == pytest.approx(pairs, rel=2e-3, abs=1e-4)
-        assert said["train/clip_fraction"] > 0  # otherwise nothing says that we clip
+        assert output["train/clip_fraction"] > 0  # otherwise nothing says that we clip
 
 
 # By hand, with steps that only reset --------------------------------------------------------------------------------------
@@ -300,8 +300,8 @@ def test_records_are_iterations_and_updates_are_those_of_the_optimizer():
     assert [record.updates for record in records] == [6, 12, 18, 24]
     assert env.updates == 24
     assert optimizer.used == pytest.approx(np.repeat([0.8, 0.6, 0.4, 0.2], 6))
-    assert torch.equal(torch.cat([record.grad_norms for record in records]), torch.stack(optimizer.told))
-    assert torch.equal(records[1].grad_norm, optimizer.told[11])
+    assert torch.equal(torch.cat([record.grad_norms for record in records]), torch.stack(optimizer.received))
+    assert torch.equal(records[1].grad_norm, optimizer.received[11])
     assert [row for row in range(24) if any(optimizer.shifts[row])] == [6]
     assert optimizer.shifts[6] == [False, True]
 

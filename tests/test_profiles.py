@@ -235,8 +235,8 @@ def test_a_walk_folds_back_by_hand():
 @pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk"])
 def test_a_run_of_a_random_profile_is_the_same_alone_and_in_any_batch(profile):
     """Silent failure: the times of one run depend on which other runs are in the batch."""
-    together = start(profile, 5)
-    values = np.array([together.evaluate(np.full(5, t))[0] for t in range(100)])
+    batched = start(profile, 5)
+    values = np.array([batched.evaluate(np.full(5, t))[0] for t in range(100)])
     for r in (0, 3, 4):
         alone = profile.start([np.random.default_rng([0, r])])
         assert [float(alone.evaluate(np.array([t]))[0][0]) for t in range(100)] == values[:, r].tolist()

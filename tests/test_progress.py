@@ -65,8 +65,8 @@ def test_the_rate_is_of_what_is_trained_while_it_is_watched(monkeypatch: pytest.
         view.event(Event(0, Progress(steps, 20.0, math.nan, 0.0)))
     view.event(Event(0, ended=True))
     view.end()
-    said = [line.split(" · cusum")[0] for line in out.getvalue().splitlines()]
-    assert said == [" 50%", " 75% · 10 s left · 50 steps/s"]
+    output = [line.split(" · cusum")[0] for line in out.getvalue().splitlines()]
+    assert output == [" 50%", " 75% · 10 s left · 50 steps/s"]
 
 
 @pytest.mark.parametrize("width", [50, 80, 200])

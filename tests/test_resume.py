@@ -26,20 +26,20 @@ class Killed(BaseException):
 
 
 class Interrupting(Monitor):
-    """Saves after the window `save`, dies after the window `die`."""
+    """Saves after the iteration `save`, dies after the iteration `die`."""
 
     def __init__(self, save: int, die: int | None) -> None:
         self.notes: list[str] = []
-        super().__init__(lambda news: self.notes.append(news.text) if isinstance(news, Note) else None)
-        self._window, self._save, self._die = 0, save, die
-        self.windows = 0
+        super().__init__(lambda report: self.notes.append(report.text) if isinstance(report, Note) else None)
+        self._iteration, self._save, self._die = 0, save, die
+        self.iterations = 0
 
     def is_due(self) -> bool:
-        """Asked once a window."""
-        self.windows += 1
-        if self.windows == self._die:
+        """Asked once an iteration."""
+        self.iterations += 1
+        if self.iterations == self._die:
             raise Killed
-        return self.windows == self._save
+        return self.iterations == self._save
 
 
 def spec(folder: Path, env_id: str, rule: str = "cusum:arl=50,burn_in=5,max=0.99", shift: str = "", agent: str = "a2c", **more):
@@ -99,10 +99,10 @@ def test_a_batch_that_was_cut_off_goes_on_bit_for_bit(case: str, tmp_path: Path)
     train_batch(whole)
     cut_off(cut, save=13, die=17)
     assert cut.checkpoints.is_dir()
-    cut_off(cut, save=5, die=9)  # window 18, window 22: taken up, saved, cut off once more
+    cut_off(cut, save=5, die=9)  # iteration 18, iteration 22: resumed, saved, cut off once more
     monitor = Interrupting(0, None)
     train_batch(cut, monitor)
-    assert monitor.windows == 30 - 18  # from the second checkpoint on
+    assert monitor.iterations == 30 - 18  # from the second checkpoint on
     assert monitor.notes == []
     assert digest(cut) == digest(whole)
     assert not cut.checkpoints.exists()
@@ -155,7 +155,7 @@ def test_an_environment_that_does_not_do_the_same_again_starts_again(tmp_path: P
     cut_off(batch, save=13, die=17)
     monitor = Interrupting(0, None)
     train_batch(batch, monitor)
-    assert monitor.windows == 30
+    assert monitor.iterations == 30
     assert len(monitor.notes) == 2
     assert "Forgetful-v0 did not repeat its episode" in monitor.notes[0]
     assert monitor.notes[1].endswith("starts again from its beginning")
@@ -166,7 +166,7 @@ def test_an_environment_that_keeps_its_world_is_not_saved(tmp_path: Path) -> Non
     batch = spec(tmp_path, "BipedalWalker-v3", rule="0.99")
     monitor = Interrupting(13, None)
     train_batch(batch, monitor)
-    assert monitor.windows == 13  # it does not try again
+    assert monitor.iterations == 13  # it does not try again
     assert "BipedalWalker-v3 keeps its Box2D world from episode to episode" in monitor.notes[0]
 
 
@@ -178,12 +178,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path: Pat
     whole, cut = (spec(tmp_path / name, "CartPole-v1") for name in ("whole", "cut"))
     train_batch(whole)
     cut_off(cut, save=5, die=8)
-    cut_off(cut, save=5, die=8)  # windows 10 and 13
+    cut_off(cut, save=5, die=8)  # iterations 10 and 13
     damaged = cut.checkpoints / "00000010" / "state.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     monitor = Interrupting(0, None)
     train_batch(cut, monitor)
-    assert monitor.windows == 30 - 5
+    assert monitor.iterations == 30 - 5
     assert len(monitor.notes) == 1
     assert f"{damaged} is damaged" in monitor.notes[0]
     assert digest(cut) == digest(whole)
@@ -211,6 +211,6 @@ def test_a_batch_whose_files_or_settings_are_others_starts_again(
         train_batch(whole)
     monitor = Interrupting(0, None)
     train_batch(cut, monitor)
-    assert monitor.windows == 30
+    assert monitor.iterations == 30
     assert len(monitor.notes) == 2
     assert digest(cut) == digest(whole)

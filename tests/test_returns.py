@@ -150,8 +150,8 @@ def test_every_run_and_environment_is_estimated_as_if_alone(T, R, N, seed):
     rng = np.random.default_rng(seed)
     rewards, values = rng.normal(size=(T, R, N)).astype(np.float32), rng.normal(size=(T + 1, R, N)).astype(np.float32)
     terminated, truncated = rng.random((2, T, R, N)) < 0.2
-    together = fast(Stream(rewards, values, terminated, truncated, ~terminated), 0.9, 0.8)
+    batched = fast(Stream(rewards, values, terminated, truncated, ~terminated), 0.9, 0.8)
     for r in range(R):
         for n in range(N):
             alone = slow_advantages(rewards[:, r, n], values[:, r, n], terminated[:, r, n], truncated[:, r, n], 0.9, 0.8)
-            np.testing.assert_allclose(together[:, r, n], alone, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(batched[:, r, n], alone, rtol=1e-5, atol=1e-5)

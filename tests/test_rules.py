@@ -499,8 +499,8 @@ def test_a_notified_run_reacts_once_and_counts_no_alarm():
     """`notify_shift` is the user's word, not the detector's: counted as alarms it would spoil the false-alarm rate."""
     rule = Adaptive(Never(), Harmonic(0.99))
     state = decisions(rule, 10, torch.arange(3))[-1].state
-    told = {**state, "notified": torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)}
-    first = rules.advance(rule, told, torch.zeros(3, dtype=torch.float64))
+    received = {**state, "notified": torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)}
+    first = rules.advance(rule, received, torch.zeros(3, dtype=torch.float64))
     second = rules.advance(rule, first.state, torch.zeros(3, dtype=torch.float64))
     assert first.state["clock"].tolist() == [11, 1, 11]
     assert first.alarm.tolist() == [False, True, False]

@@ -128,19 +128,19 @@ def test_a_sink_of_ones_own_gets_what_the_table_has(tmp_path: Path) -> None:
 
 def test_an_observer_hears_of_the_study_and_of_its_evaluation(tmp_path: Path) -> None:
     """A final evaluation of an hour that shows nothing looks like a study that hangs."""
-    heard: list[str] = []
+    messages: list[str] = []
 
     class Listener(Observer):
         def started(self, folder: Path) -> None:
-            heard.append(f"started {folder.name}")
+            messages.append(f"started {folder.name}")
 
         def event(self, event: Event) -> None:
             if event.progress is not None:
-                heard.append(event.progress.phase)
+                messages.append(event.progress.phase)
 
     run_study(small(tmp_path / "study"), InThisProcess(), [NoSink_], Listener())
-    assert heard[0] == "started study"
-    assert "final evaluation, 0 of 4 episodes" in heard
+    assert messages[0] == "started study"
+    assert "final evaluation, 0 of 4 episodes" in messages
 
 
 def NoSink_(run: RunInfo) -> NoSink:
@@ -186,7 +186,7 @@ def test_weights_are_on_disk_before_the_evaluation_and_a_stop_in_it_loses_nothin
 @pytest.mark.parametrize("damage", ["empty", "cut between rows", "cut within a row", "gone"])
 def test_a_finished_run_with_a_damaged_table_is_trained_again(damage: str, tmp_path: Path) -> None:
     """`train the run again` is no advice while no command does it."""
-    folder, heard = tmp_path / "study", []
+    folder, messages = tmp_path / "study", []
     run_study(small(folder), InThisProcess(), [NoSink_])
     before = run_files(folder)
     table = folder / "CartPole-v1" / "0.9" / "seed_0000" / "metrics.csv"
@@ -201,12 +201,12 @@ def test_a_finished_run_with_a_damaged_table_is_trained_again(damage: str, tmp_p
 
     class Listener(Observer):
         def message(self, text: str) -> None:
-            heard.append(text)
+            messages.append(text)
 
     resume_study(folder, InThisProcess(), [NoSink_], Listener())
     assert run_files(folder) == before
-    assert len(heard) == 1
-    assert heard[0].startswith("CartPole-v1 · 0.9 · seed 0 is trained again: ")
+    assert len(messages) == 1
+    assert messages[0].startswith("CartPole-v1 · 0.9 · seed 0 is trained again: ")
 
 
 def test_a_commit_between_two_attempts_does_not_void_a_checkpoint_and_is_said(

@@ -155,11 +155,11 @@ def test_rounding_does_not_make_an_interpolated_beta_1(space, monkeypatch):
 def test_clocks_of_any_shape_give_the_same_values(schedule, numbers):
     """R runs with clocks of their own are one call: a run must not get its neighbour's β, nor another one in a batch."""
     n = torch.tensor(numbers, dtype=torch.float64)
-    together = schedule(n.reshape(2, 3))
-    assert together.shape == (2, 3)
+    batched = schedule(n.reshape(2, 3))
+    assert batched.shape == (2, 3)
     for k, clock in enumerate(n):
         assert schedule(clock).shape == ()
-        assert torch.equal(schedule(clock), together.flatten()[k])
+        assert torch.equal(schedule(clock), batched.flatten()[k])
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -122,11 +122,11 @@ def test_training_under_shifts_after_its_end_gives_the_unshifted_weights():
 def test_r_runs_at_once_are_each_run_alone_bit_for_bit():
     """Silent failure: one run's noise sets in and another, still calm, draws from its generator too."""
     shifts, seeds = parse_all(NOISY), (3, 8, 21, 4)
-    together = play(make("CartPole-v1", seeds, 3, shifts), 300)
+    batched = play(make("CartPole-v1", seeds, 3, shifts), 300)
     for r, seed in enumerate(seeds):
         alone = play(make("CartPole-v1", (seed,), 3, shifts), 300, runs=slice(r, r + 1))
-        same(alone, [[a[r : r + 1] for a in call] for call in together])
-    onsets = [call[-4] for call in together if len(call) > 5][-1]
+        same(alone, [[a[r : r + 1] for a in call] for call in batched])
+    onsets = [call[-4] for call in batched if len(call) > 5][-1]
     assert len(np.unique(onsets)) > 1  # runs had their changes at times of their own
 
 

@@ -125,9 +125,9 @@ def test_a_total_over_many_tensors_is_the_same_alone_or_in_a_batch(count):
     """A sum whose order depends on the number of runs makes a run alone differ from the same run inside a batch."""
     generator = torch.Generator().manual_seed(0)
     parts = [torch.randn(8, 5, generator=generator) for _ in range(count)]
-    together = signals.total(parts, runs=True)
+    batched = signals.total(parts, runs=True)
     alone = torch.cat([signals.total([t[r : r + 1] for t in parts], runs=True) for r in range(8)])
-    assert torch.equal(together, alone)
+    assert torch.equal(batched, alone)
 
 
 def test_a_parameter_of_one_number_per_run_counts_like_any_other():

@@ -132,10 +132,10 @@ def test_a_report_made_again_is_the_same_byte_for_byte(study: Path) -> None:
 def test_a_report_by_another_metric_is_kept_until_the_next_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`report DIR` after `report DIR --metric final` would answer the old question again."""
     assert main(["report", str(study), "--metric", "final", "--baseline", "adam"]) == 0
-    said = capsys.readouterr().out
-    assert "was best in the final evaluation" in said
-    assert "adam (baseline)" in said
-    assert "Beware: 3 seeds are few" in said
+    output = capsys.readouterr().out
+    assert "was best in the final evaluation" in output
+    assert "adam (baseline)" in output
+    assert "Beware: 3 seeds are few" in output
     assert main(["report", str(study)]) == 0
     assert "was best in the final evaluation" in capsys.readouterr().out
     assert main(["report", str(study), "--threshold", "475"]) == 0
@@ -150,9 +150,9 @@ def test_runs_of_another_study_are_refused(study: Path, tmp_path: Path, capsys: 
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "steps": 8000}))
     assert main(["report", str(mixed)]) == 2
-    said = capsys.readouterr().err
-    assert "is of another study: its steps is 8000, this study's 4000" in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "is of another study: its steps is 8000, this study's 4000" in output
+    assert output.count("\n") == 1
     path.write_text(json.dumps({**config, "settings": {**config["settings"], "lr": 0.5}}))
     assert main(["report", str(mixed)]) == 2
     assert "its settings.lr is 0.5, this study's 0.0016" in capsys.readouterr().err
@@ -301,10 +301,10 @@ def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code
     monkeypatch.setattr(local_pool.Pool, "run", fail_second)
     line = f"compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}"
     assert main(line.split()) == 3
-    said = capsys.readouterr()
-    assert said.err == "failed: CartPole-v1 · 0.99 · seed 0: the lights went out\n"
-    assert "CartPole-v1: β = 0.9 earned" in said.out
-    assert "Beware: 1 of 2 runs did not finish" in said.out
+    output = capsys.readouterr()
+    assert output.err == "failed: CartPole-v1 · 0.99 · seed 0: the lights went out\n"
+    assert "CartPole-v1: β = 0.9 earned" in output.out
+    assert "Beware: 1 of 2 runs did not finish" in output.out
     assert "| CartPole-v1 | β = 0.99 | 0 | did not finish |" in (tmp_path / "x" / "report" / "report.md").read_text()
 
 
@@ -406,7 +406,7 @@ def test_batches_cover_every_run_once_whatever_the_number_of_workers() -> None:
 
 
 def test_alarms_of_an_agent_with_many_updates_a_window_are_at_their_update(tmp_path: Path) -> None:
-    """Silent failure: alarms are counted by windows, and a control repeats them at a tenth of the training."""
+    """Silent failure: alarms are counted by iterations, and a control repeats them at a tenth of the training."""
     agent = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 3, "hidden": (4,)})
     arm = make_arm("cusum:arl=5,burn_in=3")
     batch = batch_of(str(tmp_path), "CartPole-v1", "ppo", agent, arm, (1, 2), 160, 1, record_signals=True)

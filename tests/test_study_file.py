@@ -196,9 +196,9 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(
     monkeypatch.chdir(tmp_path)
     Path("study.toml").write_text("".join(line for key, line in USUAL.items() if key not in content) + content)
     assert main(["compare", "study.toml"]) == 2
-    said = capsys.readouterr()
-    assert BAD[content] in said.err
-    assert (said.err.count("\n"), said.out) == (1, "")
+    output = capsys.readouterr()
+    assert BAD[content] in output.err
+    assert (output.err.count("\n"), output.out) == (1, "")
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
 
 

@@ -91,13 +91,13 @@ def test_the_window_of_beta_is_charted_by_its_logarithm(tmp_path: Path) -> None:
 
 def test_a_replaced_event_file_takes_the_place_of_the_old_one_in_an_open_viewer(tmp_path: Path) -> None:
     """Old points beside new ones make a zigzag; a file that is removed first makes the run disappear."""
-    viewer = EventAccumulator(str(tmp_path))
+    accumulator = EventAccumulator(str(tmp_path))
     for value in (1.0, 2.0, 3.0, 4.0):
         curve = [(step, tensorboard.scalars({"a": value})) for step in (10, 20)]
         replace_events(tmp_path, curve, rank=3)
-        assert [(e.step, e.value) for e in viewer.Reload().Scalars("a")] == [(10, value), (20, value)]
-        assert EventAccumulator(str(tmp_path)).Reload().Scalars("a") == viewer.Scalars("a")
-    assert viewer.FirstEventTimestamp() == 3.0
+        assert [(e.step, e.value) for e in accumulator.Reload().Scalars("a")] == [(10, value), (20, value)]
+        assert EventAccumulator(str(tmp_path)).Reload().Scalars("a") == accumulator.Scalars("a")
+    assert accumulator.FirstEventTimestamp() == 3.0
     assert len(list(tmp_path.iterdir())) == 2  # the one before is what an open viewer may stand on
 
 
@@ -156,6 +156,6 @@ def test_training_goes_on_when_the_event_file_cannot_be_written(
     batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.99"), (0,), 2000, 1)
     train_batch(batch)
     assert len(read_table(batch.run_folder(0) / "metrics.csv")["step"]) == 16
-    said = capfd.readouterr().err
-    assert said.count("no curves in TensorBoard from here on: [Errno 28] No space left on device") == 1
-    assert said.endswith("the numbers go on in metrics.csv\n")
+    output = capfd.readouterr().err
+    assert output.count("no curves in TensorBoard from here on: [Errno 28] No space left on device") == 1
+    assert output.endswith("the numbers go on in metrics.csv\n")

@@ -203,10 +203,10 @@ def test_a_trial_is_the_training_it_stands_for(rule: str, tmp_path: Path) -> Non
     given = batch_of(str(tmp_path), "CartPole-v1", name, agent, arm, (4, 9), 600, 1, shift=shift)
     pair = (Setting(0, 1e-3, arm.text), Setting(1, 2e-2, rule))
     batch = TrialBatch(given, pair, str(tmp_path / "trials.csv"))
-    said: list[int] = []
-    batch.run(Monitor(lambda progress: said.append(progress.steps)))
-    assert len(said) == 38  # ⌈600 / 16⌉ windows of four runs
-    assert 0.9 * 4 * 38 * 16 < said[-1] < 4 * 38 * 16  # a few steps only reset
+    output: list[int] = []
+    batch.run(Monitor(lambda progress: output.append(progress.steps)))
+    assert len(output) == 38  # ⌈600 / 16⌉ iterations of four runs
+    assert 0.9 * 4 * 38 * 16 < output[-1] < 4 * 38 * 16  # a few steps only reset
     found = {(row.number, row.seed): row for row in trials.read(tmp_path / "trials.csv")}
     assert list(found) == [(0, 4), (0, 9), (1, 4), (1, 9)]
     for setting in pair:
@@ -300,10 +300,10 @@ def test_tuning_leaves_no_run_folders_behind(tuned: Path) -> None:
 def test_the_report_says_how_the_arms_were_tuned(tuned: Path) -> None:
     """A table of tuned arms that does not name the budget cannot be compared with any other."""
     text = (tuned / "report" / "report.md").read_text(encoding="utf-8")
-    said = " ".join(text.split())
-    assert "Every arm was tuned with 3 draws on seeds 50-51: lr from 0.1 to 30 times 0.0016 (sgd × 300)" in said
-    assert "All arms share every setting" not in said
+    output = " ".join(text.split())
+    assert "Every arm was tuned with 3 draws on seeds 50-51: lr from 0.1 to 30 times 0.0016 (sgd × 300)" in output
+    assert "All arms share every setting" not in output
     for choice in load_study(tuned).choices:
-        assert f"{choice.arm} trained" in said
-        assert f"with lr {choice.lr:g}" in said
-    assert "mean_beta@ARM has one fixed β, the mean of its arm's" in said
+        assert f"{choice.arm} trained" in output
+        assert f"with lr {choice.lr:g}" in output
+    assert "mean_beta@ARM has one fixed β, the mean of its arm's" in output
