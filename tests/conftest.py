@@ -1,4 +1,4 @@
-"""One torch thread a test process, and figures drawn only where a test is about them."""
+"""One torch thread a test process, products that round alike, and figures drawn only where a test is about them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from agents import reproducible_products
 from rl_rmsprop.study.report import figures
 from tests.builders import write_placeholders
 
+reproducible_products()  # before the first product of the process, whichever test makes it
 torch.set_num_threads(1)  # small products are slower with more, and two processes run side by side
 
 MODULES_WITH_FIGURES = ("tests.test_study", "tests.test_sensitivity")
