@@ -52,7 +52,8 @@ def make_env(env_id: str) -> gym.Env:
         raise ValueError(f"environment {env_id} needs a package that is not installed: {error}") from error
     except gym.error.Error as error:
         known = [name for name in gym.registry if ("/" in name) == ("/" in env_id)]  # ALE/Pong-v5 is nothing like Ant-v5
-        near = difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
+        bare = env_id.rpartition("/")[2]
+        near = [bare] if bare in gym.registry else difflib.get_close_matches(env_id, known, n=1, cutoff=0.5)
         hint = (
             f"did you mean {near[0]}?" if near else "rl-rmsprop envs lists some; one that a module registers is written module:id"
         )

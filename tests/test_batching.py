@@ -278,10 +278,10 @@ def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
 aten = torch.ops.aten
 
 WITHOUT_ROUNDING = """
-    _local_scalar_dense _to_copy abs alias all arange cat clamp clamp_ clone copy_ detach empty empty_like eq expand fill_ full
-    full_like gather ge gt index le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num_ ne neg new_empty new_full
-    new_zeros ones_like permute promote_types repeat_interleave scalar_tensor scatter_add select slice slice_backward split
-    squeeze stack transpose unbind unsqueeze view where zeros zeros_like
+    _local_scalar_dense _to_copy abs alias all arange cat clamp clamp_ clone copy_ detach empty empty_like eq expand fill_
+    full full_like gather ge gt index index_copy_ le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num_ ne
+    neg new_empty new_full new_zeros nonzero ones_like permute promote_types repeat_interleave scalar_tensor scatter_add
+    select slice slice_backward split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
 """
 ROUNDED_CORRECTLY = "_foreach_add_ _foreach_mul_ add add_ div div_ mul mul_ reciprocal rsub sub sub_"
 ALONG_A_RUNS_OWN_AXIS = "_log_softmax _log_softmax_backward_data _softmax baddbmm bmm linalg_vector_norm mean sum"

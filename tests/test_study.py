@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents.per_run import PerRun
 from rl_rmsprop.cli import main
 from rl_rmsprop.study.execution import executor, local_pool, worker
+from rl_rmsprop.study.report import figures
 from rl_rmsprop.study.spec.arms import BASELINES, make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
@@ -25,7 +26,7 @@ from rl_rmsprop.study.training.policies import evaluation_seed
 from rl_rmsprop.study.training.train import BatchTask, train_batch
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import read_table
-from tests.builders import batch_of, study_of
+from tests.builders import batch_of, study_of, write_placeholders
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
 TINY = ["--seeds", "0-2", "--steps", "4000", "--eval-episodes", "4", "--workers", "2"]
@@ -129,8 +130,11 @@ def test_a_report_made_again_is_the_same_byte_for_byte(study: Path) -> None:
     assert {p: p.read_bytes() for p in (study / "report").rglob("*.*") if p.suffix in kinds} == before
 
 
-def test_a_report_by_another_metric_is_kept_until_the_next_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_by_another_metric_is_kept_until_the_next_one(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`report DIR` after `report DIR --metric final` would answer the old question again."""
+    monkeypatch.setattr(figures, "draw", write_placeholders)
     assert main(["report", str(study), "--metric", "final", "--baseline", "adam"]) == 0
     output = capsys.readouterr().out
     assert "was best in the final evaluation" in output
