@@ -47,7 +47,7 @@ def replaying(steps: int) -> Row:
         for times, blind in ((noted, False), (plain, True)):
             batch = envs.SerialBatch("LunarLander-v3", (0, 1), 8)
             if blind:
-                batch._diary.step = lambda *_: None  # type: ignore[method-assign]
+                batch._log.step = lambda *_: None  # type: ignore[method-assign]
             batch.reset()
             actions = np.random.default_rng(0).integers(0, 4, (steps, 2, 8))
             begun = time.process_time()
