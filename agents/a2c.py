@@ -22,7 +22,7 @@ from agents.rollout import Rollout
 def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
     evaluation = evaluate(policy, rollout, settings, settings.gae_lambda)
-    update(loss(evaluation, settings))
+    update(loss(evaluation, settings), partial(value_loss, evaluation))
     return partial(metrics, evaluation)
 
 

@@ -63,6 +63,11 @@ class Settings:
         """Optimizer updates on each rollout."""
         return 1
 
+    @property
+    def steps_per_update(self) -> float:
+        """Environment steps of one run for each optimizer update."""
+        return self.n_envs * self.n_steps / self.updates_per_iteration
+
     def __post_init__(self) -> None:
         for name in ("n_envs", "n_steps"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))

@@ -49,6 +49,10 @@ class ActionDistribution(Protocol):
         """Log-probabilities of `actions` [R, B, …] and entropies, from outputs y [R, B, A + C]."""
         ...
 
+    def divergence(self, y: Tensor, other: Tensor) -> Tensor:
+        """Kullback-Leibler divergence, in nats, of the policy with outputs y from that with `other` [R, B, A + C]: [R, B]."""
+        ...
+
     def to_env_action(self, actions: NDArray) -> NDArray:
         """The actions as an environment accepts them."""
         ...
@@ -79,6 +83,10 @@ class Categorical:
     def evaluate_actions(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
         log_pi = torch.log_softmax(y, -1)  # [R, B, A]
         return ActionEvaluation(log_pi.gather(-1, actions.unsqueeze(-1)).squeeze(-1), -(log_pi.exp() * log_pi).sum(-1))
+
+    def divergence(self, y: Tensor, other: Tensor) -> Tensor:
+        log_pi = torch.log_softmax(y, -1)
+        return (log_pi.exp() * (log_pi - torch.log_softmax(other, -1))).sum(-1)
 
     def to_env_action(self, actions: NDArray) -> NDArray:
         return actions
@@ -116,6 +124,11 @@ class Gaussian:
         z = (actions - mean) / log_std.exp()
         log_prob = (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
         return ActionEvaluation(log_prob, (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1))
+
+    def divergence(self, y: Tensor, other: Tensor) -> Tensor:
+        (mean, log_std), (other_mean, other_log_std) = y.chunk(2, -1), other.chunk(2, -1)
+        squares = (2 * log_std).exp() + (mean - other_mean).square()
+        return (other_log_std - log_std + 0.5 * squares * (-2 * other_log_std).exp() - 0.5).sum(-1)
 
     def to_env_action(self, actions: NDArray) -> NDArray:
         # NaN might crash a simulator; the update on it is skipped, see agents/nonfinite.py.

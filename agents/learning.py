@@ -17,7 +17,7 @@ from agents.rollout import Rollout
 
 @singledispatch
 def learn(settings: Settings, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
-    """All optimizer updates of all runs on a rollout: calls `update` with each loss [R]; returns a function of values for curves.
+    """All optimizer updates of all runs on a rollout: calls `update` with each loss; returns a function of values for curves.
 
     `update` is called as often for every rollout; random numbers come from `generators`, one a run.
     """

@@ -28,8 +28,8 @@ MIXING = ("Adafactor", "LBFGS", "Muon")
 class PerRun(torch.optim.Optimizer):
     """A torch optimizer whose every parameter has the run as its first axis, with a `step` that takes a mask.
 
-    `param_groups` and `state` are those of the optimizer inside; `param_groups[0]["skipped"]` [R] counts the updates that each
-    run was left out of.
+    `param_groups` and `state` are those of the optimizer inside; `param_groups[0]` has two counts more, [R] each: of the updates
+    that each run was left out of, `skipped`, and of those that its clock is behind, `behind`.
 
     >>> weight = torch.nn.Parameter(torch.ones(2, 3))  # two runs
     >>> optimizer = PerRun(torch.optim.Adam([weight], lr=0.1))
@@ -47,7 +47,8 @@ class PerRun(torch.optim.Optimizer):
         super().__init__([p for group in inner.param_groups for p in group["params"]], {})
         self.inner = inner
         self.param_groups, self.state = inner.param_groups, inner.state
-        self.param_groups[0]["skipped"] = torch.zeros(len(self._parameters()[0]), dtype=torch.int64)
+        for name in ("skipped", "behind"):
+            self.param_groups[0][name] = torch.zeros(len(self._parameters()[0]), dtype=torch.int64)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None, *, mask: Tensor | None = None) -> Any:
@@ -55,15 +56,23 @@ class PerRun(torch.optim.Optimizer):
         with torch.enable_grad():
             loss = None if closure is None else closure()
         grads = [p.grad for p in self._parameters() if p.grad is not None]
-        skipped = self.param_groups[0]["skipped"].numpy()
+        skipped, behind = (self.param_groups[0][name].numpy() for name in ("skipped", "behind"))
         updated = np.ones(len(skipped), bool) if mask is None else mask.cpu().numpy()
         if not surely_finite(grads):
             updated = updated & all_finite(grads, len(skipped)).cpu().numpy()
-        if updated.all() and (skipped == skipped[0]).all():
+        if updated.all() and not behind.any():
             self.inner.step()
         else:
-            self._step_some(updated, skipped)
+            self._step_some(updated, behind)
+            skipped += ~updated
         return loss
+
+    def begin_rollout(self) -> None:
+        """Tell the optimizer inside that a rollout begins, if it has a method of this name: its clocks then begin anew."""
+        begin = getattr(self.inner, "begin_rollout", None)
+        if begin is not None:
+            begin()
+            self.param_groups[0]["behind"].zero_()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -79,18 +88,20 @@ class PerRun(torch.optim.Optimizer):
     def _clocks(self) -> list[Tensor]:
         return [state["step"] for state in self.state.values() if "step" in state]
 
-    def _step_some(self, updated: NDArray[np.bool_], skipped: NDArray[np.int64]) -> None:
-        """One update of the runs in `updated` [R], each by its own clock."""
-        clock, least = float(next(iter(self._clocks()), 0)), skipped.min()  # the clock of the runs that have skipped least
-        behind = (skipped - least) * bool(self._clocks())  # [R]
+    def _step_some(self, updated: NDArray[np.bool_], behind: NDArray[np.int64]) -> None:
+        """One update of the runs in `updated` [R], each by its own clock; changes `behind`."""
+        clock = float(next(iter(self._clocks()), 0))  # of the runs furthest ahead
         shared = [x.clone() for x in self._shared()]
-        for k in np.unique(behind[updated])[::-1].tolist():  # those furthest ahead come last
+        ages = behind * bool(self._clocks())  # [R]
+        for k in np.unique(ages[updated])[::-1].tolist():  # those furthest ahead come last
             for x, before in zip(self._shared(), shared, strict=False):
                 x.copy_(before)  # there are none before the first step
             fill(self._clocks(), clock - k)
-            self._step_rows_of(updated & (behind == k))
-        skipped += ~updated
-        fill(self._clocks(), clock + 1 - int(skipped.min() - least))
+            self._step_rows_of(updated & (ages == k))
+        behind += ~updated
+        least = behind.min()
+        behind -= least
+        fill(self._clocks(), clock + 1 - int(least))
 
     def _step_rows_of(self, group: NDArray[np.bool_]) -> None:
         """A step after which the rows of all runs outside the group [R] are as before; new state of theirs is zero."""

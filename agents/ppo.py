@@ -53,8 +53,11 @@ def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateSt
         for part in minibatches(steps, settings.batch_size, generators):
             terms = loss_terms(policy, part, settings)
             loss = terms.policy_loss + settings.vf_coef * terms.value_loss
-            update(loss - settings.ent_coef * terms.entropy if settings.ent_coef else loss)
-            updates.append(terms.detached())
+            if settings.ent_coef:
+                loss = loss - settings.ent_coef * terms.entropy
+            terms = terms.detached()
+            update(loss, lambda terms=terms: terms.value_loss)  # type: ignore[misc]
+            updates.append(terms)
     return partial(metrics, before, updates, settings)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents.a2c import loss, metrics
+from agents.a2c import loss, metrics, value_loss
 from agents.config import Reinforce
 from agents.distributions import Generators
 from agents.losses import MetricsFn, UpdateStep, evaluate
@@ -23,5 +23,5 @@ from agents.rollout import Rollout
 def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
     evaluation = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-    update(loss(evaluation, settings))
+    update(loss(evaluation, settings), partial(value_loss, evaluation))
     return partial(metrics, evaluation)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +23,12 @@ from torch import Tensor
 
 from agents.config import Settings
 from agents.learning import learn
-from agents.losses import MetricsFn
+from agents.losses import MetricsFn, flatten_time
 from agents.networks import ActorCritic
 from agents.nonfinite import NonfiniteGuard, RunStatus
 from agents.per_run import PerRun
 from agents.reproducible import one_thread
-from agents.rollout import Actor, Environments, Episodes
+from agents.rollout import Actor, Environments, Episodes, Rollout
 from rl_rmsprop.seeding import generators
 from rl_rmsprop.storage.snapshot import Snapshottable
 
@@ -66,10 +66,17 @@ class Training(Snapshottable):
     out: its gradient is zero, and `step` gets a `mask` [R] in which it is false. An optimizer whose `step` takes no mask is
     wrapped in `PerRun`, so that any elementwise optimizer of torch can be used. The records end early when all runs have failed.
 
-    An optimizer with an `observe` method (AdaptiveRMSprop has one) gets what it cannot compute: each run's gradient norm
+    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient norm
     before clipping (0 where the run is left out), and whether these data are the first since a change of the environment, where
-    the environments know (`onsets`, how often a change has begun in each run). Environments with a `count_update` are told of
-    every update. The data of an iteration's first update are the first since a change; those of its later updates are the same.
+    the environments know (`onsets`, how often a change has begun in each run). The data of an iteration's first update are the
+    first since a change; those of its later updates are the same. If the optimizer's `listens_to` names them, it is also told
+
+        episode_return    the mean return of the episodes that have ended since the last update, NaN for none
+        td_error          the critic's mean squared error before the update
+        kl                divergence of the policies before and after the last update, on at most PROBES states of its rollout
+        rollout           1 in the first update on a rollout, else 0
+
+    Environments with a `count_update` are told of every update, optimizers with a `begin_rollout` of every rollout.
 
     Environments, rollouts and the guard are on the CPU; learning is where the policy is. Torch has one thread meanwhile, see
     agents/reproducible.py. A snapshot holds where acting and learning are; weights and the optimizer's state are the caller's.
@@ -85,7 +92,7 @@ class Training(Snapshottable):
     [1, 2]
     """
 
-    STATE_ATTRIBUTES = ("_iteration", "_updates", "_actor", "guard")
+    STATE_ATTRIBUTES = ("_iteration", "_updates", "_actor", "guard", "_kl")
 
     def __init__(
         self,
@@ -109,6 +116,11 @@ class Training(Snapshottable):
         self._actor = Actor(env, policy, self._generators)
         self._initial_lr = [group["lr"] for group in optimizer.param_groups]
         self._observe = getattr(optimizer, "observe", None)
+        self._wanted: frozenset[str] = frozenset(getattr(optimizer, "listens_to", ()))
+        self._kl = torch.full((env.runs,), math.nan, device=policy.device)  # [R] of the last update
+        self._returns = torch.empty(0)  # [R] mean return of the episodes that ended in this iteration, if it is wanted
+        self._probes = torch.empty(0)  # [R, B, O] states of this rollout, if they are needed
+        self._begin_rollout = getattr(self._optimizer, "begin_rollout", lambda: None)
         self._count_update = getattr(env, "count_update", lambda: None)
         self._norms: list[Tensor] = []  # of this iteration's updates
         self._shifted = torch.zeros(env.runs, dtype=torch.bool)  # [R] until the first update after the change has been made
@@ -128,7 +140,13 @@ class Training(Snapshottable):
         self._shifted = torch.from_numpy(onsets_of(self._env) > before)
         self.guard.check_rollout(rollout, self._actor.steps)
         self._norms.clear()
-        metrics = learn(self._agent, self._policy, rollout.to(self._policy.device), self._update, self._generators)
+        if "episode_return" in self._wanted:
+            self._returns = mean_returns(episodes, len(self._generators))
+        rollout = rollout.to(self._policy.device)
+        if "kl" in self._wanted:
+            self._probes = probes(rollout)
+        self._begin_rollout()
+        metrics = learn(self._agent, self._policy, rollout, self._update, self._generators)
         self._iteration += 1
         self._updates += len(self._norms)
         norms, steps = torch.stack(self._norms), self._actor.steps.copy()
@@ -140,8 +158,8 @@ class Training(Snapshottable):
             for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
                 group["lr"] = lr * (1 - self._iteration / self._iterations)
 
-    def _update(self, loss: Tensor) -> None:
-        """One update of the optimizer on a loss [R]."""
+    def _update(self, loss: Tensor, td_error: Callable[[], Tensor]) -> None:
+        """One update of the optimizer on a loss [R]; `td_error` gives the critic's mean squared error [R]."""
         self._policy.backward(loss)
         grads: list[Tensor] = [p.grad for p in self._policy.parameters()]  # type: ignore[misc]  # networks have memory for theirs
         norms = grad_norms(grads)
@@ -154,13 +172,49 @@ class Training(Snapshottable):
             norms = without(grads, norms, masked)
         clip(grads, norms, self._agent.max_grad_norm)
         if self._observe is not None:
-            self._observe(grad_norm=norms, shifted=self._shifted)
+            self._observe(grad_norm=norms, shifted=self._shifted, **self._reports(td_error))
+        before = self._outputs() if "kl" in self._wanted else None
         if mask is None:
             self._optimizer.step()
         else:
             self._optimizer.step(mask=mask)
+        if before is not None:
+            self._kl = self._policy.distribution.divergence(before, self._outputs()).mean(-1)
         self._shifted = torch.zeros_like(self._shifted)
         self._count_update()
+
+    def _reports(self, td_error: Callable[[], Tensor]) -> dict[str, Tensor]:
+        """What the optimizer wants to know beside gradient norms and changes, [R] each."""
+        first = len(self._norms) == 1  # the norm of this update is in there
+        known: dict[str, Callable[[], Tensor]] = {
+            "episode_return": lambda: self._returns if first else torch.full_like(self._returns, math.nan),
+            "td_error": lambda: td_error().detach(),
+            "kl": lambda: self._kl,
+            "rollout": lambda: torch.full((len(self._generators),), float(first)),
+        }
+        return {name: report() for name, report in known.items() if name in self._wanted}
+
+    @torch.no_grad()
+    def _outputs(self) -> Tensor:
+        """The policy's outputs for the probes."""
+        return self._policy.outputs(self._probes)
+
+
+PROBES = 256
+"""States of each run on which the divergence of two policies is measured, at most."""
+
+
+def probes(rollout: Rollout) -> Tensor:
+    """At most PROBES states of a rollout, evenly spaced, [R, B, O]."""
+    states = flatten_time(rollout.observations[:-1])
+    return states[:, :: -(-states.shape[1] // PROBES)].contiguous()
+
+
+def mean_returns(episodes: Episodes, runs: int) -> Tensor:
+    """The mean return of each run's episodes, [R] float64; NaN where there is none."""
+    counts = np.bincount(episodes.run, minlength=runs)
+    sums = np.bincount(episodes.run, episodes.episode_return, minlength=runs)
+    return torch.from_numpy(np.divide(sums, counts, out=np.full(runs, math.nan), where=counts > 0))
 
 
 def check_runs(runs: int, policy: ActorCritic, optimizer: Any, seeds: Sequence[int]) -> None:

@@ -7,14 +7,22 @@ if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
     from rl_rmsprop.laws import Asymmetric, Mixture
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+    from rl_rmsprop.published import presets
     from rl_rmsprop.rules import Adaptive
 
 __all__ = [
-    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "detectors", "forecast", "laws", "rules", "schedules", "signals",
+    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "detectors", "forecast", "laws", "presets", "rules", "schedules",
+    "signals",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-MODULE_OF = {"AdaptiveRMSprop": "optimizer.adaptive_rmsprop", "Adaptive": "rules", "Asymmetric": "laws", "Mixture": "laws"}
+MODULE_OF = {
+    "AdaptiveRMSprop": "optimizer.adaptive_rmsprop",
+    "Adaptive": "rules",
+    "Asymmetric": "laws",
+    "Mixture": "laws",
+    "presets": "published",
+}
 """Name of the public interface → module that defines it; the other names are modules themselves."""
 
 

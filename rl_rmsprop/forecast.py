@@ -27,7 +27,7 @@ from torch import Tensor
 from rl_rmsprop import rules, signals
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot
-from rl_rmsprop.laws import CAP
+from rl_rmsprop.laws import CAP, Law
 from rl_rmsprop.optimizer import second_moment
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant, Schedule
@@ -86,13 +86,14 @@ def replay(
     """
     T, R, K = check_stream(g2, burn_in)
     rule = rules.resolve(rules.as_rule(rule), T)
+    check_rule(rule)
     signal = check_signal(x, rule, (T, R))
     names = torch.arange(R) if keys is None else torch.tensor(keys)
     alpha = rule.beta if isinstance(rule, Constant) else 0.0
     group: dict[str, Any] = {**GROUP, "alpha": alpha, "eps": eps, "rule_state": second_moment.initial_group_state(rule, names)}
     g2 = g2.double().sqrt().square()  # squares of numbers, as the optimizer has them
     E = torch.zeros(R, K, dtype=torch.float64)
-    state = second_moment.initial_parameter_state(rule, E, 0.0, names, group)
+    state = second_moment.initial_parameter_state(rule, E, 0.0, names, group, E)
     forecasts, beta, alarms = torch.empty_like(g2), torch.empty_like(signal), torch.zeros(T + 1, R)
     for t, square in enumerate(g2):
         slot = slot_of(square, E, state)
@@ -167,6 +168,12 @@ def check_stream(g2: Tensor, burn_in: int) -> tuple[int, int, int]:
             f"burn_in must be in [1, {len(g2)}), got {burn_in}: the first update has no forecast, the last is scored"
         )
     return g2.shape[0], g2.shape[1], g2.shape[2]
+
+
+def check_rule(rule: Rule) -> None:
+    """ValueError for a rule that looks at parameters, of which a recorded stream has none."""
+    if isinstance(rule, Law) and rule.follows_parameters:
+        raise ValueError(f"{rules.text_or_none(rule)!r} follows the parameters: it cannot be replayed on recorded gradients")
 
 
 def check_signal(x: Tensor | None, rule: Rule, shape: tuple[int, int]) -> Tensor:

@@ -93,9 +93,17 @@ def as_rule(alpha: float | str | Schedule | Rule) -> Rule:
     raise TypeError(f"alpha must be a number in [0, 1), a rule or its text, got {type(alpha).__name__}: see rl_rmsprop.rules")
 
 
-def resolve(rule: Rule, horizon: int) -> Rule:
-    """The same rule with a missing length of its schedule filled in: the whole training, `horizon` updates."""
-    return replace(rule, schedule=rule.schedule.resolve(horizon)) if isinstance(rule, Adaptive) else rule
+def resolve(rule: Rule, horizon: int, steps_per_update: float | None = None) -> Rule:
+    """The same rule with what its schedule leaves open filled in, from the training that it is for.
+
+    Args:
+        rule: any rule.
+        horizon: optimizer updates of the whole training.
+        steps_per_update: environment steps of one run for each update.
+    """
+    if not isinstance(rule, Adaptive):
+        return rule
+    return replace(rule, schedule=rule.schedule.resolve(horizon, steps_per_update))
 
 
 def check(rule: Rule) -> None:

@@ -5,6 +5,12 @@
     grad_norm     = ln ‖g‖²                         with the norm before clipping where the training loop reports it
     cosine        = cos(g_t, g_{t−1})               in [−1, 1]; rises when the gradient keeps its direction
 
+and, reported by the training loop through `observe`:
+
+    episode_return                                  mean return of the episodes that have ended since the last update
+    td_error      = ln mean(δ²)                     from the critic's mean squared error before the update
+    kl                                              divergence of the policies before and after the last update, nats
+
 Every function takes the gradients of one parameter group as a list of tensors and returns a scalar, or [R] where the first
 axis of every tensor is the run. ε is the optimizer's: a coordinate whose Ê is far below ε² cannot dominate the mean. A new signal
 is a function and a row of SIGNALS.
@@ -14,7 +20,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -72,6 +78,11 @@ def log_of(x: float) -> float:
     return math.log(min(max(x, TINY), sys.float_info.max))
 
 
+def log_or_nan(x: Tensor) -> Tensor:
+    """As `log`, but NaN, which is no observation, stays."""
+    return torch.where(x.isnan(), torch.nan, log(x))
+
+
 def log(x: Tensor) -> Tensor:
     """Natural logarithm in float64, finite at 0 and where a float32 has overflowed: a detector would keep an infinity."""
     return x.double().clamp(TINY, torch.finfo(torch.float64).max).log()
@@ -88,8 +99,8 @@ class Inputs(NamedTuple):
     """Ê of each tensor."""
     previous: Sequence[Tensor]
     """The gradients of the update before, zeros at the first; empty for signals that do not need them."""
-    norm: Tensor | None
-    """‖g‖ before clipping, where the training loop reports it."""
+    reported: Mapping[str, Tensor]
+    """What the training loop has reported for this update, by the names of `observe`."""
     eps: float
     runs: bool
     """Whether the first axis of every tensor is the run."""
@@ -97,6 +108,18 @@ class Inputs(NamedTuple):
     def squares(self) -> list[Tensor]:
         """g² of each tensor."""
         return [g.square() for g in self.gradients]
+
+    def norm(self) -> Tensor:
+        """‖g‖², with the norm before clipping where the training loop reports it."""
+        norm = self.reported.get("grad_norm")
+        return squared_norm(self.squares(), self.runs) if norm is None else norm.square()
+
+    def report(self, name: str) -> Tensor:
+        """What the training loop has reported under this name, NaN for no observation; ValueError if it reports nothing."""
+        if name not in self.reported:
+            remedy = f"call optimizer.observe({name}=…), with NaN for none"
+            raise ValueError(f"the signal {name} must be reported before each update, got nothing: {remedy}")
+        return self.reported[name].double()
 
 
 class Signal(NamedTuple):
@@ -118,12 +141,24 @@ SIGNALS = {
     ),
     "grad_norm": Signal(
         "ln ‖g‖² before clipping; knows scale, so it also sees rewards grow",
-        lambda at: log(squared_norm(at.squares(), at.runs) if at.norm is None else at.norm.square()),
+        lambda at: log(at.norm()),
     ),
     "cosine": Signal(
         "cosine of this gradient with the last one; rises when the gradient keeps its direction",
         lambda at: cosine(at.gradients, at.previous, at.runs),
         needs_previous=True,
+    ),
+    "episode_return": Signal(
+        "mean return of the episodes that have ended since the last update, reported by the training loop",
+        lambda at: at.report("episode_return"),
+    ),
+    "td_error": Signal(
+        "ln of the critic's mean squared error before the update, reported by the training loop",
+        lambda at: log_or_nan(at.report("td_error")),
+    ),
+    "kl": Signal(
+        "how far the last update has moved the policy, in nats, reported by the training loop",
+        lambda at: at.report("kl"),
     ),
 }
 """Name in texts → signal."""

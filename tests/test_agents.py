@@ -71,7 +71,7 @@ def learn(agent, policy: ActorCritic, rollout: Rollout) -> tuple[torch.Tensor, E
     """Loss [R] and evaluation of one `learn`; the gradients are left in the policy."""
     losses = []
 
-    def update(loss):
+    def update(loss, td_error):
         losses.append(loss.detach())
         policy.backward(loss)
 

@@ -25,7 +25,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from agents.distributions import Categorical, Gaussian
 from agents.networks import ActorCritic
 from agents.reproducible import BLOCK, one_thread
-from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import Batch

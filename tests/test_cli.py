@@ -39,7 +39,7 @@ BAD = {
     "train --env CartPole-v1 --env Acrobot-v1": "each option may be given once, got --env twice",
     "train --env CartPole-v1 --overwrite --no-overwrite": "got --overwrite twice",
     "train --env CartPole-v1 --beta 0.9 --optimizer adam": "train has one arm",
-    "train --env CartPole-v1 --optimizer=": "--optimizer must be sgd, momentum, adagrad, rmsprop, adam, amsgrad or adamax",
+    "train --env CartPole-v1 --optimizer=": "--optimizer must be sgd, momentum, adagrad, rmsprop, adam, adam_balanced, adam_rel",
     "train --env CartPole-v1 --steps abc": "--steps must be a whole number such as 64 or 1e5, got 'abc'",
     "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number such as 64 or 1e5, got '1.5'",
     "train --env CartPole-v1 --steps 1.5e0": "--steps must be a whole number such as 64 or 1e5, got '1.5e0'",
@@ -272,8 +272,8 @@ def test_every_setting_of_an_agent_is_an_option() -> None:
 
 def test_names_of_options_are_those_of_the_tables() -> None:
     """Names are written down where nothing heavy is imported; one that is missing there could not be typed."""
+    from rl_rmsprop.baselines import BASELINES
     from rl_rmsprop.study.results.metrics import METRICS
-    from rl_rmsprop.study.spec.arms import BASELINES
     from rl_rmsprop.study.spec.names import BASELINE_NAMES, MetricName
     from rl_rmsprop.study.spec.options import AgentName
 

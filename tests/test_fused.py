@@ -80,7 +80,7 @@ def test_adam_without_momentum_is_the_update(dtype, beta, w, bias_correction):
                 fused.adam(params, [p.grad for p in params], states, group, beta)
             for p, state in zip(params, states, strict=True) if not together_ else ():
                 equations.update_mean_square(slot := equations.slot(p, state, group), beta)
-                equations.apply_step(slot, group, lr_per_run=False)
+                equations.apply_step(slot, group, False, equations.denominator(slot, group))
         results.append([*(p.detach() for p in params), *(state["square_avg"] for state in states)])
     tolerance = 2e-6 if dtype is torch.float32 else 1e-10
     torch.testing.assert_close(results[1], results[0], rtol=tolerance, atol=tolerance)

@@ -13,12 +13,13 @@ from torch.nn import Parameter
 
 from rl_rmsprop import AdaptiveRMSprop
 from tests.pretended_device import DEVICE, pretended
-from tests.test_optimizer import RULES, assert_same, everything, gradients, parameters, train
+from tests.rule_table import VARIED_RULES
+from tests.test_optimizer import assert_same, everything, gradients, parameters, train
 
 R = 4
 SHAPES = [(R, 3, 2), (R, 5), (R,)]
 OPTIONS = {
-    **RULES,
+    **VARIED_RULES,
     "lr per run": {"alpha": "cusum:arl=20,burn_in=5,max=0.95", "lr": torch.tensor([0.1, 0.01, 0.003, 1e-4])},
     "number, momentum": {"alpha": 0.9, "momentum": 0.9, "weight_decay": 0.1},
     "number, centered": {"alpha": 0.9, "centered": True},

@@ -24,10 +24,11 @@ from agents.nonfinite import LIMIT, NonfiniteGuard
 from agents.normalization import Moments, ObservationNormalizer, RewardNormalizer
 from agents.per_run import PerRun
 from agents.rollout import Rollout
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.study.results.recorded_signals import read
-from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import make_agent

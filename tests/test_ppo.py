@@ -110,7 +110,7 @@ def test_weights_and_curves_after_a_rollout_are_those_of_stable_baselines(env_id
     policy, rollout = copied(models, agent)
     optimizer = torch.optim.SGD(policy.parameters(), lr=agent.lr)
 
-    def update(loss):
+    def update(loss, td_error):
         policy.backward(loss)
         grads = [p.grad for p in policy.parameters()]
         clip(grads, grad_norms(grads), agent.max_grad_norm)
@@ -173,7 +173,7 @@ def gradients_of(agent: PPO, rollout: Rollout) -> list[torch.Tensor]:
     """Gradients of all updates on a rollout with fixed weights, and what was measured."""
     policy, found = policy_of(rollout.rewards.shape[1]), []
 
-    def update(loss):
+    def update(loss, td_error):
         policy.backward(loss)
         found.extend([loss.detach().clone(), *(p.grad.clone() for p in policy.parameters())])
 
@@ -257,7 +257,7 @@ def test_runs_and_epochs_have_orders_of_their_own():
 def test_a_rollout_makes_as_many_updates_as_it_says(agent, updates):
     """Silent failure: schedules of β are stretched over another number of updates than are made, and end elsewhere."""
     made = []
-    learning.learn(agent, policy_of(2), rollout_of(8, 2, 2, 0), made.append, generators(0, 1))
+    learning.learn(agent, policy_of(2), rollout_of(8, 2, 2, 0), lambda *arguments: made.append(arguments), generators(0, 1))
     assert len(made) == agent.updates_per_iteration == updates
 
 

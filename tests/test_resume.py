@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import envs
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
@@ -44,7 +45,7 @@ class Interrupting(Monitor):
 
 def spec(folder: Path, env_id: str, rule: str = "cusum:arl=50,burn_in=5,max=0.99", shift: str = "", agent: str = "a2c", **more):
     settings = {**SMALL, **({"batch_size": 8, "n_epochs": 2} if agent == "ppo" else {}), **more}
-    arm = make_arm(rule, baseline=rule in ("adam", "sgd", "rmsprop", "momentum", "adagrad", "amsgrad", "adamax"))
+    arm = make_arm(rule, baseline=rule in BASELINES)
     made = make_agent(agent, env_id, settings)
     steps = 30 * made.n_envs * made.n_steps
     shifts = tuple(shift.split()) if shift else ()

@@ -138,7 +138,7 @@ def test_a_parameter_of_one_number_per_run_counts_like_any_other():
 
 def test_every_signal_has_a_sentence():
     """`rl-rmsprop rules` prints this table; a signal without a sentence is not found."""
-    assert set(signals.SIGNALS) == {"surprise", "peak_surprise", "grad_norm", "cosine"}
+    assert set(signals.SIGNALS) == {"surprise", "peak_surprise", "grad_norm", "cosine", "episode_return", "td_error", "kl"}
     assert all(signal.meaning for signal in signals.SIGNALS.values())
 
 
@@ -151,12 +151,12 @@ EXPECTED = {
 """Every signal of one run from its gradient, Ê and last gradient, all [P] (the first 4 a tensor of their own); ε = 0.2."""
 
 
-@pytest.mark.parametrize("name", signals.SIGNALS)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_row_of_the_table_computes_its_signal_from_an_updates_numbers(name):
     """Rows that swap Ê with the last gradient, or leave out ε, give signals of the right shape."""
     g, E, last = tensors(0), [t.square() + 0.1 for t in tensors(1)], tensors(2)
     needed = last if signals.SIGNALS[name].needs_previous else []
-    got = signals.SIGNALS[name].measure(signals.Inputs(g, lambda: E, needed, None, 0.2, runs=True))
+    got = signals.SIGNALS[name].measure(signals.Inputs(g, lambda: E, needed, {}, 0.2, runs=True))
     expected = [EXPECTED[name](*numbers) for numbers in zip(rows(g), rows(E), rows(last), strict=True)]
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)
 
@@ -164,8 +164,16 @@ def test_a_row_of_the_table_computes_its_signal_from_an_updates_numbers(name):
 def test_a_reported_norm_takes_the_place_of_the_gradients():
     """After clipping every gradient has the same length, and a detector of its norm would see nothing."""
     norm = torch.tensor([3.0, 4.0, 5.0], dtype=torch.float64)
-    got = signals.SIGNALS["grad_norm"].measure(signals.Inputs(tensors(0), list, [], norm, 0.2, runs=True))
+    got = signals.SIGNALS["grad_norm"].measure(signals.Inputs(tensors(0), list, [], {"grad_norm": norm}, 0.2, runs=True))
     np.testing.assert_allclose(got.numpy(), 2 * np.log([3, 4, 5]), rtol=1e-12)
+
+
+def test_reported_signals_are_what_was_reported_and_an_error_its_logarithm():
+    """Silent failure: a detector of returns listens to gradients."""
+    x = torch.tensor([3.0, math.nan, 0.0])
+    for name, expected in (("episode_return", x), ("kl", x), ("td_error", [math.log(3.0), math.nan, math.log(1e-38)])):
+        got = signals.SIGNALS[name].measure(signals.Inputs(tensors(0), list, [], {name: x}, 0.2, runs=True))
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-6)
 
 
 def test_a_row_is_all_that_a_new_signal_takes(monkeypatch):

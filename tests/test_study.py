@@ -13,10 +13,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.per_run import PerRun
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli import main
 from rl_rmsprop.study.execution import executor, local_pool, worker
 from rl_rmsprop.study.report import figures
-from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
 from rl_rmsprop.study.spec.run_config import hparams_group

@@ -157,7 +157,7 @@ BAD = {
     "betas = [[0.9]]": "study.toml: betas must be a text in quotes, got [0.9]",
     'betas = ["0.9,0.99"]': 'study.toml: betas must be texts in quotes of their own: ["0.9", "0.99"]',
     'shift = "a:values=1/2,at=1,b:values=1/2,at=1"': 'of their own: ["a:values=1/2,at=1", "b:values=1/2,at=1"]',
-    'baselines = ["adan"]': 'study.toml: baselines must be sgd, momentum, adagrad, rmsprop, adam, amsgrad or adamax, got "adan"',
+    'baselines = ["adan"]': "study.toml: baselines must be sgd, momentum, adagrad, rmsprop, adam, adam_balanced, adam_rel",
     "steps = 1.5": "study.toml: steps must be a whole number such as 64 or 1e5, got 1.5",
     "steps = 0": "steps must be from 1",
     'steps = "many"': 'study.toml: steps must be a whole number such as 64 or 1e5, got "many"',

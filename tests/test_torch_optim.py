@@ -26,7 +26,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from rl_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.kernels import equations, fused, torch_internals, workspace
 from rl_rmsprop.optimizer import measure
-from tests.test_optimizer import RULES, assert_same, everything, gradients, parameters, through_a_file, train
+from tests.rule_table import VARIED_RULES
+from tests.test_optimizer import assert_same, everything, gradients, parameters, through_a_file, train
 
 INPUTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -255,7 +256,7 @@ def test_torchs_default_dtype_may_be_any(arguments, foreach, default):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("arguments", [{}, {"momentum": 0.9}, *RULES.values()], ids=["default", "momentum", *RULES])
+@pytest.mark.parametrize("arguments", [{}, {"momentum": 0.9}, *VARIED_RULES.values()], ids=["default", "momentum", *VARIED_RULES])
 def test_a_model_may_change_its_dtype_between_updates(arguments, dtype):
     """`model.half()` after some updates: the state remains in its dtype, as torch's does, and must go on with the clock."""
     ends = []
@@ -750,7 +751,7 @@ def compiled_and_not(arguments: dict[str, Any], backend: str, whole: bool) -> tu
     return ends[0], ends[1]
 
 
-COMPILED = {**{f"number, {name}": INPUTS[name] for name in INPUTS}, "foreach": {"foreach": True}, **RULES}
+COMPILED = {**{f"number, {name}": INPUTS[name] for name in INPUTS}, "foreach": {"foreach": True}, **VARIED_RULES}
 
 
 @pytest.mark.parametrize("arguments", COMPILED.values(), ids=COMPILED)

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_rmsprop import grammar, rules
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli import main
 from rl_rmsprop.study.execution import pipeline
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.results import runs
-from rl_rmsprop.study.spec.arms import BASELINES, Arm, make_arm
+from rl_rmsprop.study.spec.arms import Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
 from rl_rmsprop.study.training.monitor import Monitor

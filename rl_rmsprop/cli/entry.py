@@ -19,6 +19,7 @@ from rl_rmsprop.cli.compare import Compare
 from rl_rmsprop.cli.envs import Envs
 from rl_rmsprop.cli.evaluate import Evaluate
 from rl_rmsprop.cli.parsing import read_options
+from rl_rmsprop.cli.presets import Presets
 from rl_rmsprop.cli.replay import Replay
 from rl_rmsprop.cli.report import Report
 from rl_rmsprop.cli.resume import Resume
@@ -41,6 +42,7 @@ VERBS: dict[str, type[Any]] = {
     "tensorboard": Tensorboard,
     "walkthrough": Walkthrough,
     "rules": Rules,
+    "presets": Presets,
     "envs": Envs,
     "replay": Replay,
 }

@@ -23,7 +23,7 @@ that is not finite is skipped: the run's state stays as it is.
 
 from rl_rmsprop import grammar
 from rl_rmsprop.detectors.base import Detector, DetectorOutput, State
-from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, Random
+from rl_rmsprop.detectors.controls import Control, Never, Oracle, Periodic, PerRollout, Random
 from rl_rmsprop.detectors.cusum import Cusum
 from rl_rmsprop.detectors.ewma import Ewma
 from rl_rmsprop.detectors.page_hinkley import PageHinkley
@@ -35,7 +35,7 @@ from rl_rmsprop.detectors.yoked import Yoked
 
 __all__ = [
     "DETECTORS", "OFFLINE", "Adwin", "Control", "Cusum", "Detector", "DetectorOutput", "Ewma", "Kswin", "Never", "Oracle",
-    "PageHinkley", "Periodic", "Random", "River", "RiverPageHinkley", "SequentialTest", "ShiryaevRoberts", "State",
+    "PageHinkley", "PerRollout", "Periodic", "Random", "River", "RiverPageHinkley", "SequentialTest", "ShiryaevRoberts", "State",
     "TrackingSignal", "Yoked", "parse",
 ]  # fmt: skip
 
@@ -47,6 +47,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "tracking_signal": TrackingSignal,
     "never": Never,
     "periodic": Periodic,
+    "restart": PerRollout,
     "oracle": Oracle,
     "random": Random,
     "yoked": Yoked,

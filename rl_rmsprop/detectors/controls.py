@@ -53,10 +53,41 @@ class Periodic(Control):
 
 
 @dataclass(frozen=True)
+class PerRollout(Control):
+    """An alarm at the first update on each rollout: by default E and the clock begin anew, and nothing older is remembered.
+
+    The training loop reports the rollouts through the optimizer's `observe`. With one update a rollout, as A2C makes them, every
+    update is the first, and E is g² itself; it is meant for PPO. `schedule=constant,beta=0.99,reaction=reset` clears E and its
+    weight and keeps β.
+
+    Source: Asadi, Fakoor & Sabach 2023 (arXiv:2306.17833), "Resetting the optimizer in deep RL", for target networks.
+    """
+
+    every: str = "rollout"
+    """`rollout`; `periodic` is the control that counts updates."""
+
+    example = "restart:every=rollout"
+
+    def validate(self) -> None:
+        if self.every != "rollout":
+            raise ValueError(f"every must be rollout, got {self.every}: periodic:every=100 restarts every 100 updates")
+
+    @property
+    def own_signal(self) -> str | None:
+        return "rollout"
+
+    def update(self, state: State, x: Tensor) -> DetectorOutput:
+        return super().update(state, x)._replace(alarm=x > 0.0)
+
+    def fires(self, state: State, n: Tensor) -> Tensor:
+        return torch.zeros_like(n, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
 class Oracle(Control):
     """Alarms at the true shifts: at the updates of a list, or when the training loop reports one.
 
-    Without `at` it takes the signal "shift" in place of the user's: x > 0 at the update whose data are the first from after a
+    Without `at` it takes the signal "shifted" in place of the user's: x > 0 at the update whose data are the first from after a
     shift, which the training loop reports through the optimizer's `observe`.
     """
 
@@ -73,7 +104,7 @@ class Oracle(Control):
 
     @property
     def own_signal(self) -> str | None:
-        return "shift" if self.at is None else None
+        return "shifted" if self.at is None else None
 
     def update(self, state: State, x: Tensor) -> DetectorOutput:
         output = super().update(state, x)

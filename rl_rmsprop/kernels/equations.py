@@ -145,9 +145,8 @@ def update_mean_square(slot: Slot, beta: float | Tensor, g2: Tensor | None = Non
 # The parameter ------------------------------------------------------------------------------------------------------------
 
 
-def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, out: Tensor | None = None) -> None:
-    """θ ← θ − lr · g/(√Ê + ε), in place, after `update_mean_square`. `out` is memory for what divides g."""
-    root = denominator(slot, group, out)
+def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, root: Tensor) -> None:
+    """θ ← θ − lr · g/root, in place, after `update_mean_square`; `root` is what divides g, `denominator` for most rules."""
     lr = group["lr"]
     if isinstance(lr, Tensor) and not lr_per_run and not group["capturable"]:
         lr = lr.item()  # as torch does where the step is not captured
@@ -192,7 +191,7 @@ def repair_centered(p: Tensor, buffer: Tensor | None, after: Slot, group: dict[s
     """
     assert after.mean is not None  # for mypy
     step = after._replace(p=p, buffer=buffer)
-    apply_step(step, group, lr_per_run=False)
+    apply_step(step, group, False, denominator(step, group))
     negative = after.E.addcmul(after.mean, after.mean, value=-1) < 0
     for mine, torchs in ((step.p, after.p), (step.buffer, after.buffer)):
         if mine is not None and torchs is not None:

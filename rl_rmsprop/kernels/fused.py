@@ -109,7 +109,7 @@ def one_by_one(params: list[Tensor], grads: list[Tensor], states: list[State], g
     """The update of equations.py, where `grads` are those of `params`."""
     for slot in equations.slots(params, states, group):
         equations.update_mean_square(slot, beta)
-        equations.apply_step(slot, group, lr_per_run=False)
+        equations.apply_step(slot, group, False, equations.denominator(slot, group))
 
 
 # Lists --------------------------------------------------------------------------------------------------------------------

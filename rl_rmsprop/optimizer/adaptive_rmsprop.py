@@ -226,21 +226,39 @@ class AdaptiveRMSprop(RMSprop):
         self._observed.clear()
         return loss
 
-    def observe(self, *, grad_norm: Tensor | float | None = None, shifted: Tensor | float | None = None) -> None:
+    def observe(
+        self,
+        *,
+        grad_norm: Tensor | float | None = None,
+        shifted: Tensor | float | None = None,
+        episode_return: Tensor | float | None = None,
+        td_error: Tensor | float | None = None,
+        kl: Tensor | float | None = None,
+        rollout: Tensor | float | None = None,
+    ) -> None:
         """Report to the next update, and to it alone, what only the training loop knows, each a scalar or [R].
 
-        NaN and infinity are no observation: the detector of that run skips the update.
+        NaN and infinity are no observation: the detector of that run skips the update. A rule that listens to `episode_return`,
+        `td_error` or `kl` needs it before every update (`listens_to` has the names); `policy_clock` helps itself without `kl`.
 
         Args:
             grad_norm: length of the gradient before clipping, for the signal `grad_norm`; without it, that of the gradient.
             shifted: 1 (or true) where this update's data are the first since a true change of the environment, for
                 detectors that listen to `shift`; without it, 0.
+            episode_return: mean return of the episodes that have ended since the last update.
+            td_error: mean squared error of the critic on this update's data, before the update.
+            kl: mean KL divergence, in nats, between the policy before and after the last update.
+            rollout: 1 (or true) where this update is the first on a new rollout, for `restart`; without it, 0.
 
         Raises:
             ValueError: for a tensor of another shape.
 
         """
-        for name, value in (("grad_norm", grad_norm), ("shifted", shifted)):
+        reports = {
+            "grad_norm": grad_norm, "shifted": shifted, "episode_return": episode_return, "td_error": td_error, "kl": kl,
+            "rollout": rollout,
+        }  # fmt: skip
+        for name, value in reports.items():
             if value is None:
                 continue
             value = torch.as_tensor(value)
@@ -289,10 +307,10 @@ class AdaptiveRMSprop(RMSprop):
         update = prepare(group, rule, params, grads, states, self.runs, self._workspace)
         if not update.is_fusible:
             self._follow(group, params, states)
-        signal = rule.listens_to if isinstance(rule, Adaptive) else None
+        signal = None if isinstance(rule, Constant) else rule.listens_to
         if self.measure_surprise or signal == "surprise":
             self.last_surprise[index] = measure.surprise(update)
-        if isinstance(rule, Adaptive):
+        if isinstance(rule, Adaptive) or signal is not None:
             known = {"surprise": self.last_surprise[index]} if index in self.last_surprise else {}
             update_group(update, measure.signal(update, signal, self._observed | known))
         else:
@@ -368,6 +386,11 @@ class AdaptiveRMSprop(RMSprop):
                     )
 
     # What others may read -------------------------------------------------------------------------------------------------
+
+    @property
+    def listens_to(self) -> frozenset[str]:
+        """The names of the signals that the rules of the groups listen to."""
+        return frozenset(rule.listens_to for rule in self.rules if not isinstance(rule, Constant) and rule.listens_to)
 
     @property
     def beta(self) -> float | Tensor:

@@ -17,6 +17,7 @@ from rl_rmsprop import signals
 from rl_rmsprop.kernels import equations, fused
 from rl_rmsprop.kernels.backends import as_tensor
 from rl_rmsprop.kernels.torch_internals import foreach_copy_
+from rl_rmsprop.laws import Law
 from rl_rmsprop.optimizer.updates import GroupUpdate
 from rl_rmsprop.signals import Inputs, Signal
 
@@ -61,18 +62,20 @@ def signal(update: GroupUpdate, name: str | None, known: Mapping[str, Tensor]) -
     if name == "surprise":
         return known["surprise"]
     if name in signals.SIGNALS:
-        return of_gradients(nonempty(update), signals.SIGNALS[name], known.get("grad_norm"))
+        if isinstance(update.rule, Law) and name not in known:
+            return no_observation(update)
+        return of_gradients(nonempty(update), signals.SIGNALS[name], known)
     zeros = torch.zeros_like(update.group["rule_state"]["clock"])
-    return zeros + known["shifted"].to(zeros) if name == "shift" and "shifted" in known else zeros
+    return zeros + known[name].to(zeros) if name is not None and name in known else zeros
 
 
-def of_gradients(update: GroupUpdate, kind: Signal, norm: Tensor | None) -> Tensor:
+def of_gradients(update: GroupUpdate, kind: Signal, reported: Mapping[str, Tensor]) -> Tensor:
     """A row of the table of signals."""
     if not update.params:
         return no_observation(update)
     now = gradients(update)
     previous = [state["previous_grad"] for state in update.states] if kind.needs_previous else []
-    inputs = Inputs(now, partial(mean_squares, update), previous, norm, update.group["eps"], update.runs is not None)
+    inputs = Inputs(now, partial(mean_squares, update), previous, reported, update.group["eps"], update.runs is not None)
     x = kind.measure(inputs)
     if previous:
         foreach_copy_(previous, now)

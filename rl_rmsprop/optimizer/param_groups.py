@@ -60,7 +60,8 @@ def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None
         value = options["initial_accumulator_value"]
         raise ValueError(f"initial_accumulator_value must be 0 with bias_correction, got {value}: a corrected mean has no start")
     if isinstance(rule, Adaptive) and rule.schedule.unresolved:
-        raise ValueError(f"{rules.text(rule)!r} needs steps=… in updates: the length of the training is not known here")
+        keys = "steps=… or updates=… (of the training), or per_update=… (environment steps)"
+        raise ValueError(f"{rules.text(rule)!r} leaves open what is not known here: give {keys}")
     if isinstance(rule, Law) and options["centered"]:
         raise ValueError(f"centered needs one β for all entries of a parameter, got {rules.text(rule)!r}: use a schedule")
     if options["differentiable"] and not has_torchs_formula(options, rule):

@@ -56,7 +56,8 @@ def complete(state: State, p: Tensor, rule: Rule, group: dict[str, Any], keys: T
             state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
         elif name == "weight":
             w = float(equations.weight_after(group["alpha"], state["step"])) if state["step"] > 0 else 0.0
-            state.update(second_moment.initial_parameter_state(rule, as_real(state["square_avg"]), w, keys.to(p.device), group))
+            E = as_real(state["square_avg"])
+            state.update(second_moment.initial_parameter_state(rule, E, w, keys.to(p.device), group, as_real(p)))
         elif name == "previous_grad":
             state[name] = torch.zeros_like(as_real(p))
         else:

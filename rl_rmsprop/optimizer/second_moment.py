@@ -20,7 +20,7 @@ from rl_rmsprop import rules
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.equations import Slot
-from rl_rmsprop.laws import Law
+from rl_rmsprop.laws import Law, LawInputs
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant, check_beta
 
@@ -32,10 +32,10 @@ def initial_group_state(rule: Rule, keys: Tensor) -> State:
     return rules.init(rule, keys) if isinstance(rule, Adaptive) else {}
 
 
-def initial_parameter_state(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
-    """The rule's state of a parameter, `weight` included, where E has received the weight `w` in every run."""
+def initial_parameter_state(rule: Rule, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+    """The rule's state of a parameter p, `weight` included, where E has received the weight `w` in every run."""
     if isinstance(rule, Law):
-        return rule.initial_parameter_state(E, w, keys, group)
+        return rule.initial_parameter_state(E, w, keys, group, p)
     return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
 
 
@@ -54,7 +54,7 @@ def update(
     square: Callable[[Slot], Tensor] = square,
     after: Callable[[Slot], None] = lambda slot: None,
 ) -> None:
-    """One update of β, w and E; `x` [R] is the signal (of an adaptive rule).
+    """One update of β, w and E; `x` [R] is the signal that the rule listens to.
 
     `square` gives g², and may return the same memory for every slot unless the rule is a law; `after` is called with each slot
     when its E has taken g².
@@ -62,8 +62,8 @@ def update(
     if isinstance(rule, Law):
         slots = [slot for slot in slots if slot.E.numel()]
         if slots:
-            squares = [square(slot) for slot in slots]
-            group["rule_state"], group["alpha"] = rule.update(group["rule_state"], slots, squares, group, per_run)
+            at = LawInputs(slots, [square(slot) for slot in slots], group, per_run, x)
+            group["rule_state"], group["alpha"] = rule.update(group["rule_state"], at)
         for slot in slots:
             after(slot)
         return
@@ -94,3 +94,8 @@ def decide(
         equations.update_mean_lengths([state["mean_length"] for state in states if "mean_length" in state], beta)
     equations.update_weights(weights, beta)
     return beta
+
+
+def divisor(rule: Rule, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+    """What divides the gradient after the update; in `out`, if that is given."""
+    return rule.divisor(slot, group, out) if isinstance(rule, Law) else equations.denominator(slot, group, out)

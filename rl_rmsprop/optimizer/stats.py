@@ -20,6 +20,7 @@ from rl_rmsprop.kernels import equations, torch_internals
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.kernels.workspace import Workspace
+from rl_rmsprop.optimizer import second_moment
 from rl_rmsprop.rules import Adaptive, Rule
 
 STATS = (
@@ -95,30 +96,31 @@ def quantile(ordered: NDArray[np.float32], level: float) -> Tensor:
 
 def sample(groups: Sequence[UpdatedGroup], rows: int) -> Sample:
     """At most SAMPLE evenly spaced entries of each parameter."""
-    parts = [sample_of(thinned(slot, rows), group.group) for group in groups for slot in group.slots]
+    parts = [sample_of(thinned(slot, rows), group.group, group.rule) for group in groups for slot in group.slots]
     if not parts:
         empty = torch.empty(rows, 0)
         return Sample(empty, empty, empty > 0)
     return Sample(*(torch.cat(column, -1) for column in zip(*parts, strict=True)))
 
 
-def sample_of(slot: Slot, group: dict[str, Any]) -> Sample:
+def sample_of(slot: Slot, group: dict[str, Any], rule: Rule) -> Sample:
     """All entries of one parameter."""
-    E, root = equations.variance(slot, group), equations.denominator(slot, group)
+    E, root = equations.variance(slot, group), second_moment.divisor(rule, slot, group)
     lr = equations.broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
     eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
     return Sample(E, lr / root, eps_in_E > E)
 
 
 def thinned(slot: Slot, rows: int) -> Slot:
-    """The slot with at most SAMPLE evenly spaced entries of its running averages, each [R, K]."""
+    """The slot with at most SAMPLE evenly spaced entries of its gradient and its averages, each [R, K]."""
     stride = -(-slot.E.numel() // (rows * SAMPLE))
 
     def pick(x: Tensor) -> Tensor:
         return x.reshape(rows, -1)[:, ::stride] if x.shape == slot.E.shape else x
 
     w, mean = (None if x is None else pick(x) for x in (slot.w, slot.mean))
-    return slot._replace(E=pick(slot.E), w=w, mean=mean)
+    state = {name: pick(x) for name, x in slot.state.items()}
+    return slot._replace(g=pick(slot.g), E=pick(slot.E), w=w, mean=mean, state=state)
 
 
 def local(slot: Slot) -> Slot:
@@ -141,7 +143,7 @@ def update_rms(groups: Sequence[UpdatedGroup], rows: int, workspace: Workspace) 
             lr = equations.broadcast_runs(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
             memory = workspace("root", slot.E)
             if slot.buffer is None:
-                root = equations.denominator(slot, group, memory)
+                root = second_moment.divisor(updated.rule, slot, group, memory)
                 divisor = root.sub_(lr * group["weight_decay"]) if group["weight_decay"] else root
                 change = torch.div(slot.g.to(divisor.dtype), divisor, out=memory)
             else:

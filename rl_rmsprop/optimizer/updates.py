@@ -162,7 +162,7 @@ def by_equations(update: GroupUpdate, x: Tensor) -> None:
         return torch.square(slot.g.to(slot.E.dtype), out=memory(slot))
 
     def apply_step(slot: Slot) -> None:
-        equations.apply_step(slot, group, lr_per_run, memory(slot))
+        equations.apply_step(slot, group, lr_per_run, second_moment.divisor(rule, slot, group, memory(slot)))
 
     slots = equations.slots(update.params, update.states, group)
     squares = second_moment.square if isinstance(rule, Law) else square

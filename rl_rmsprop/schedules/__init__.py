@@ -11,17 +11,21 @@ tensor([0.5000, 0.7000, 0.9000, 0.9000])
 from rl_rmsprop.schedules.base import LARGEST, Schedule, check_beta, check_positive, check_updates
 from rl_rmsprop.schedules.constant import Constant, HalfLife
 from rl_rmsprop.schedules.harmonic import Harmonic, Power, ScRmsprop
+from rl_rmsprop.schedules.lengths import Refresh, Samples
 from rl_rmsprop.schedules.piecewise import Join, Piecewise
 from rl_rmsprop.schedules.ramps import Cosine, Cyclic, Exponential, Linear, Polynomial, Ramp, interpolate
 
 __all__ = [
     "LARGEST", "SCHEDULES", "Constant", "Cosine", "Cyclic", "Exponential", "HalfLife", "Harmonic", "Join", "Linear", "Piecewise",
-    "Polynomial", "Power", "Ramp", "ScRmsprop", "Schedule", "check_beta", "check_positive", "check_updates", "interpolate",
+    "Polynomial", "Power", "Ramp", "Refresh", "Samples", "ScRmsprop", "Schedule", "check_beta", "check_positive",
+    "check_updates", "interpolate",
 ]  # fmt: skip
 
 SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
     "half_life": HalfLife,
+    "refresh": Refresh,
+    "samples": Samples,
     "linear": Linear,
     "cosine": Cosine,
     "exponential": Exponential,

@@ -45,11 +45,11 @@ class Schedule(Settings):
         """β at the clocks `n` (≥ 1, float64); values in [0, 1)."""
         raise TypeError(f"{type(self).__name__} must define __call__(n)")
 
-    def resolve(self: S, horizon: int) -> S:
-        """The same schedule with a missing length filled in: the whole training, `horizon` updates."""
+    def resolve(self: S, horizon: int, steps_per_update: float | None = None) -> S:
+        """The same schedule with what is missing filled in: the whole training, `horizon` updates, or the steps of an update."""
         return self
 
     @property
     def unresolved(self) -> bool:
-        """Whether a length is still missing."""
+        """Whether something is still missing that `resolve` fills in."""
         return False

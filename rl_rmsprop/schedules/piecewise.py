@@ -73,9 +73,9 @@ class Join(Schedule):
             stop -= length
         return beta
 
-    def resolve(self, horizon: int) -> Join:
+    def resolve(self, horizon: int, steps_per_update: float | None = None) -> Join:
         rest = max(horizon - sum(self._lengths), 1)
-        return replace(self, parts=(*self.parts[:-1], self.parts[-1].resolve(rest)))
+        return replace(self, parts=(*self.parts[:-1], self.parts[-1].resolve(rest, steps_per_update)))
 
     @property
     def unresolved(self) -> bool:

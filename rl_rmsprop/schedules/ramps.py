@@ -64,7 +64,7 @@ class Ramp(Schedule):
         """How far on the way at progress p: from 0 at p = 0 to 1 at p = 1."""
         return p
 
-    def resolve(self: R, horizon: int) -> R:
+    def resolve(self: R, horizon: int, steps_per_update: float | None = None) -> R:
         return self if self.steps is not None else replace(self, steps=horizon)
 
     @property

@@ -15,7 +15,8 @@ import torch
 import agents
 import envs
 from agents.training import Training
-from rl_rmsprop.study.spec.arms import BASELINES, make_arm
+from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from tests.benchmarks.timing import Row, interleaved, spread

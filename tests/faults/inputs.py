@@ -38,6 +38,7 @@ import envs
 from envs.shifts.profiles import PROFILES
 from envs.shifts.shift import CLOCKS, parse_all
 from rl_rmsprop import rules
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli import VERBS, main, parse
 from rl_rmsprop.cli.fields import Option, declared
 from rl_rmsprop.cli.options import Settings
@@ -51,7 +52,6 @@ from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.storage import field_types, toml_writer
 from rl_rmsprop.study import report, run
 from rl_rmsprop.study.report import plotting
-from rl_rmsprop.study.spec.arms import BASELINES
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.train import train_batch

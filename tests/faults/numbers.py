@@ -25,8 +25,8 @@ from torch.nn import Parameter
 
 from agents.normalization import Moments, RewardNormalizer
 from agents.per_run import PerRun
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.study.spec.arms import BASELINES
 from tests import references
 from tests.faults.table import Row
 

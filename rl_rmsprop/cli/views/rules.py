@@ -31,7 +31,7 @@ KINDS: dict[tuple[str, str], dict[str, type[Any]]] = {
     ("Schedules", "β follows from the number of updates."): dict(SCHEDULES),
     ("Detectors", "A shift of the gradients restarts or bends a schedule."): {n: d for n, d in DETECTORS.items() if d.listens},
     ("Controls", "The same, at times that the gradients do not decide."): {n: d for n, d in DETECTORS.items() if not d.listens},
-    ("Laws", "E itself decides how fast it forgets."): dict(LAWS),
+    ("Laws", "E itself decides how fast it forgets, or what it takes of g²."): dict(LAWS),
 }
 """Kind of rule and what it does → its rules by name."""
 
@@ -39,6 +39,8 @@ EXAMPLES: dict[str, str] = {name: rule.example for kind in KINDS.values() for na
 """The example of every rule that needs no files."""
 
 NUMBER_OF_PARAMETERS = 100
+STEPS_PER_UPDATE = 128
+"""Environment steps for each update, for rules that count them: those of A2C on CartPole-v1."""
 MOST_UPDATES = 100_000
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -58,7 +60,8 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     groups = {("", ""): {text: description(text) for text in texts}} if texts else all_rules()
     console.print(listing(groups, curves, updates))
     console.print(
-        "The gradient grows tenfold at half-time. Join schedules with +, as in linear:start=0,end=0.9,steps=500+0.99",
+        "The gradient grows tenfold at half-time; an update has 128 environment steps, and lr is 0. Join schedules with +, as in "
+        "linear:start=0,end=0.9,steps=500+0.99",
         soft_wrap=True,
     )
     choices = f"reaction={'|'.join(REACTIONS)}, schedule=…, signal={'|'.join(SIGNALS)}"
@@ -121,7 +124,7 @@ def listing(groups: Mapping[tuple[str, str], Mapping[str, str]], curves: Curves,
 
 def beta_curve(text: str, updates: int) -> NDArray[np.float64]:
     """β (its mean over parameters, for a law) at every update of an optimizer fed with the made-up gradient."""
-    rule = rules.resolve(rules.parse(text), updates)
+    rule = rules.resolve(rules.parse(text), updates, STEPS_PER_UPDATE)
     noise = torch.Generator().manual_seed(0)
     weight = torch.nn.Parameter(torch.zeros(NUMBER_OF_PARAMETERS))
     optimizer = AdaptiveRMSprop([weight], lr=0.0, alpha=rule, bias_correction=True)

@@ -199,4 +199,4 @@ def rule_scores(recording: RecordedSignals, betas: Sequence[rules.Rule]) -> list
 
 def recorded_signal(recording: RecordedSignals, name: str) -> Tensor:
     """A rule's signal as recorded; the true changes for an oracle."""
-    return torch.from_numpy(recording.shifted.astype(float)) if name == "shift" else recording.signal(name)
+    return torch.from_numpy(recording.shifted.astype(float)) if name == "shifted" else recording.signal(name)

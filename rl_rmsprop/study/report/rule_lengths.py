@@ -19,7 +19,7 @@ from rl_rmsprop.study.spec.study import Study
 def trained_rule(study: Study, env_id: str, arm: Arm) -> Rule:
     """The β rule that an arm trains with in an environment, its schedule as long as the training unless it says otherwise."""
     spec = study.batch(env_id, arm, study.seeds)
-    return rules.resolve(rules.parse(spec.trained_arm.text), spec.updates)
+    return rules.resolve(rules.parse(spec.trained_arm.text), spec.updates, spec.agent.steps_per_update)
 
 
 def longest_window(rule: Rule) -> float:
@@ -29,7 +29,7 @@ def longest_window(rule: Rule) -> float:
     (1000, 100)
     """
     if isinstance(rule, Law):
-        beta = max((getattr(rule, name) for name in ("rise", "fall") if hasattr(rule, name)), default=0.0)
+        beta = max((getattr(rule, name) for name in ("rise", "fall", "beta", "max", "long") if hasattr(rule, name)), default=0.0)
         beta = max(getattr(rule, "betas", (beta,)))
     else:
         clocks = torch.from_numpy(np.unique(np.geomspace(1, 1e12, 2000).round()))

@@ -6,27 +6,12 @@ from one environment to the next: tuning chooses them, or the results of the arm
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-
-import torch
+from functools import cached_property
 
 from rl_rmsprop import grammar, rules
+from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.rules import Rule
-
-BASELINES: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "momentum": partial(torch.optim.SGD, momentum=0.9),
-    "adagrad": torch.optim.Adagrad,
-    "rmsprop": partial(torch.optim.RMSprop, alpha=0.99),
-    "adam": torch.optim.Adam,
-    "amsgrad": partial(torch.optim.Adam, amsgrad=True),
-    "adamax": torch.optim.Adamax,
-}
-"""Name on the command line → optimizer of torch; β₁ = 0.9, β₂ = 0.999 and ε as the study has it."""
-
-WITHOUT_EPS = ("sgd", "momentum")
 
 
 @dataclass(frozen=True)

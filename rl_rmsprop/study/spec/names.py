@@ -8,8 +8,10 @@ from typing import Literal, get_args
 STUDY_FILE = "study.json"
 """In a study's folder: what it is."""
 
-BaselineName = Literal["sgd", "momentum", "adagrad", "rmsprop", "adam", "amsgrad", "adamax"]
-"""Optimizers of torch to compare with, see BASELINES."""
+BaselineName = Literal[
+    "sgd", "momentum", "adagrad", "rmsprop", "adam", "adam_balanced", "adam_rel", "adam_amsgrad", "adamax_momentum"
+]
+"""Optimizers to compare with, see rl_rmsprop/baselines.py."""
 BASELINE_NAMES: tuple[str, ...] = get_args(BaselineName)
 
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]

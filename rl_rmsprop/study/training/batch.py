@@ -52,7 +52,9 @@ class Batch:
         self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, options.shifts, backend=options.backend)
         self.policy = make_policy(spec, self.env)
         theta = self.policy.parameters()
-        self.optimizer = make_optimizer(spec.trained_arm, theta, spec.agent.lr, spec.updates, spec.seeds, options)
+        self.optimizer = make_optimizer(
+            spec.trained_arm, theta, spec.agent.lr, spec.updates, spec.seeds, options, spec.agent.steps_per_update
+        )
         self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if options.record_signals else NoLog()
         self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, spec.seeds)
         if saved is None:

@@ -9,21 +9,30 @@ from torch import Tensor
 
 from agents.per_run import PerRun
 from rl_rmsprop import rules
+from rl_rmsprop.baselines import BASELINES, WITHOUT_EPS
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.study.spec.arms import BASELINES, WITHOUT_EPS, Arm
+from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 
 
 def make_optimizer(
-    arm: Arm, parameters: Sequence[Tensor], lr: float, updates: int, seeds: Sequence[int], options: TrainingOptions
+    arm: Arm,
+    parameters: Sequence[Tensor],
+    lr: float,
+    updates: int,
+    seeds: Sequence[int],
+    options: TrainingOptions,
+    steps_per_update: float | None = None,
 ) -> torch.optim.Optimizer:
     """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates.
+
+    `steps_per_update` are the environment steps of one run for each of them.
 
     It leaves alone every run whose gradient is not finite.
     """
     if arm.rule is None:
         eps = {} if arm.text in WITHOUT_EPS else {"eps": options.eps}
         return PerRun(BASELINES[arm.text](parameters, lr=lr, **eps))
-    rule = rules.resolve(arm.rule, updates)
+    rule = rules.resolve(arm.rule, updates, steps_per_update)
     correction = options.bias_correction
     return AdaptiveRMSprop(parameters, lr, rule, options.eps, bias_correction=correction, nonfinite="skip", runs=seeds)

@@ -61,6 +61,17 @@ ARL, CAP = Range(1e3, 1e6, "log"), Range(0.9, 0.9995, "window")
 KEYS: dict[str, dict[str, Range]] = {
     **{name: {"arl": ARL, "max": CAP} for name in ("cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal")},
     **{name: {"max": CAP} for name in ("oracle", "harmonic", "power", "sc_rmsprop")},
+    "restart": {"max": CAP},
+    "refresh": {"R": Range(10, 1000, "log")},
+    "samples": {"halflife": Range(1e3, 3e5, "log")},
+    **{name: {"beta": CAP} for name in ("ano", "yogi", "amsgrad", "adamax", "lagged")},
+    **{name: {"beta": Range(0.5, 0.99, "window")} for name in ("adams", "bcos")},
+    "maxva": {"max": CAP},
+    "adasmooth": {"long": Range(0.9, 0.999, "window")},
+    "kourkoutas": {"min": Range(0.5, 0.95, "window"), "max": CAP},
+    "coupled": {"start": Range(0.5, 0.99, "window"), "max": Range(0.99, 0.9995, "window")},
+    "policy_clock": {"kl": Range(1e-3, 1.0, "log"), "max": CAP},
+    "hypergradient": {"rate": Range(1e-3, 0.1, "log"), "start": CAP},
     "asymmetric": {"rise": Range(0.1, 0.99, "window"), "fall": Range(0.97, 0.9998, "window")},
     "mixture": {"share": Range(1e-4, 0.1, "log"), "rate": Range(0.05, 2.0, "log")},
 }

@@ -112,7 +112,9 @@ class TrialBatch:
         rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
         optimizer = OptimizerGroup(
             [
-                make_optimizer(Arm(setting.rule), part, setting.lr, spec.updates, spec.seeds, spec.options)
+                make_optimizer(
+                    Arm(setting.rule), part, setting.lr, spec.updates, spec.seeds, spec.options, spec.agent.steps_per_update
+                )
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
         )
@@ -147,6 +149,17 @@ class OptimizerGroup(torch.optim.Optimizer):
         runs, device = sum(len(thetas[0]) for thetas in self._thetas), self._thetas[0][0].device
         self._squares = torch.zeros(runs, dtype=torch.float64, device=device)  # [R]
         self._count = 0  # changes of one run's weights so far
+
+    def begin_rollout(self) -> None:
+        """Pass on that a rollout begins."""
+        for part in self._parts:
+            if hasattr(part, "begin_rollout"):
+                part.begin_rollout()
+
+    @property
+    def listens_to(self) -> frozenset[str]:
+        """The signals that any of the parts listens to."""
+        return frozenset().union(*(getattr(part, "listens_to", ()) for part in self._parts))
 
     def observe(self, **signals: Tensor) -> None:
         """Pass what only the training loop knows, [R] each, to the parts that have an `observe`."""

@@ -1,97 +1,23 @@
-"""Laws: E itself decides how fast it forgets, from the squared gradients that it takes.
-
-    asymmetric    β_i = rise where g_i² > Ê_i, else fall                                one β per parameter
-    mixture       Ê = Π_k v_k^{W_k},  W_k ∝ how well the mean v_k with decay β_k has predicted g²       one W per run
-
-A law needs no signal, detector or clock. It is a frozen dataclass; its state is a dict of tensors per parameter, beside E and w,
-and one per parameter group. `update` is its half of the optimizer's update, in place of `equations.update_mean_square`.
-"""
+"""A bank of running means of g², weighted online."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
-from rl_rmsprop.grammar import Settings
-from rl_rmsprop.kernels import equations
-from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.kernels.equations import broadcast_runs
+from rl_rmsprop.laws.base import Law, LawInputs
 from rl_rmsprop.schedules import LARGEST, check_beta, check_positive
 
 CAP = 20.0
 """Largest g²/v that counts against a forecast v: one outlier must not decide between memories."""
-
-
-class Law(Settings):
-    """Base of all laws. Subclasses are frozen dataclasses."""
-
-    example: ClassVar[str] = ""
-    """The text of one such law."""
-
-    def initial_group_state(self, keys: Tensor) -> State:
-        """The state of a parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
-        return {}
-
-    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
-        """The state of a parameter, its `weight` included, beside an E that has received the weight `w` so far."""
-        raise TypeError(f"{type(self).__name__} must define initial_parameter_state(E, w, keys, group)")
-
-    def update(
-        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
-    ) -> tuple[State, Tensor]:
-        """One update of E and w of all parameters of a group, in place; `squares` is g².
-
-        Returns the group's new state (the old one stays as it is) and the mean β, [] or [R] float64.
-        """
-        raise TypeError(f"{type(self).__name__} must define update(state, slots, squares, group, per_run)")
-
-
-@dataclass(frozen=True)
-class Asymmetric(Law):
-    """A β for every parameter: `rise` where g² > Ê, else `fall`.
-
-    rise < fall remembers large gradients at once and forgets them slowly: E follows an upper envelope of g², and the step is
-    smaller than RMSProp's at the same lr. rise = 0 is a decaying maximum (kin of Adamax and AMSGrad), rise > fall the
-    reverse. Compare it with other rules over the whole range of lr, not at one.
-    """
-
-    rise: float = 0.9
-    """β where the squared gradient exceeds Ê, in [0, 1)."""
-    fall: float = 0.999
-    """β where it does not, in [0, 1)."""
-
-    example = "asymmetric:rise=0.9,fall=0.999"
-
-    def validate(self) -> None:
-        for name, value in (("rise", self.rise), ("fall", self.fall)):
-            check_beta(name, value)
-            check_beta(f"{name}={value} in single precision", float(np.float32(value)))  # that of most parameters
-
-    def beta(self, square: Tensor, mean: Tensor) -> Tensor:
-        """β of each parameter from g² and Ê before it takes g²."""
-        dtype = torch.promote_types(square.dtype, torch.float32)  # in half precision 0.999 is 1
-        rise, fall = (torch.full((), value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
-        return torch.where(square > mean, rise, fall)
-
-    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
-        return {"weight": torch.full_like(E, w, dtype=torch.promote_types(E.dtype, torch.float32))}
-
-    def update(
-        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
-    ) -> tuple[State, Tensor]:
-        betas = [self.beta(g2, equations.mean_square(slot, group)) for g2, slot in zip(squares, slots, strict=True)]
-        for slot, g2, beta in zip(slots, squares, betas, strict=True):
-            equations.update_weights([slot.state["weight"]], beta)
-            equations.update_mean_square(slot, beta, g2)
-        total = signals.total(betas, per_run)
-        return state, total.double() / (sum(beta.numel() for beta in betas) / total.numel())
 
 
 @dataclass(frozen=True)
@@ -130,6 +56,7 @@ class Mixture(Law):
     """How fast evidence moves the weights, > 0; 0.5 counts all entries of a gradient as one Gaussian observation."""
 
     example = "mixture"
+    source = "this package, by Herbster & Warmuth 1998"
 
     def validate(self) -> None:
         if len(self.betas) < 2:
@@ -143,7 +70,7 @@ class Mixture(Law):
     def initial_group_state(self, keys: Tensor) -> State:
         return {"mixture": self._filled(keys, 1 / len(self.betas))}
 
-    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any]) -> State:
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         has_start = group["initial_accumulator_value"] > 0
         v = E if has_start or w == 0 else E / w
         v = v.to(torch.promote_types(E.dtype, torch.float32)).unsqueeze(keys.dim())  # 0.997 is 1 in bfloat16
@@ -154,14 +81,12 @@ class Mixture(Law):
             "bank_weight": self._filled(keys, received),
         }
 
-    def update(
-        self, state: State, slots: Sequence[Slot], squares: Sequence[Tensor], group: dict[str, Any], per_run: bool
-    ) -> tuple[State, Tensor]:
-        axis, floor = int(per_run), group["eps"] ** 2 + signals.TINY
-        observed = [g2.unsqueeze(axis) for g2 in squares]
-        W = self.updated_weights(state["mixture"], losses([slot.state["bank"] for slot in slots], observed, axis, floor))
+    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        axis, floor = int(at.per_run), at.group["eps"] ** 2 + signals.TINY
+        observed = [g2.unsqueeze(axis) for g2 in at.squares]
+        W = self.updated_weights(state["mixture"], losses(at.states("bank"), observed, axis, floor))
         betas = decays(self.betas, W.device)
-        for slot, g2 in zip(slots, observed, strict=True):
+        for slot, g2 in zip(at.slots, observed, strict=True):
             v, w = slot.state["bank"], slot.state["bank_weight"]
             w.add_((1 - w) * (1 - betas))
             gain = (1 - betas) / w  # at the first update v becomes g² itself
@@ -208,7 +133,3 @@ def geometric(v: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
         torch.add, [log * broadcast_runs(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)]
     )
     return mean.exp_().sub_(floor).clamp_(min=signals.TINY)
-
-
-LAWS: dict[str, type[Law]] = {"asymmetric": Asymmetric, "mixture": Mixture}
-"""Name in texts → law."""

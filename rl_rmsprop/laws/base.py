@@ -1,0 +1,130 @@
+"""What a law is: E itself decides how fast it forgets, from the squared gradients that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rl_rmsprop.detectors import State
+from rl_rmsprop.grammar import Settings
+from rl_rmsprop.kernels import equations
+from rl_rmsprop.kernels.equations import Slot
+from rl_rmsprop.schedules import check_beta
+
+
+class LawInputs(NamedTuple):
+    """One update of a parameter group, as a law sees it."""
+
+    slots: Sequence[Slot]
+    squares: Sequence[Tensor]
+    """g² of each slot, in the dtype of its E; memory that the law may change."""
+    group: dict[str, Any]
+    per_run: bool
+    """Whether the first axis of every tensor is the run."""
+    signal: Tensor
+    """What the law listens to, [] or [R] float64, NaN where there is no observation; empty if it listens to nothing."""
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weight w of each slot's E."""
+        return [slot.state["weight"] for slot in self.slots]
+
+    @property
+    def averages(self) -> list[Tensor]:
+        """E of each slot."""
+        return [slot.E for slot in self.slots]
+
+    def states(self, name: str) -> list[Tensor]:
+        """What the law stores of each slot under this name."""
+        return [slot.state[name] for slot in self.slots]
+
+
+class Law(Settings):
+    """Base of all laws. Subclasses are frozen dataclasses; a new one is a file here, a row of LAWS, and a row of the tests.
+
+    A law's state is a dict of tensors per parameter, beside E and w, and one per parameter group. Of R runs each has its own.
+    """
+
+    example: ClassVar[str] = ""
+    """The text of one such law."""
+    source: ClassVar[str] = ""
+    """Where it was proposed."""
+    listens_to: ClassVar[str | None] = None
+    """The signal that it needs, if any."""
+    follows_parameters: ClassVar[bool] = False
+    """Whether it looks at the parameters themselves, so that it cannot run on recorded gradients."""
+
+    def initial_group_state(self, keys: Tensor) -> State:
+        """The state of a parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
+        return {}
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        """The state of a parameter p, its `weight` included, beside an E that has received the weight `w` so far."""
+        raise TypeError(f"{type(self).__name__} must define initial_parameter_state(E, w, keys, group, p)")
+
+    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        """One update of E and w of all parameters of a group, in place.
+
+        Returns the group's new state (the old one stays as it is) and the mean β, [] or [R] float64.
+        """
+        raise TypeError(f"{type(self).__name__} must define update(state, at)")
+
+    def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+        """What divides the gradient after the update, √Ê + ε for most laws; in `out`, if that is given."""
+        return equations.denominator(slot, group, out)
+
+
+def check_single(name: str, beta: float) -> None:
+    """ValueError unless β is in [0, 1), also in the single precision that most parameters have."""
+    check_beta(name, beta)
+    check_beta(f"{name}={beta} in single precision", float(np.float32(beta)))
+
+
+@dataclass(frozen=True)
+class OneBeta(Law):
+    """Base of laws whose E has one constant decay rate, and differs from RMSProp's in what it takes."""
+
+    beta: float = 0.999
+    """Decay rate of E, in [0, 1)."""
+
+    def validate(self) -> None:
+        check_single("beta", self.beta)
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
+
+    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        self.update_weights(at)
+        self.take(at)
+        return state, torch.full_like(at.weights[0], self.beta)
+
+    def update_weights(self, at: LawInputs) -> None:
+        """One update of every w: that of RMSProp, w ← βw + (1 − β)."""
+        equations.update_weights(at.weights, self.beta)
+
+    def take(self, at: LawInputs) -> None:
+        """One update of every E, in place."""
+        raise TypeError(f"{type(self).__name__} must define take(at)")
+
+
+@dataclass(frozen=True)
+class Unweighted(OneBeta):
+    """Base of laws whose E is no mean of g², so that there is no bias to correct: w is 1 from the first update on.
+
+    `bias_correction` therefore changes nothing.
+    """
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        if 0 < w < 1 and not group["initial_accumulator_value"]:
+            E.div_(w)  # what a plain average of g² stands for
+        received = float(w > 0 or group["initial_accumulator_value"] > 0)
+        return {"weight": torch.full(keys.shape, received, dtype=torch.float64, device=E.device)}
+
+    def update_weights(self, at: LawInputs) -> None:
+        for w in at.weights:
+            w.fill_(1.0)

@@ -1,0 +1,179 @@
+"""A β for every parameter, from how well its gradients agree with each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_rmsprop import signals
+from rl_rmsprop.detectors import State
+from rl_rmsprop.kernels import equations
+from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.laws.base import Law, LawInputs, check_single
+from rl_rmsprop.schedules import check_updates
+
+
+class Elementwise(Law):
+    """Base of laws with a β and a w for every parameter."""
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        return {"weight": torch.full_like(E, w, dtype=torch.promote_types(E.dtype, torch.float32))}
+
+    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        shares = [self.share(slot, g2, at.group) for slot, g2 in zip(at.slots, at.squares, strict=True)]
+        for slot, g2, share in zip(at.slots, at.squares, shares, strict=True):
+            w = slot.state["weight"]
+            w.lerp_(torch.ones_like(w), share)
+            slot.E.lerp_(g2, share.to(slot.E.dtype))
+        total = signals.total(shares, at.per_run)
+        return state, 1 - total.double() / (sum(share.numel() for share in shares) / total.numel())
+
+    def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+        """1 − β, the share of g² in each entry of E; updates what the law stores of the parameter, but not E and w.
+
+        Not β: in single precision 1 − 0.999 is wrong in its fifth digit.
+        """
+        raise TypeError(f"{type(self).__name__} must define share(slot, square, group)")
+
+
+@dataclass(frozen=True)
+class Smorms3(Elementwise):
+    """The memory of each entry grows while its gradients disagree, and shrinks where they agree; the step is at most x.
+
+        r = 1/(τ + 1)      m ← (1 − r)m + rg      E ← (1 − r)E + rg²      x = m²/(E + 1e-16)
+        θ ← θ − min(lr, x)·g/(√E + ε)             τ ← 1 + τ(1 − x),       τ₀ = 1
+
+    so that β = 1 − r = τ/(τ + 1). With noise around zero x is near 0 and τ grows without bound: a change of the noise's size is
+    then never forgotten. w is that of every entry's own β; the author corrects nothing.
+
+    Source: Funk 2015, "RMSprop loses to SMORMS3" (blog, sifter.org/~simon/journal/20150420.html).
+    """
+
+    example = "smorms3"
+    source = "Funk 2015"
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        state = super().initial_parameter_state(E, w, keys, group, p)
+        return state | {"tau": torch.ones_like(state["weight"]), "m": torch.zeros_like(state["weight"])}
+
+    def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+        tau, m = slot.state["tau"], slot.state["m"]
+        r = 1 / (tau + 1)
+        m.lerp_(slot.g.to(m.dtype), r)
+        E = torch.lerp(slot.E.to(m.dtype), square.to(m.dtype), r)
+        tau.mul_(1 - m.square() / (E + SMORMS3_EPS)).add_(1)
+        return r
+
+    def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
+        root = equations.denominator(slot, group, out)
+        x = slot.state["m"].square() / (slot.E + SMORMS3_EPS)
+        lr = group["lr"]
+        shares = (broadcast_runs(lr, root) if isinstance(lr, Tensor) else lr) / x.clamp_(min=signals.TINY)
+        return root.mul_(shares.clamp_(min=1.0))  # lr / (root · lr/x) = x / root
+
+
+SMORMS3_EPS = 1e-16
+
+
+@dataclass(frozen=True)
+class MaxVA(Elementwise):
+    """Each entry takes the β, within bounds, that makes its variance largest: it forgets fast where a gradient stands out.
+
+        u = U/w, v = E/w, s² = v − u², d² = (g − u)²          before the update
+        β = clip( (d² + s²) / (w(d² − s²) + d² + s²), min, max),        max at the first update
+        U ← βU + (1 − β)g        E ← βE + (1 − β)g²        w ← βw + (1 − β)
+
+    The authors always divide by E/w: that is `bias_correction`. E is larger than RMSProp's on the whole, so that lr has to be
+    tuned anew.
+
+    Source: Zhu et al. 2020 (arXiv:2006.11918), "MaxVA: Fast adaptation of step sizes by maximizing observed variance of
+    gradients", and the authors' code, github.com/zhuchen03/MaxVA. Only E is theirs: the momentum is this optimizer's.
+    """
+
+    min: float = 0.5
+    """Least β, in [0, 1)."""
+    max: float = 0.999
+    """Largest β, in [0, 1), at least `min`."""
+
+    example = "maxva"
+    source = "arXiv:2006.11918"
+
+    def validate(self) -> None:
+        check_bounds(self.min, self.max)
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        state = super().initial_parameter_state(E, w, keys, group, p)
+        return state | {"mean": torch.zeros_like(state["weight"])}
+
+    def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+        w, U = slot.state["weight"], slot.state["mean"]
+        g = slot.g.to(U.dtype)
+        begun = w > 0
+        received = torch.where(begun, w, 1.0)
+        u = U / received
+        s2 = (slot.E / received).sub_(u.square())
+        d2 = (g - u).square_()
+        total = d2 + s2
+        change = (d2 - s2).mul_(w)
+        share = change / (change + total + 1e-16)  # 1 − β
+        share = torch.where(begun, share.clamp_(1 - self.max, 1 - self.min), 1 - self.max)
+        U.lerp_(g, share)
+        return share
+
+
+@dataclass(frozen=True)
+class AdaSmooth(Elementwise):
+    """Each entry forgets slowly while it moves to and fro, and fast while it moves in one direction.
+
+        e = |Σ Δθ| / Σ |Δθ|        over the steps since the last multiple of `updates`
+        c = (long − short)e + (1 − long)        β = 1 − c²
+
+    so that with the defaults β is between 0.75 (a straight path; also before the first step) and 0.9999 (no progress). The
+    authors' sums are over the last `updates` steps; these begin anew every `updates` steps, as no entry's last steps are stored.
+    w is that of every entry's own β; the authors correct nothing and have ε inside the root (`eps_in_sqrt`).
+
+    Source: Lu 2022 (arXiv:2204.00825), "AdaSmooth: An adaptive learning rate method based on effective ratio".
+    """
+
+    short: float = 0.5
+    """ρ₁ of the paper: decay rate of the fast end, in [0, 1)."""
+    long: float = 0.99
+    """ρ₂ of the paper: decay rate of the slow end, in [0, 1), at least `short`."""
+    updates: int = 100
+    """Updates after which the sums of steps begin anew."""
+
+    example = "adasmooth"
+    source = "arXiv:2204.00825"
+    follows_parameters = True
+
+    def validate(self) -> None:
+        check_bounds(self.short, self.long, ("short", "long"))
+        check_updates("updates", self.updates)
+
+    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
+        state = super().initial_parameter_state(E, w, keys, group, p)
+        sums = {name: torch.zeros_like(state["weight"]) for name in ("path", "length")}
+        return state | sums | {"before": p.clone(), "steps": torch.zeros(keys.shape, dtype=torch.float64, device=E.device)}
+
+    def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+        path, length, before, steps = (slot.state[name] for name in ("path", "length", "before", "steps"))
+        step = slot.p - before
+        before.copy_(slot.p)
+        stays = broadcast_runs((steps - 1) % self.updates != 0, path).to(path.dtype)  # 0 where the sums begin anew
+        path.mul_(stays).add_(step)
+        length.mul_(stays).add_(step.abs_())
+        steps.add_(1)
+        ratio = torch.where(length > 0, path.abs() / length, 1.0)
+        c = ratio.mul_(self.long - self.short).add_(1 - self.long)
+        return c.square_()
+
+
+def check_bounds(low: float, high: float, names: tuple[str, str] = ("min", "max")) -> None:
+    """ValueError unless both are decay rates in this order."""
+    for name, value in zip(names, (low, high), strict=True):
+        check_single(name, value)
+    if low > high:
+        raise ValueError(f"{names[0]} must be at most {names[1]}, got {low} and {high}")
