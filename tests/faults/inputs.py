@@ -47,6 +47,7 @@ from rl_rmsprop.cli.views import rules as rules_view
 from rl_rmsprop.cli.views.rules import EXAMPLES
 from rl_rmsprop.detectors import DETECTORS
 from rl_rmsprop.laws import LAWS
+from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.storage import field_types, toml_writer
@@ -395,9 +396,13 @@ def start(study: Study) -> None:
             continue
         theta = torch.nn.Parameter(torch.zeros(len(seeds), 3))
         updates = study.batch(study.env_ids[0], arm, seeds).updates
-        optimizer = make_optimizer(arm, [theta], study.agents[0].lr, updates, seeds, study.options)
+        agent = study.agents[0]
+        optimizer = make_optimizer(arm, [theta], agent.lr, updates, seeds, study.options, agent.steps_per_update)
         for _ in range(2):
             theta.grad = torch.ones_like(theta)
+            wanted = getattr(optimizer, "listens_to", frozenset()) & {"episode_return", "td_error", "kl"}
+            if isinstance(optimizer, AdaptiveRMSprop):
+                optimizer.observe(**dict.fromkeys(wanted, 1.0))
             optimizer.step()
     for env_id in study.env_ids:
         env = envs.make(env_id, seeds, 1, study.options.shifts)
