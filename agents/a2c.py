@@ -22,14 +22,15 @@ from agents.rollout import Rollout
 def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
     evaluation = evaluate(policy, rollout, settings, settings.gae_lambda)
-    update(loss(evaluation, settings), partial(value_loss, evaluation))
+    critic_loss = value_loss(evaluation)
+    update(loss(evaluation, critic_loss, settings), critic_loss.detach())
     return partial(metrics, evaluation)
 
 
-def loss(evaluation: Evaluation, settings: Settings) -> Tensor:
-    """The loss of each run [R], by the formula above."""
+def loss(evaluation: Evaluation, critic_loss: Tensor, settings: Settings) -> Tensor:
+    """The loss of each run [R], by the formula above; `critic_loss` is `value_loss`."""
     advantage = normalized(evaluation.advantage, evaluation.mask) if settings.normalize_advantage else evaluation.advantage
-    total = policy_loss(evaluation, advantage) + settings.vf_coef * value_loss(evaluation)
+    total = policy_loss(evaluation, advantage) + settings.vf_coef * critic_loss
     return total - settings.ent_coef * mean(evaluation.entropy, evaluation.mask) if settings.ent_coef else total
 
 

@@ -17,11 +17,8 @@ from agents.networks import ActorCritic
 from agents.returns import advantages
 from agents.rollout import Rollout
 
-UpdateStep = Callable[[Tensor, Callable[[], Tensor]], None]
-"""One optimizer update on a loss [R]; the agents call it, the training loop provides it.
-
-The second argument gives the critic's mean squared error [R] on the update's data, for whoever asks for it.
-"""
+UpdateStep = Callable[[Tensor, Tensor], None]
+"""One optimizer update on a loss [R], beside the critic's mean squared error [R] in it; the training loop provides it."""
 
 MetricsFn = Callable[[], dict[str, Tensor]]
 """Losses and the like by tag, [R] each; computed only when someone wants the numbers."""

@@ -56,7 +56,7 @@ def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateSt
             if settings.ent_coef:
                 loss = loss - settings.ent_coef * terms.entropy
             terms = terms.detached()
-            update(loss, lambda terms=terms: terms.value_loss)  # type: ignore[misc]
+            update(loss, terms.value_loss)
             updates.append(terms)
     return partial(metrics, before, updates, settings)
 

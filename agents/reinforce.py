@@ -23,5 +23,6 @@ from agents.rollout import Rollout
 def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
     evaluation = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-    update(loss(evaluation, settings), partial(value_loss, evaluation))
+    critic_loss = value_loss(evaluation)
+    update(loss(evaluation, critic_loss, settings), critic_loss.detach())
     return partial(metrics, evaluation)

@@ -120,6 +120,7 @@ class Training(Snapshottable):
         self._kl = torch.full((env.runs,), math.nan, device=policy.device)  # [R] of the last update
         self._returns = torch.empty(0)  # [R] mean return of the episodes that ended in this iteration, if it is wanted
         self._probes = torch.empty(0)  # [R, B, O] states of this rollout, if they are needed
+        self._outputs = torch.empty(0)  # [R, B, …] the policy's, for the probes
         self._begin_rollout = getattr(self._optimizer, "begin_rollout", lambda: None)
         self._count_update = getattr(env, "count_update", lambda: None)
         self._norms: list[Tensor] = []  # of this iteration's updates
@@ -145,6 +146,7 @@ class Training(Snapshottable):
         rollout = rollout.to(self._policy.device)
         if "kl" in self._wanted:
             self._probes = probes(rollout)
+            self._outputs = self._probe()
         self._begin_rollout()
         metrics = learn(self._agent, self._policy, rollout, self._update, self._generators)
         self._iteration += 1
@@ -158,8 +160,8 @@ class Training(Snapshottable):
             for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
                 group["lr"] = lr * (1 - self._iteration / self._iterations)
 
-    def _update(self, loss: Tensor, td_error: Callable[[], Tensor]) -> None:
-        """One update of the optimizer on a loss [R]; `td_error` gives the critic's mean squared error [R]."""
+    def _update(self, loss: Tensor, td_error: Tensor) -> None:
+        """One update of the optimizer on a loss [R]; `td_error` is the critic's mean squared error [R]."""
         self._policy.backward(loss)
         grads: list[Tensor] = [p.grad for p in self._policy.parameters()]  # type: ignore[misc]  # networks have memory for theirs
         norms = grad_norms(grads)
@@ -173,29 +175,29 @@ class Training(Snapshottable):
         clip(grads, norms, self._agent.max_grad_norm)
         if self._observe is not None:
             self._observe(grad_norm=norms, shifted=self._shifted, **self._reports(td_error))
-        before = self._outputs() if "kl" in self._wanted else None
         if mask is None:
             self._optimizer.step()
         else:
             self._optimizer.step(mask=mask)
-        if before is not None:
-            self._kl = self._policy.distribution.divergence(before, self._outputs()).mean(-1)
+        if "kl" in self._wanted:
+            before, self._outputs = self._outputs, self._probe()
+            self._kl = self._policy.distribution.divergence(before, self._outputs).mean(-1)
         self._shifted = torch.zeros_like(self._shifted)
         self._count_update()
 
-    def _reports(self, td_error: Callable[[], Tensor]) -> dict[str, Tensor]:
+    def _reports(self, td_error: Tensor) -> dict[str, Tensor]:
         """What the optimizer wants to know beside gradient norms and changes, [R] each."""
         first = len(self._norms) == 1  # the norm of this update is in there
         known: dict[str, Callable[[], Tensor]] = {
             "episode_return": lambda: self._returns if first else torch.full_like(self._returns, math.nan),
-            "td_error": lambda: td_error().detach(),
+            "td_error": lambda: td_error,
             "kl": lambda: self._kl,
             "rollout": lambda: torch.full((len(self._generators),), float(first)),
         }
         return {name: report() for name, report in known.items() if name in self._wanted}
 
     @torch.no_grad()
-    def _outputs(self) -> Tensor:
+    def _probe(self) -> Tensor:
         """The policy's outputs for the probes."""
         return self._policy.outputs(self._probes)
 

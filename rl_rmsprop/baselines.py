@@ -13,8 +13,8 @@ __all__ = ["BASELINES", "WITHOUT_EPS", "AdamRel"]
 class AdamRel(torch.optim.Adam):
     """Adam whose clock begins anew on every rollout, while its running means stay.
 
-    The bias correction 1/(1 − βᵗ) is that of t updates since the rollout began. After a gradient has grown k-fold, Adam's first
-    step is up to (1 − β₁)/√(1 − β₂) times its usual length, 3.2 with the defaults, and this one's never more than once.
+    The bias correction 1/(1 − βᵗ) is that of t updates since the rollout began. Where a new rollout's gradients are many times
+    larger, Adam's first step is up to (1 − β₁)/√(1 − β₂) times lr, 3.2 with the defaults, and this one's at most lr.
 
     Source: Ellis et al. 2024, NeurIPS, "Adam on local time" (arXiv:2412.17113), algorithm 1.
 

@@ -9,7 +9,7 @@ the first steps short instead of long; one subtracts the square of the mean grad
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rl_rmsprop import grammar
@@ -41,13 +41,13 @@ class Published:
     """What is clipped before the step; the caller does this."""
     samples: int | None = None
     """Environment steps, or samples of a minibatch, in an update; None where the library leaves it open."""
-    arguments: dict[str, Any] = field(init=False)
-    """Keyword arguments of AdaptiveRMSprop."""
 
-    def __post_init__(self) -> None:
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of AdaptiveRMSprop."""
         names = {"lr": self.lr, "alpha": self.beta, "eps": self.eps, "momentum": self.momentum, "centered": self.centered}
         more = {"eps_in_sqrt": self.eps_in_sqrt, "initial_accumulator_value": self.start}
-        object.__setattr__(self, "arguments", names | more)
+        return names | more
 
     @property
     def half_life(self) -> float:
@@ -106,4 +106,4 @@ def presets(name: str) -> dict[str, Any]:
     """
     if name not in PUBLISHED:
         raise ValueError(f"preset must be a known one, got {name!r}: {grammar.nearest(name, PUBLISHED)}")
-    return dict(PUBLISHED[name].arguments)
+    return PUBLISHED[name].arguments

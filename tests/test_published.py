@@ -24,18 +24,11 @@ def gradients() -> Tensor:
 
 def path(name: str) -> Tensor:
     """θ of AdaptiveRMSprop with a preset, [T, N]."""
-    p = Parameter(torch.zeros(5))
-    optimizer = AdaptiveRMSprop([p], **presets(name))
-    steps = []
-    for g in gradients():
-        p.grad = g.clone()
-        optimizer.step()
-        steps.append(p.detach().clone())
-    return torch.stack(steps)
+    return path_of(AdaptiveRMSprop, **presets(name))
 
 
-def of_torch(kind: type[torch.optim.Optimizer], **arguments: float) -> Tensor:
-    """θ of an optimizer of torch's kind, [T, N]."""
+def path_of(kind: type[torch.optim.Optimizer], **arguments: float) -> Tensor:
+    """θ of an optimizer, [T, N]."""
     p = Parameter(torch.zeros(5))
     optimizer = kind([p], **arguments)
     steps = []
@@ -48,8 +41,8 @@ def of_torch(kind: type[torch.optim.Optimizer], **arguments: float) -> Tensor:
 
 def test_torch_and_sb3_are_torchs_own() -> None:
     """Silent failure: a default of torch has changed, and the preset is somebody else's."""
-    assert torch.equal(path("torch"), of_torch(torch.optim.RMSprop))
-    assert torch.equal(path("sb3"), of_torch(torch.optim.RMSprop, lr=7e-4, alpha=0.99, eps=1e-5))
+    assert torch.equal(path("torch"), path_of(torch.optim.RMSprop))
+    assert torch.equal(path("sb3"), path_of(torch.optim.RMSprop, lr=7e-4, alpha=0.99, eps=1e-5))
 
 
 def test_sb3s_defaults_are_the_presets() -> None:
@@ -65,7 +58,7 @@ def test_sb3s_defaults_are_the_presets() -> None:
 def test_sb3_tf_is_its_class_and_that_of_baselines() -> None:
     """TensorFlow's RMSProp, by Stable-Baselines3's copy of it."""
     module = pytest.importorskip("stable_baselines3.common.sb2_compat.rmsprop_tf_like")
-    expected = of_torch(module.RMSpropTFLike, lr=7e-4, alpha=0.99, eps=1e-5)
+    expected = path_of(module.RMSpropTFLike, lr=7e-4, alpha=0.99, eps=1e-5)
     for name in ("sb3-tf", "a2c-tf"):
         torch.testing.assert_close(path(name), expected, rtol=1e-5, atol=1e-9)
 

@@ -43,6 +43,12 @@ class LawInputs(NamedTuple):
         """What the law stores of each slot under this name."""
         return [slot.state[name] for slot in self.slots]
 
+    def take_squares(self, beta: Tensor) -> None:
+        """One update of every E and w, as RMSProp's, with one β ([] or [R] float64) for all."""
+        equations.update_weights(self.weights, beta)
+        for slot, g2 in zip(self.slots, self.squares, strict=True):
+            equations.update_mean_square(slot, beta, g2)
+
 
 class Law(Settings):
     """Base of all laws. Subclasses are frozen dataclasses; a new one is a file here, a row of LAWS, and a row of the tests.
@@ -64,8 +70,8 @@ class Law(Settings):
         return {}
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        """The state of a parameter p, its `weight` included, beside an E that has received the weight `w` so far."""
-        raise TypeError(f"{type(self).__name__} must define initial_parameter_state(E, w, keys, group, p)")
+        """The state of a parameter p, its `weight` included, beside an E that has received the weight `w` so far: one w a run."""
+        return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         """One update of E and w of all parameters of a group, in place.
@@ -95,9 +101,6 @@ class OneBeta(Law):
     def validate(self) -> None:
         check_single("beta", self.beta)
 
-    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
-
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         self.update_weights(at)
         self.take(at)
@@ -123,7 +126,7 @@ class Unweighted(OneBeta):
         if 0 < w < 1 and not group["initial_accumulator_value"]:
             E.div_(w)  # what a plain average of g² stands for
         received = float(w > 0 or group["initial_accumulator_value"] > 0)
-        return {"weight": torch.full(keys.shape, received, dtype=torch.float64, device=E.device)}
+        return super().initial_parameter_state(E, received, keys, group, p)
 
     def update_weights(self, at: LawInputs) -> None:
         for w in at.weights:

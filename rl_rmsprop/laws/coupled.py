@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rl_rmsprop.detectors import State
-from rl_rmsprop.kernels import equations
 from rl_rmsprop.laws.base import Law, LawInputs
 from rl_rmsprop.laws.elementwise import check_bounds
 from rl_rmsprop.schedules import check_positive
@@ -44,15 +42,10 @@ class Coupled(Law):
     def initial_group_state(self, keys: Tensor) -> State:
         return {"first_lr": torch.full(keys.shape, torch.nan, dtype=torch.float64, device=keys.device)}
 
-    def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
-
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         lr = torch.as_tensor(at.group["lr"], dtype=torch.float64, device=state["first_lr"].device)
         first = torch.where(state["first_lr"].isnan(), lr, state["first_lr"])
         share = (1 - self.start) * torch.where(first > 0, lr / first, 1.0) ** self.power
         beta = 1 - share.clamp(1 - self.max, 1.0)
-        equations.update_weights(at.weights, beta)
-        for slot, g2 in zip(at.slots, at.squares, strict=True):
-            equations.update_mean_square(slot, beta, g2)
+        at.take_squares(beta)
         return {"first_lr": first}, beta

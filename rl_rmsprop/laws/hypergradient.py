@@ -61,8 +61,7 @@ class Hypergradient(Law):
         return {"log_window": torch.full(keys.shape, -math.log1p(-self.start), dtype=torch.float64, device=keys.device)}
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        received = torch.full(keys.shape, w, dtype=torch.float64, device=E.device)
-        return {"weight": received, "derivative": torch.zeros_like(E)}
+        return super().initial_parameter_state(E, w, keys, group, p) | {"derivative": torch.zeros_like(E)}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         gradients = [slot.g.to(slot.E.dtype) for slot in at.slots]

@@ -44,8 +44,8 @@ class Kourkoutas(Law):
         check_beta("alpha", self.alpha)
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        received = torch.full(keys.shape, w, dtype=torch.float64, device=E.device)
-        return {"weight": received, "usual": torch.zeros_like(received)}
+        state = super().initial_parameter_state(E, w, keys, group, p)
+        return state | {"usual": torch.zeros_like(state["weight"])}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         betas = []

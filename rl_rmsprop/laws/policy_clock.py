@@ -55,14 +55,12 @@ class PolicyClock(Law):
         check_bounds(self.min, self.max)
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
-        return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device), "before": p.clone()}
+        return super().initial_parameter_state(E, w, keys, group, p) | {"before": p.clone()}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         kl = torch.where(at.signal.isnan(), self.movement(at), at.signal)
         beta = torch.exp(-kl.clamp(min=0.0) / self.kl).clamp(self.min, self.max).nan_to_num(self.max)
-        equations.update_weights(at.weights, beta)
-        for slot, g2 in zip(at.slots, at.squares, strict=True):
-            equations.update_mean_square(slot, beta, g2)
+        at.take_squares(beta)
         return state, beta
 
     def movement(self, at: LawInputs) -> Tensor:
