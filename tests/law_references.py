@@ -212,8 +212,9 @@ def maxva(options: Options, low: float = 0.5, high: float = 0.999) -> Divide:
 
 
 def adasmooth(options: Options, short: float = 0.5, long: float = 0.99, updates: int = 100) -> Divide:
-    """arXiv:2204.00825, with the sums of steps begun anew every `updates` steps."""
+    """arXiv:2204.00825, with sums over the last full `updates` steps and those since."""
     steps: list[list[float]] = []
+    full: list[list[float]] = []
     before: list[list[float]] = []
     v: dict[int, float] = {}
     w: dict[int, float] = {}
@@ -221,13 +222,14 @@ def adasmooth(options: Options, short: float = 0.5, long: float = 0.99, updates:
     def divide(g: Sequence[float], theta: Sequence[float], n: int) -> list[float]:
         if before:
             if len(steps) == updates:
+                full[:] = steps
                 steps.clear()
             steps.append([new - old for new, old in zip(theta, before[-1], strict=True)])
         before.append(list(theta))
         out = []
         for i, x in enumerate(g):
-            length = sum(abs(step[i]) for step in steps)
-            ratio = abs(sum(step[i] for step in steps)) / length if length else 1.0
+            length = sum(abs(step[i]) for step in (*full, *steps))
+            ratio = abs(sum(step[i] for step in (*full, *steps))) / length if length else 1.0
             c = (long - short) * ratio + 1 - long
             beta = 1 - c * c
             v[i] = beta * v.get(i, 0.0) + (1 - beta) * x * x

@@ -36,6 +36,8 @@ class Detector(Settings):
 
     example: ClassVar[str] = ""
     """The text of a rule with such a detector; empty where it needs files."""
+    source: ClassVar[str] = ""
+    """Where it was proposed, unless the first sentence says so."""
     listens: ClassVar[bool] = True
     """Whether the detector looks at a signal that the user chooses."""
     online: ClassVar[bool] = True

@@ -67,6 +67,7 @@ class PerRollout(Control):
     """`rollout`; `periodic` is the control that counts updates."""
 
     example = "restart:every=rollout"
+    source = "arXiv:2306.17833"
 
     def validate(self) -> None:
         if self.every != "rollout":

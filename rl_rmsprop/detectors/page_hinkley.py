@@ -31,6 +31,7 @@ class PageHinkley(SequentialTest):
     """Observations before the first alarm."""
 
     example = "page_hinkley:arl=50000,max=0.99"
+    source = "Page 1954, Hinkley 1971"
 
     def validate(self) -> None:
         super().validate()

@@ -128,11 +128,12 @@ class MaxVA(Elementwise):
 class AdaSmooth(Elementwise):
     """Each entry forgets slowly while it moves to and fro, and fast while it moves in one direction.
 
-        e = |Σ Δθ| / Σ |Δθ|        over the steps since the last multiple of `updates`
+        e = |Σ Δθ| / Σ |Δθ|        over the last steps, from `updates` to twice as many
         c = (long − short)e + (1 − long)        β = 1 − c²
 
     so that with the defaults β is between 0.75 (a straight path; also before the first step) and 0.9999 (no progress). The
-    authors' sums are over the last `updates` steps; these begin anew every `updates` steps, as no entry's last steps are stored.
+    authors' sums are over the last `updates` steps exactly, which all would have to be stored; these are over the last full
+    `updates` steps and those since.
     w is that of every entry's own β; the authors correct nothing and have ε inside the root (`eps_in_sqrt`).
 
     Source: Lu 2022 (arXiv:2204.00825), "AdaSmooth: An adaptive learning rate method based on effective ratio".
@@ -143,7 +144,7 @@ class AdaSmooth(Elementwise):
     long: float = 0.99
     """ρ₂ of the paper: decay rate of the slow end, in [0, 1), at least `short`."""
     updates: int = 100
-    """Updates after which the sums of steps begin anew."""
+    """Steps that the sums are over, at least."""
 
     example = "adasmooth"
     source = "arXiv:2204.00825"
@@ -155,17 +156,22 @@ class AdaSmooth(Elementwise):
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         state = super().initial_parameter_state(E, w, keys, group, p)
-        sums = {name: torch.zeros_like(state["weight"]) for name in ("path", "length")}
+        sums = {name: torch.zeros_like(state["weight"]) for name in ("path", "length", "last_path", "last_length")}
         return state | sums | {"before": p.clone(), "steps": torch.zeros(keys.shape, dtype=torch.float64, device=E.device)}
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
-        path, length, before, steps = (slot.state[name] for name in ("path", "length", "before", "steps"))
+        before, steps = slot.state["before"], slot.state["steps"]
         step = slot.p - before
         before.copy_(slot.p)
-        stays = broadcast_runs((steps - 1) % self.updates != 0, path).to(path.dtype)  # 0 where the sums begin anew
-        path.mul_(stays).add_(step)
-        length.mul_(stays).add_(step.abs_())
+        full = broadcast_runs((steps - 1) % self.updates == 0, before)
+        sums = []
+        for name, change in (("path", step), ("length", step.abs())):
+            now, last = slot.state[name], slot.state[f"last_{name}"]
+            last.copy_(torch.where(full, now, last))
+            now.masked_fill_(full, 0.0).add_(change)
+            sums.append(now + last)
         steps.add_(1)
+        path, length = sums
         ratio = torch.where(length > 0, path.abs() / length, 1.0)
         c = ratio.mul_(self.long - self.short).add_(1 - self.long)
         return c.square_()

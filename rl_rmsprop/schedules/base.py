@@ -40,6 +40,8 @@ class Schedule(Settings):
 
     example: ClassVar[str] = ""
     """The text of one such schedule."""
+    source: ClassVar[str] = ""
+    """Where it was proposed, if that is worth a word."""
 
     def __call__(self, n: Tensor) -> Tensor:
         """β at the clocks `n` (≥ 1, float64); values in [0, 1)."""

@@ -26,6 +26,7 @@ class Refresh(Schedule):
     """T; none is the whole training."""
 
     example = "refresh:R=100"
+    source = "arXiv:2605.10119"
 
     def validate(self) -> None:
         check_positive("R", self.R, "windows a training")
@@ -44,6 +45,9 @@ class Refresh(Schedule):
         return torch.full_like(n, min(max(1.0 - self.R / self.updates, 0.0), LARGEST))
 
 
+LONGEST_HALF_LIFE = 1e12
+
+
 @dataclass(frozen=True)
 class Samples(Schedule):
     """β by a half-life in environment steps, whatever the size of a rollout: β = 2^(−steps per update / halflife).
@@ -55,14 +59,17 @@ class Samples(Schedule):
     """
 
     halflife: float = 20_000
-    """Environment steps after which a squared gradient counts half, > 0."""
+    """Environment steps after which a squared gradient counts half, in (0, 1e12]."""
     per_update: float | None = None
     """Environment steps of one run for each optimizer update; none is what the training has."""
 
     example = "samples:halflife=20000"
+    source = "Marek et al. 2025, arXiv:2307.13813"
 
     def validate(self) -> None:
         check_positive("halflife", self.halflife, "environment steps")
+        if self.halflife > LONGEST_HALF_LIFE:
+            raise ValueError(f"halflife must be at most 1e12 environment steps, got {self.halflife:g}: β would round to 1")
         check_positive("per_update", self.per_update, "environment steps")
         if self.per_update is not None:
             check_beta(f"the β of halflife={self.halflife:g} and per_update={self.per_update:g}", self.beta)

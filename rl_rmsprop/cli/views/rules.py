@@ -1,6 +1,6 @@
 """What `rl-rmsprop rules` shows: every β rule in a line, and curves of β over updates as a picture and in the terminal.
 
-The rules run on a made-up gradient: Gaussian noise whose length grows tenfold at half-time.
+The rules run on a made-up gradient: Gaussian noise whose length grows tenfold at half-time, with an lr that falls linearly.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ EXAMPLES: dict[str, str] = {name: rule.example for kind in KINDS.values() for na
 NUMBER_OF_PARAMETERS = 100
 STEPS_PER_UPDATE = 128
 """Environment steps for each update, for rules that count them: those of A2C on CartPole-v1."""
+UPDATES_PER_ROLLOUT = 100
+LR = 0.003
 MOST_UPDATES = 100_000
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -60,7 +62,8 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
     groups = {("", ""): {text: description(text) for text in texts}} if texts else all_rules()
     console.print(listing(groups, curves, updates))
     console.print(
-        "The gradient grows tenfold at half-time; an update has 128 environment steps, and lr is 0. Join schedules with +, as in "
+        f"The gradient grows tenfold at half-time, and lr falls linearly from {LR} to 0. An update has {STEPS_PER_UPDATE} "
+        f"environment steps, a rollout {UPDATES_PER_ROLLOUT} updates. Join schedules with +, as in "
         "linear:start=0,end=0.9,steps=500+0.99",
         soft_wrap=True,
     )
@@ -103,8 +106,9 @@ def description(text: str) -> str:
 
 
 def first_sentence(kind: type[Any]) -> str:
-    """The first line of a docstring."""
-    return (kind.__doc__ or "").split("\n")[0]
+    """The first line of a docstring, and the source."""
+    source = f" [{kind.source}]" if getattr(kind, "source", "") else ""
+    return (kind.__doc__ or "").split("\n")[0] + source
 
 
 def listing(groups: Mapping[tuple[str, str], Mapping[str, str]], curves: Curves, updates: int) -> Table:
@@ -127,10 +131,12 @@ def beta_curve(text: str, updates: int) -> NDArray[np.float64]:
     rule = rules.resolve(rules.parse(text), updates, STEPS_PER_UPDATE)
     noise = torch.Generator().manual_seed(0)
     weight = torch.nn.Parameter(torch.zeros(NUMBER_OF_PARAMETERS))
-    optimizer = AdaptiveRMSprop([weight], lr=0.0, alpha=rule, bias_correction=True)
+    optimizer = AdaptiveRMSprop([weight], lr=LR, alpha=rule, bias_correction=True)
     curve = np.empty(updates)
     for n in range(1, updates + 1):
         weight.grad = torch.randn(NUMBER_OF_PARAMETERS, generator=noise) * (10.0 if n >= updates // 2 else 1.0)
+        optimizer.param_groups[0]["lr"] = LR * (1 - (n - 1) / updates)
+        optimizer.observe(rollout=float(n % UPDATES_PER_ROLLOUT == 1))
         optimizer.step()
         curve[n - 1] = float(optimizer.param_groups[0]["alpha"])
     return curve
