@@ -117,9 +117,9 @@ def record(recording: Recording, folder: Path) -> None:
     spec, me = recording.spec, os.getpid()
     torch.set_num_threads(1)
     env = Later(envs.make(spec.env_id, spec.seeds, spec.agent.n_envs))
-    policy = make_policy(spec, env)  # type: ignore[arg-type]
+    policy = make_policy(spec, env)
     optimizer = make_optimizer(spec.arm, policy.parameters(), spec.agent.lr, spec.updates, spec.seeds, spec.options)
-    log = SignalLog(optimizer, policy, env, spec.updates)  # type: ignore[arg-type]
+    log = SignalLog(optimizer, policy, env, spec.updates)
     name, last = TWIN, spec.updates
     try:
         for made in Training(spec.agent, env, policy, optimizer, spec.iterations, spec.seeds):
@@ -237,12 +237,9 @@ def score(env_id: str, folder: Path, console: Console) -> list[Row]:
         alarms = detection.alarms_of(detector, side_by_side / unit, twin.seeds * len(branches))
         for name, part in zip(branches, np.split(alarms, len(branches), 1), strict=True):
             answer = detection.quality(part, branches[name].shifted)
-            chance = float(calm[start : start + WITHIN].any(0).mean())
-            rows.append(
-                Row(
-                    env_id, name, moved[name], contender.name, detection.rate(calm), chance, *answer.hits[:2], answer.delay_median
-                )
-            )
+            chance, (hits_20, hits_50, *_) = float(calm[start : start + WITHIN].any(0).mean()), answer.hits
+            row = env_id, name, moved[name], contender.name, detection.rate(calm), chance, hits_20, hits_50, answer.delay_median
+            rows.append(Row(*row))
         console.print(
             f"{env_id}, {contender.name}: {detection.rate(calm):.2f} alarms per 1000 updates of the twins with {detector}"
         )

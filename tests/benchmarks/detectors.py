@@ -43,8 +43,12 @@ def normal(noise: torch.Generator, *shape: int) -> Tensor:
 
 def t3(noise: torch.Generator, *shape: int) -> Tensor:
     """Student's t with 3 degrees of freedom, at unit variance."""
-    chi_square = sum(normal(noise, *shape).square() for _ in range(3))
-    return normal(noise, *shape) / chi_square.sqrt()
+    return normal(noise, *shape) / chi_square(noise, 3, *shape).sqrt()
+
+
+def chi_square(noise: torch.Generator, squares: int, *shape: int) -> Tensor:
+    """A sum of so many squares."""
+    return normal(noise, squares, *shape).square().sum(0)
 
 
 def bounded(noise: torch.Generator, *shape: int) -> Tensor:
@@ -59,7 +63,7 @@ def gumbel(noise: torch.Generator, *shape: int) -> Tensor:
 
 def log_chi_square(noise: torch.Generator, *shape: int) -> Tensor:
     """Ln of a sum of four squares, as a gradient norm of few directions would be, at unit variance."""
-    return sum(normal(noise, *shape).square() for _ in range(4)).log() / 0.803
+    return chi_square(noise, 4, *shape).log() / 0.803
 
 
 DRAWS: dict[str, Callable[..., Tensor]] = {
@@ -189,9 +193,10 @@ def self_calibrating(share: float) -> Rows:
     for size in SIZES:
         reference = references.CUSUM_DELAYS[50_000][size]
         rows.append(("cusum, delay", f"{size} σ, arl 50000", delay(Cusum(), size, 600, 1000), f"{reference} if known"))
-    for name, kind in {"page_hinkley": PageHinkley, "ewma": Ewma, "tracking_signal": TrackingSignal}.items():
+    others = {"page_hinkley": PageHinkley(arl=5000), "ewma": Ewma(arl=5000), "tracking_signal": TrackingSignal(arl=5000)}
+    for name, detector in others.items():
         for where in kinds[:5]:
-            measured = average_run_length(kind(arl=5000), where, int(share * 20_000), 500)
+            measured = average_run_length(detector, where, int(share * 20_000), 500)
             rows.append((f"{name}, ARL", f"{where}, arl 5000", measured, "5000 nominal"))
     return rows
 

@@ -7,6 +7,7 @@ from the start. Rows are ratios of the median time of an iteration, acting inclu
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def rows(repeats: int) -> list[Row]:
     found = []
     for rule in RULES:
         ill, well = (training_of(rule, ill) for ill in (True, False))
-        times = interleaved({"ill": lambda t=ill: next(t), "well": lambda t=well: next(t)}, calls=1, repeats=60 * repeats)
+        times = interleaved({"ill": partial(next, ill), "well": partial(next, well)}, calls=1, repeats=60 * repeats)
         parts = [times["ill"][k::repeats] for k in range(repeats)], [times["well"][k::repeats] for k in range(repeats)]
         ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(*parts, strict=True)]
         own = f"{1e3 * statistics.median(times['ill']):.2f} ms"

@@ -6,6 +6,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 
@@ -58,7 +59,7 @@ def interleaved(cases: Mapping[str, Callable[[], object]], calls: int, repeats: 
     collecting = gc.isenabled()
     gc.disable()
     try:
-        timed = {name: lambda f=function: seconds(f) for name, function in cases.items()}  # type: ignore[misc]
+        timed = {name: partial(seconds, function) for name, function in cases.items()}
         return {name: values[1:] for name, values in in_turn(timed, repeats + 1).items()}
     finally:
         if collecting:

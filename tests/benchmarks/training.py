@@ -26,16 +26,12 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-import envs
-from agents import A2C, PPO, Training
+from agents import A2C, PPO
 from rl_rmsprop.study.execution.local_pool import process_context
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import Agent
-from rl_rmsprop.study.spec.run_config import hparams
-from rl_rmsprop.study.training.optimizers import make_optimizer
-from rl_rmsprop.study.training.policies import make_policy
-from rl_rmsprop.study.training.recorder import Recorder
+from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks.timing import Row, in_turn, spread
 from tests.builders import batch_of
@@ -96,7 +92,7 @@ def theirs(env_id: str, agent: Agent, steps: int) -> float:
 
     env = make_vec_env(env_id, n_envs=agent.n_envs, seed=0)
     if isinstance(agent, PPO):
-        sizes = {"n_steps": agent.n_steps, "batch_size": agent.batch_size, "n_epochs": agent.n_epochs}
+        sizes: Any = {"n_steps": agent.n_steps, "batch_size": agent.batch_size, "n_epochs": agent.n_epochs}
         model: Any = stable_baselines3.PPO("MlpPolicy", env, **sizes, device="cpu", seed=0)
     else:
         model = stable_baselines3.A2C("MlpPolicy", env, n_steps=agent.n_steps, device="cpu", seed=0)
@@ -143,26 +139,17 @@ def timed(function: Callable[..., object], arguments: tuple[Any, ...], barrier: 
 def logging_cost(runs: int, steps: int) -> float:
     """Time that all files and curves take, as a share of the training time without; both are of the same run."""
     with tempfile.TemporaryDirectory() as folder:
-        batch = spec("CartPole-v1", A2C_8X16, range(runs), steps, folder)
-        env = envs.make(batch.env_id, batch.seeds, batch.agent.n_envs)
-        policy = make_policy(batch, env)
-        optimizer = make_optimizer(batch.arm, policy.parameters(), batch.agent.lr, batch.updates, batch.seeds)
-        updates = Training(batch.agent, env, policy, optimizer, batch.iterations, batch.seeds)
-        folders = [batch.run_folder(seed) for seed in batch.seeds]
-        for run in folders:
-            run.mkdir(parents=True)
         begin = time.perf_counter()
-        writing, start = 0.0, begin
-        sizes = (batch.iterations, batch.updates)
-        with Recorder(folders, optimizer, env, *sizes, batch.arm.name, hparams(batch), batch.aggregated) as recorder:
-            writing += time.perf_counter() - start
-            for update in updates:
-                start = time.perf_counter()
-                if recorder.take(update):
-                    recorder.progress()
-                writing += time.perf_counter() - start
+        batch = Batch(spec("CartPole-v1", A2C_8X16, range(runs), steps, folder))
+        writing = time.perf_counter() - begin
+        for update in batch.training:
             start = time.perf_counter()
-            recorder.finish(np.zeros(runs))
+            if batch.recorder.take(update):
+                batch.recorder.progress()
+            writing += time.perf_counter() - start
+        start = time.perf_counter()
+        batch.recorder.finish(np.zeros(runs))
+        batch.recorder.close()
         end = time.perf_counter()
         writing += end - start
         return writing / (end - begin - writing)

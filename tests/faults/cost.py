@@ -54,7 +54,7 @@ def replaying(steps: int) -> Row:
         note(*arguments)
         times.append(time.perf_counter() - begun)
 
-    batch._log.step = timed  # type: ignore[method-assign]
+    batch._log.step = timed  # type: ignore[method-assign, assignment]
     batch.reset()
     actions = np.random.default_rng(0).integers(0, 4, (steps, 2, 8))
     shares = []

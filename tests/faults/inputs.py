@@ -400,9 +400,8 @@ def start(study: Study) -> None:
         optimizer = make_optimizer(arm, [theta], agent.lr, updates, seeds, study.options, agent.steps_per_update)
         for _ in range(2):
             theta.grad = torch.ones_like(theta)
-            wanted = getattr(optimizer, "listens_to", frozenset()) & {"episode_return", "td_error", "kl"}
             if isinstance(optimizer, AdaptiveRMSprop):
-                optimizer.observe(**dict.fromkeys(wanted, 1.0))
+                optimizer.observe(**dict.fromkeys(optimizer.listens_to & {"episode_return", "td_error", "kl"}, 1.0))
             optimizer.step()
     for env_id in study.env_ids:
         env = envs.make(env_id, seeds, 1, study.options.shifts)

@@ -158,9 +158,9 @@ def flipped_and_truncated(flips: int, cuts: int) -> Row:
 
         for i in range(flips):
             path = chance.choices(parts, sizes)[0] if i % 3 else parts[i // 3 % len(parts)]  # small files often enough
-            data = bytearray(truth[path])
-            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-            path.write_bytes(data)
+            flipped = bytearray(truth[path])
+            flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+            path.write_bytes(flipped)
             judge()
             path.write_bytes(truth[path])
         for path, data in truth.items():
