@@ -67,9 +67,12 @@ def squared_norm(squares: Sequence[Tensor], runs: bool) -> Tensor:
 
 def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> Tensor:
     """cos(g_t, g_{t−1}) in float64, which squares of float32 cannot leave; 0 where one of the two is zero."""
-    now, before = [g.double() for g in grads], [g.double() for g in previous]
-    dot = total([a * b for a, b in zip(now, before, strict=True)], runs)
-    lengths = total([a * a for a in now], runs).sqrt() * total([b * b for b in before], runs).sqrt()
+    sums = []
+    for g, before in zip(grads, previous, strict=True):
+        a, b = g.double(), before.double()
+        sums.append([total([x], runs) for x in (a * b, a.square(), b.square())])
+    dot, square, square_before = (reduce(torch.add, column) for column in zip(*sums, strict=True))
+    lengths = square.sqrt() * square_before.sqrt()
     return torch.where(lengths > 0, dot / lengths, 0.0)
 
 

@@ -192,18 +192,17 @@ each_online_or_not = pytest.mark.parametrize(
 
 
 @each_online_or_not
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("t", [0, 3, 200])
 @pytest.mark.parametrize("runs", [None, 1, 3])
-def test_an_observation_that_is_not_finite_is_skipped(detector, bad, t, runs):
+def test_an_observation_that_is_not_finite_is_skipped(detector, runs):
     """One such number in a running mean stays there: the statistic is NaN and no shift is ever found again."""
     stream = noise(300) if runs is None else noise(300, runs)
     stream[150:] += 4.0
     keys = torch.zeros(stream[0].shape, dtype=torch.int64)
-    spoilt = torch.cat([stream[:t], torch.full_like(stream[:1], bad), stream[t:]])
+    bad = {t: torch.full_like(stream[:1], x) for t, x in ((0, math.nan), (3, math.inf), (4, -math.inf), (200, math.nan))}
+    spoilt = torch.cat([part for t, x in enumerate(stream.split(1)) for part in (bad.get(t, x[:0]), x)])
     answers, expected = replay(detector, spoilt, keys), replay(detector, stream, keys)
-    skipped = answers.pop(t)
-    assert not skipped.alarm.any()
+    for t in bad:  # those before it are gone already
+        assert not answers.pop(t).alarm.any()
     assert alarms(answers).any()
     if detector.online:
         assert all(same(a, b) for a, b in zip(answers, expected, strict=True))

@@ -40,22 +40,30 @@ def divisor_of(optimizer: AdaptiveRMSprop, p: Parameter) -> Tensor:
 
 
 @pytest.mark.parametrize("bias_correction", [False, True], ids=["plain", "corrected"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 2e-9)], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "updates", "tolerance"), [(torch.float32, 2000, 1e-5), (torch.float64, 650, 2e-9)], ids=["float32", "float64"]
+)
 @each_law
-def test_a_law_is_the_one_that_its_authors_wrote(row: Row, dtype: torch.dtype, tolerance: float, bias_correction: bool) -> None:
+def test_a_law_is_the_one_that_its_authors_wrote(
+    row: Row, dtype: torch.dtype, updates: int, tolerance: float, bias_correction: bool
+) -> None:
     """Silent failure: an arm has the name of a published rule, and does something else."""
     assert row.reference is not None
     divide = row.reference(Options(lr=LR, bias_correction=bias_correction))
     p = Parameter(torch.linspace(-1.0, 1.0, N, dtype=dtype))
     optimizer = AdaptiveRMSprop([p], LR, bias_correction=bias_correction, **row.arguments)
-    for n, g in enumerate(stream(2000, dtype), start=1):
+    divisors, expected = [], []
+    gradients = stream(updates, dtype)
+    for n, g in enumerate(gradients, start=1):
         theta = p.detach().double().tolist()
         p.grad = g.clone()
         optimizer.step()
-        expected = torch.tensor(divide(g.double().tolist(), theta, n), dtype=torch.float64)
-        # Compared as steps: of a gradient whose divisor is 1000 times larger than the rest, a digit less matters.
-        steps, wanted = (g.double() / x for x in (divisor_of(optimizer, p), expected))
-        torch.testing.assert_close(steps, wanted, rtol=tolerance, atol=tolerance * float(wanted.abs().max()))
+        divisors.append(divisor_of(optimizer, p))
+        expected.append(divide(g.double().tolist(), theta, n))
+    # Compared as steps: of a gradient whose divisor is 1000 times larger than the rest, a digit less matters.
+    steps, wanted = (gradients.double() / x for x in (torch.stack(divisors), torch.tensor(expected, dtype=torch.float64)))
+    right = (steps - wanted).abs() <= tolerance * (wanted.abs() + wanted.abs().amax(1, keepdim=True))
+    assert right.all(), f"from update {int(right.all(1).int().argmin()) + 1} on"
 
 
 @pytest.mark.parametrize("name", LAWS)

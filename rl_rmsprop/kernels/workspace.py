@@ -24,7 +24,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._tensors: dict[tuple[str, torch.Size, torch.dtype, torch.device], Tensor] = {}
-        self._rows: dict[tuple[str, tuple[torch.Size, ...], torch.dtype], tuple[Tensor, list[Tensor]]] = {}
+        self._rows: dict[tuple[str, tuple[torch.Size, ...], torch.dtype, int], tuple[Tensor, list[Tensor]]] = {}
 
     def __call__(self, name: str, like: Tensor) -> Tensor:
         """A tensor of this shape, dtype and device."""
@@ -41,15 +41,19 @@ class Workspace:
         return [self._copy(name, small), *large] if small else large
 
     def _copy(self, name: str, tensors: list[Tensor]) -> Tensor:
-        key = (name, tuple([t.shape for t in tensors]), tensors[0].dtype)
-        if key not in self._rows:
-            evict(self._rows, self.MOST)
-            row = torch.cat([t.reshape(-1) for t in tensors])
-            parts = row.split([t.numel() for t in tensors])
-            self._rows[key] = row, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)]
-        row, parts = self._rows[key]
+        row, parts = self.row(name, tensors)
         foreach_copy_(parts, tensors)
         return row
+
+    def row(self, name: str, tensors: list[Tensor], lead: int = 0) -> tuple[Tensor, list[Tensor]]:
+        """Memory for such tensors side by side, [N], or [K, N] with one axis in common (`lead` axes); and their places in it."""
+        key = (name, tuple([t.shape for t in tensors]), tensors[0].dtype, lead)
+        if key not in self._rows:
+            evict(self._rows, self.MOST)
+            row = torch.cat([t.reshape(*t.shape[:lead], -1) for t in tensors], dim=-1)
+            parts = row.split([t.shape[lead:].numel() for t in tensors], dim=-1)
+            self._rows[key] = row, [part.view(t.shape) for part, t in zip(parts, tensors, strict=True)]
+        return self._rows[key]
 
 
 def evict(cache: dict[Any, Any], most: int) -> None:

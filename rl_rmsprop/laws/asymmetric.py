@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.laws.base import check_single
 from rl_rmsprop.laws.elementwise import Elementwise
@@ -36,6 +34,6 @@ class Asymmetric(Elementwise):
         check_single("fall", self.fall)
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
-        dtype = torch.promote_types(square.dtype, torch.float32)
-        rise, fall = (torch.full((), 1 - value, dtype=dtype, device=square.device) for value in (self.rise, self.fall))
-        return torch.where(square > equations.mean_square(slot, group), rise, fall)
+        w = slot.state["weight"]  # in single precision at least, and so what is returned
+        unseen = square.to(w.dtype) if group["initial_accumulator_value"] else square * w  # E/w < g² without a division by 0
+        return unseen.gt_(slot.E).mul_(self.fall - self.rise).add_(1 - self.fall)

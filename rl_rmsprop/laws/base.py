@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,32 +21,36 @@ class LawInputs(NamedTuple):
     """One update of a parameter group, as a law sees it."""
 
     slots: Sequence[Slot]
-    squares: Sequence[Tensor]
-    """g² of each slot, in the dtype of its E; memory that the law may change."""
+    """The parameters, or blocks of them (rl_rmsprop/kernels/blocks.py) where the law treats every entry alike."""
     group: dict[str, Any]
     per_run: bool
     """Whether the first axis of every tensor is the run."""
     signal: Tensor
     """What the law listens to, [] or [R] float64, NaN where there is no observation; empty if it listens to nothing."""
+    square: Callable[[Slot], Tensor]
+    """g² of a slot, in the dtype of its E; not to be changed, and only good until the next call."""
+    after: Callable[[Slot], None]
+    """What follows when E has taken g²: the parameter's step."""
 
-    @property
-    def weights(self) -> list[Tensor]:
-        """The weight w of each slot's E."""
-        return [slot.state["weight"] for slot in self.slots]
-
-    @property
-    def averages(self) -> list[Tensor]:
-        """E of each slot."""
-        return [slot.E for slot in self.slots]
+    def updates(self) -> Iterator[tuple[Slot, Tensor]]:
+        """Each slot with its g². When the loop goes on to the next, the parameter of this one takes its step."""
+        for slot in self.slots:
+            yield slot, self.square(slot)
+            self.after(slot)
 
     def states(self, name: str) -> list[Tensor]:
         """What the law stores of each slot under this name."""
         return [slot.state[name] for slot in self.slots]
 
+    def numbers(self, value: float) -> Tensor:
+        """The same number for all runs, [] or [R] float64."""
+        E = self.slots[0].E
+        return torch.full(E.shape[: int(self.per_run)], value, dtype=torch.float64, device=E.device)
+
     def take_squares(self, beta: Tensor) -> None:
         """One update of every E and w, as RMSProp's, with one β ([] or [R] float64) for all."""
-        equations.update_weights(self.weights, beta)
-        for slot, g2 in zip(self.slots, self.squares, strict=True):
+        for slot, g2 in self.updates():
+            equations.update_weights([slot.state["weight"]], beta)
             equations.update_mean_square(slot, beta, g2)
 
 
@@ -64,6 +68,10 @@ class Law(Settings):
     """The signal that it needs, if any."""
     follows_parameters: ClassVar[bool] = False
     """Whether it looks at the parameters themselves, so that it cannot run on recorded gradients."""
+    numbers: ClassVar[tuple[str, ...]] = ("weight",)
+    """The state that belongs to a parameter as a whole, such as w [] or [R]; all else has an entry for each of its entries."""
+    needs_whole: ClassVar[bool] = False
+    """Whether a parameter's entries depend on each other, so that it cannot be updated in blocks."""
 
     def initial_group_state(self, keys: Tensor) -> State:
         """The state of a parameter group before the first update; `keys` is [] or [R], as in `rules.init`."""
@@ -74,7 +82,7 @@ class Law(Settings):
         return {"weight": torch.full(keys.shape, w, dtype=torch.float64, device=E.device)}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        """One update of E and w of all parameters of a group, in place.
+        """One update of E and w of all parameters of a group, in place, followed by `at.after`, as in `at.updates()`.
 
         Returns the group's new state (the old one stays as it is) and the mean β, [] or [R] float64.
         """
@@ -102,17 +110,18 @@ class OneBeta(Law):
         check_single("beta", self.beta)
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        self.update_weights(at)
-        self.take(at)
-        return state, torch.full_like(at.weights[0], self.beta)
+        for slot, g2 in at.updates():
+            self.update_weight(slot)
+            self.take(slot, g2)
+        return state, at.numbers(self.beta)
 
-    def update_weights(self, at: LawInputs) -> None:
-        """One update of every w: that of RMSProp, w ← βw + (1 − β)."""
-        equations.update_weights(at.weights, self.beta)
+    def update_weight(self, slot: Slot) -> None:
+        """One update of w: that of RMSProp, w ← βw + (1 − β)."""
+        equations.update_weights([slot.state["weight"]], self.beta)
 
-    def take(self, at: LawInputs) -> None:
-        """One update of every E, in place."""
-        raise TypeError(f"{type(self).__name__} must define take(at)")
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        """One update of E, in place."""
+        raise TypeError(f"{type(self).__name__} must define take(slot, g2)")
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,5 @@ class Unweighted(OneBeta):
         received = float(w > 0 or group["initial_accumulator_value"] > 0)
         return super().initial_parameter_state(E, received, keys, group, p)
 
-    def update_weights(self, at: LawInputs) -> None:
-        for w in at.weights:
-            w.fill_(1.0)
+    def update_weight(self, slot: Slot) -> None:
+        slot.state["weight"].fill_(1.0)

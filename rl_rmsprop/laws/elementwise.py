@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,19 +17,23 @@ from rl_rmsprop.schedules import check_updates
 
 
 class Elementwise(Law):
-    """Base of laws with a β and a w for every parameter."""
+    """Base of laws with a β and a w for every entry of a parameter."""
+
+    numbers: ClassVar[tuple[str, ...]] = ()
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         return {"weight": torch.full_like(E, w, dtype=torch.promote_types(E.dtype, torch.float32))}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        shares = [self.share(slot, g2, at.group) for slot, g2 in zip(at.slots, at.squares, strict=True)]
-        for slot, g2, share in zip(at.slots, at.squares, shares, strict=True):
+        shares, size = at.numbers(0.0), 0
+        for slot, g2 in at.updates():
+            share = self.share(slot, g2, at.group)
             w = slot.state["weight"]
-            w.lerp_(torch.ones_like(w), share)
+            w.lerp_(torch.ones((), dtype=w.dtype, device=w.device), share)
             slot.E.lerp_(g2, share.to(slot.E.dtype))
-        total = signals.total(shares, at.per_run)
-        return state, 1 - total.double() / (sum(share.numel() for share in shares) / total.numel())
+            shares += signals.total([share], at.per_run)
+            size += share.numel() // shares.numel()
+        return state, 1 - shares / size
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         """1 − β, the share of g² in each entry of E; updates what the law stores of the parameter, but not E and w.
@@ -61,18 +65,18 @@ class Smorms3(Elementwise):
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         tau, m = slot.state["tau"], slot.state["m"]
-        r = 1 / (tau + 1)
+        r = (tau + 1).reciprocal_()
         m.lerp_(slot.g.to(m.dtype), r)
         E = torch.lerp(slot.E.to(m.dtype), square.to(m.dtype), r)
-        tau.mul_(1 - m.square() / (E + SMORMS3_EPS)).add_(1)
+        x = m.square().div_(E.add_(SMORMS3_EPS))
+        tau.mul_(x.neg_().add_(1)).add_(1)
         return r
 
     def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
         root = equations.denominator(slot, group, out)
-        x = slot.state["m"].square() / (slot.E + SMORMS3_EPS)
-        lr = group["lr"]
-        shares = (broadcast_runs(lr, root) if isinstance(lr, Tensor) else lr) / x.clamp_(min=signals.TINY)
-        return root.mul_(shares.clamp_(min=1.0))  # lr / (root · lr/x) = x / root
+        x = slot.state["m"].square().div_(slot.E + SMORMS3_EPS).clamp_(min=signals.TINY)
+        lr = broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
+        return torch.maximum(root, torch.div(root, x, out=x).mul_(lr), out=root)  # lr / (root · lr/x) = x / root
 
 
 SMORMS3_EPS = 1e-16
@@ -111,15 +115,13 @@ class MaxVA(Elementwise):
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         w, U = slot.state["weight"], slot.state["mean"]
         g = slot.g.to(U.dtype)
-        begun = w > 0
-        received = torch.where(begun, w, 1.0)
+        received = w.clamp(min=1e-8)  # below every w but 0, where the share comes out as 0 and is that of `max`
         u = U / received
-        s2 = (slot.E / received).sub_(u.square())
-        d2 = (g - u).square_()
-        total = d2 + s2
-        change = (d2 - s2).mul_(w)
-        share = change / (change + total + 1e-16)  # 1 − β
-        share = torch.where(begun, share.clamp_(1 - self.max, 1 - self.min), 1 - self.max)
+        s2 = torch.div(slot.E, received).sub_(u.square())
+        d2 = torch.sub(g, u, out=u).square_()
+        total = torch.add(d2, s2, out=received)
+        change = d2.sub_(s2).mul_(w)
+        share = change.div_(total.add_(change).add_(1e-16)).clamp_(1 - self.max, 1 - self.min)  # 1 − β
         U.lerp_(g, share)
         return share
 
@@ -148,6 +150,7 @@ class AdaSmooth(Elementwise):
 
     example = "adasmooth"
     source = "arXiv:2204.00825"
+    numbers = ("steps",)
     follows_parameters = True
 
     def validate(self) -> None:
@@ -161,20 +164,21 @@ class AdaSmooth(Elementwise):
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         before, steps = slot.state["before"], slot.state["steps"]
-        step = slot.p - before
+        step = torch.sub(slot.p, before)
         before.copy_(slot.p)
-        full = broadcast_runs((steps - 1) % self.updates == 0, before)
-        sums = []
-        for name, change in (("path", step), ("length", step.abs())):
+        sums = {}
+        for name in ("path", "length"):
             now, last = slot.state[name], slot.state[f"last_{name}"]
-            last.copy_(torch.where(full, now, last))
-            now.masked_fill_(full, 0.0).add_(change)
-            sums.append(now + last)
+            if not (steps.is_cpu and ((steps - 1) % self.updates).all()):  # elsewhere to ask takes longer
+                full = broadcast_runs((steps - 1) % self.updates == 0, now)
+                last.copy_(torch.where(full, now, last))
+                now.masked_fill_(full, 0.0)
+            now.add_(step)
+            sums[name] = now + last
+            step.abs_()
         steps.add_(1)
-        path, length = sums
-        ratio = torch.where(length > 0, path.abs() / length, 1.0)
-        c = ratio.mul_(self.long - self.short).add_(1 - self.long)
-        return c.square_()
+        ratio = sums["path"].abs_().div_(sums["length"]).nan_to_num_(1.0)  # 0/0 where nothing has moved
+        return ratio.mul_(self.long - self.short).add_(1 - self.long).square_()
 
 
 def check_bounds(low: float, high: float, names: tuple[str, str] = ("min", "max")) -> None:

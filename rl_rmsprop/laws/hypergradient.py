@@ -69,28 +69,28 @@ class Hypergradient(Law):
         bounds = -math.log1p(-self.min), -math.log1p(-self.max)
         log_window = (state["log_window"] - self.rate * h).clamp(*bounds)
         beta = -torch.expm1(-log_window)
-        for slot, g, g2 in zip(at.slots, gradients, at.squares, strict=True):
-            w_before, difference = slot.state["weight"].clone(), slot.E - g2
+        for (slot, g2), g in zip(at.updates(), gradients, strict=True):
+            w_before = slot.state["weight"].clone()
+            difference = torch.sub(slot.E, g2, out=slot.state["derivative"])
             equations.update_weights([slot.state["weight"]], beta)
             equations.update_mean_square(slot, beta, g2)
-            self.differentiate(slot, g, difference, w_before, 1 - beta, at.group)
+            self.differentiate(slot, difference, g, w_before, 1 - beta, at.group)
         return {"log_window": log_window}, beta
 
     def differentiate(
-        self, slot: Slot, g: Tensor, difference: Tensor, w_before: Tensor, share: Tensor, group: dict[str, Any]
+        self, slot: Slot, derivative: Tensor, g: Tensor, w_before: Tensor, share: Tensor, group: dict[str, Any]
     ) -> None:
-        """Store ∂θ/∂u of the step that is about to be made; `difference` is E' − g², `share` 1 − β."""
+        """Make ∂θ/∂u of the step that is about to be made of E' − g², in place; `share` is 1 − β."""
         mean = equations.variance(slot, group)
         if group["bias_correction"]:
-            w = broadcast_runs(slot.state["weight"], slot.E).to(slot.E.dtype)
-            difference.addcmul_(mean, broadcast_runs(1 - w_before, slot.E).to(slot.E.dtype)).div_(w)
-            difference.mul_(broadcast_runs(w_before > 0, difference))  # Ê = g² whatever β is; what is left is rounding
-        lr = group["lr"]
-        factor = broadcast_runs(lr, slot.E) if isinstance(lr, Tensor) else lr
+            w = broadcast_runs(slot.state["weight"], mean).to(mean.dtype)
+            derivative.addcmul_(mean, broadcast_runs(1 - w_before, mean).to(mean.dtype)).div_(w)
+            derivative.mul_(broadcast_runs(w_before > 0, mean))  # Ê = g² whatever β is; what is left is rounding
         if group["eps_in_sqrt"]:
             below = (mean + group["eps"]).pow_(1.5)
         else:
             root = mean.sqrt()
             below = root.mul(root.add(group["eps"]).square_())
-        derivative = difference.mul_(g).div_(below.clamp_(min=signals.TINY)).mul_(0.5 * factor)
-        slot.state["derivative"].copy_(derivative.mul_(broadcast_runs(share, derivative).to(derivative.dtype)))
+        lr = group["lr"].double() if isinstance(group["lr"], Tensor) else group["lr"]
+        factor = broadcast_runs(0.5 * lr * share, mean).to(mean.dtype)
+        derivative.mul_(g).div_(below.clamp_(min=signals.TINY)).mul_(factor)

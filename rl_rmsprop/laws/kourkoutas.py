@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
+from rl_rmsprop.kernels.torch_internals import foreach_copy_, foreach_norm
 from rl_rmsprop.laws.base import Law, LawInputs
 from rl_rmsprop.laws.elementwise import check_bounds
 from rl_rmsprop.schedules import check_beta
@@ -38,6 +40,7 @@ class Kourkoutas(Law):
 
     example = "kourkoutas"
     source = "arXiv:2508.12996"
+    needs_whole = True
 
     def validate(self) -> None:
         check_bounds(self.min, self.max)
@@ -48,16 +51,23 @@ class Kourkoutas(Law):
         return state | {"usual": torch.zeros_like(state["weight"])}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        betas = []
-        for slot, g2 in zip(at.slots, at.squares, strict=True):
-            length = signals.total([g2], at.per_run).double().sqrt_()
-            usual = slot.state["usual"].mul_(self.alpha).add_(length, alpha=1 - self.alpha)
-            r = length / (usual + 1e-8)
-            beta = self.max - (self.max - self.min) * (r / (1 + r)).nan_to_num(0.5)
-            equations.update_weights([slot.state["weight"]], beta)
-            equations.update_mean_square(slot, beta, g2)
-            betas.append(beta)
+        usual, w = (torch.stack(at.states(name)) for name in ("usual", "weight"))  # [n] or [n, R] of n tensors
+        length = lengths(at)
+        usual.mul_(self.alpha).add_(length, alpha=1 - self.alpha)
+        r = length / (usual + 1e-8)
+        beta = self.max - (self.max - self.min) * (r / (1 + r)).nan_to_num_(0.5)
+        foreach_copy_([*at.states("usual"), *at.states("weight")], [*usual, *w.mul_(beta).add_(1 - beta)])
+        own = beta.tolist() if beta.is_cpu and beta.dim() == 1 else list(beta)
+        for slot, its in zip(at.slots, own, strict=True):
+            equations.update_mean_square(slot, its)
+            at.after(slot)
         sizes = [slot.E.numel() for slot in at.slots]
-        mean = sum(beta * (size / sum(sizes)) for beta, size in zip(betas, sizes, strict=True))
-        assert isinstance(mean, Tensor)  # there is a slot
-        return state, mean
+        return state, reduce(torch.add, [its * (size / sum(sizes)) for its, size in zip(beta, sizes, strict=True)])
+
+
+def lengths(at: LawInputs) -> Tensor:
+    """‖g‖ of each tensor, [n] or [n, R] float64."""
+    grads = [slot.g for slot in at.slots]
+    if not at.per_run and all([g.dtype == torch.float32 and g.is_cpu for g in grads]):
+        return torch.stack(foreach_norm(grads)).double()
+    return torch.stack([signals.total([at.square(slot)], at.per_run) for slot in at.slots]).double().sqrt_()

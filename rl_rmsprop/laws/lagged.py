@@ -10,8 +10,7 @@ from torch import Tensor
 
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels.equations import Slot, broadcast_runs
-from rl_rmsprop.kernels.torch_internals import foreach_add_, foreach_copy_, foreach_mul_
-from rl_rmsprop.laws.base import LawInputs, Unweighted
+from rl_rmsprop.laws.base import Unweighted
 
 
 @dataclass(frozen=True)
@@ -36,27 +35,25 @@ class Lagged(Unweighted):
 
     example = "lagged:beta=0.999"
     source = "arXiv:2411.02853"
+    numbers = ("weight", "updates")
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         state = super().initial_parameter_state(E, w, keys, group, p)
         updates = torch.zeros(keys.shape, dtype=torch.float64, device=E.device)
         return state | {"before": torch.full_like(E, torch.inf), "updates": updates}
 
-    def update_weights(self, at: LawInputs) -> None:
+    def update_weight(self, slot: Slot) -> None:
         """Nothing yet: `take` has to know which runs begin."""
 
-    def take(self, at: LawInputs) -> None:
-        foreach_copy_(at.states("before"), at.averages)
-        foreach_mul_(at.averages, self.beta)
-        foreach_add_(at.averages, at.squares, alpha=1 - self.beta)
-        for slot, g2 in zip(at.slots, at.squares, strict=True):
-            w, updates = slot.state["weight"], slot.state["updates"]
-            if not (w.is_cpu and w.all()):  # elsewhere to ask takes longer
-                begins = broadcast_runs(w == 0, g2)
-                slot.E.copy_(torch.where(begins, g2, slot.E))
-                slot.state["before"].masked_fill_(begins, torch.inf)  # no step
-            updates.add_(w)  # 0 in the first call
-            w.fill_(1.0)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        before, w = slot.state["before"].copy_(slot.E), slot.state["weight"]
+        slot.E.mul_(self.beta).add_(g2, alpha=1 - self.beta)
+        if not (w.is_cpu and w.all()):  # elsewhere to ask takes longer
+            begins = broadcast_runs(w == 0, g2)
+            slot.E.copy_(torch.where(begins, g2, slot.E))
+            before.masked_fill_(begins, torch.inf)  # no step
+        slot.state["updates"].add_(w)  # 0 in the first call
+        w.fill_(1.0)
 
     def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
         root = torch.sqrt(slot.state["before"], out=out).clamp_(min=group["eps"])

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot
-from rl_rmsprop.kernels.torch_internals import foreach, foreach_add_, foreach_mul_
 from rl_rmsprop.laws.base import LawInputs, OneBeta, Unweighted
-
-foreach_maximum_ = foreach("maximum_")
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,9 @@ class AmsGrad(OneBeta):
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         return super().initial_parameter_state(E, w, keys, group, p) | {"largest": E.clone()}
 
-    def take(self, at: LawInputs) -> None:
-        foreach_mul_(at.averages, self.beta)
-        foreach_add_(at.averages, at.squares, alpha=1 - self.beta)
-        foreach_maximum_(at.states("largest"), at.averages)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        slot.E.mul_(self.beta).add_(g2, alpha=1 - self.beta)
+        torch.maximum(slot.state["largest"], slot.E, out=slot.state["largest"])
 
     def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
         return equations.denominator(slot._replace(E=slot.state["largest"]), group, out)
@@ -62,6 +59,5 @@ class Adamax(Unweighted):
         _, beta = super().update(state, at)
         return state, beta.square_()
 
-    def take(self, at: LawInputs) -> None:
-        foreach_mul_(at.averages, self.beta**2)
-        foreach_maximum_(at.averages, at.squares)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        torch.maximum(slot.E.mul_(self.beta**2), g2, out=slot.E)

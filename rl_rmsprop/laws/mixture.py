@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any
@@ -57,6 +56,7 @@ class Mixture(Law):
 
     example = "mixture"
     source = "this package, by Herbster & Warmuth 1998"
+    numbers = ("weight", "bank_weight")
 
     def validate(self) -> None:
         if len(self.betas) < 2:
@@ -75,24 +75,25 @@ class Mixture(Law):
         v = E if has_start or w == 0 else E / w
         v = v.to(torch.promote_types(E.dtype, torch.float32)).unsqueeze(keys.dim())  # 0.997 is 1 in bfloat16
         received = 1.0 if has_start else w
+        bank = v.repeat_interleave(len(self.betas), keys.dim())  # [K, …] or [R, K, …]
         return {
             "weight": torch.full(keys.shape, received, dtype=torch.float64, device=E.device),
-            "bank": v.repeat_interleave(len(self.betas), keys.dim()),  # [K, …] or [R, K, …]
+            "bank": bank,
+            "log_bank": (bank + floor_of(group)).log_(),
             "bank_weight": self._filled(keys, received),
         }
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        axis, floor = int(at.per_run), at.group["eps"] ** 2 + signals.TINY
-        observed = [g2.unsqueeze(axis) for g2 in at.squares]
-        W = self.updated_weights(state["mixture"], losses(at.states("bank"), observed, axis, floor))
-        betas = decays(self.betas, W.device)
-        for slot, g2 in zip(at.slots, observed, strict=True):
+        W = self.updated_weights(state["mixture"], losses(at))
+        betas, axis, floor = decays(self.betas, W.device), int(at.per_run), floor_of(at.group)
+        for slot, g2 in at.updates():
             v, w = slot.state["bank"], slot.state["bank_weight"]
             w.add_((1 - w) * (1 - betas))
-            gain = (1 - betas) / w  # at the first update v becomes g² itself
-            v.mul_(broadcast_runs((1 - gain).to(v.dtype), v)).add_(g2 * broadcast_runs(gain.to(v.dtype), v))
+            gain = broadcast_runs(((1 - betas) / w).to(v.dtype), v)  # at the first update v becomes g² itself
+            v.lerp_(g2.unsqueeze(axis).to(v.dtype), gain)
+            logs = torch.add(v, floor, out=slot.state["log_bank"]).log_()
             mean_w = slot.state["weight"].copy_((W * w.log()).sum(-1).exp())
-            slot.E.copy_(geometric(v, W, axis, floor).mul_(broadcast_runs(mean_w, slot.E)))
+            slot.E.copy_(geometric(logs, W, axis, floor).mul_(broadcast_runs(mean_w, slot.E)))
         return {"mixture": W}, (W * betas).sum(-1).clamp(max=LARGEST)  # the weights' sum is 1 but for rounding
 
     def updated_weights(self, W: Tensor, losses: Tensor) -> Tensor:
@@ -110,26 +111,32 @@ def decays(betas: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(betas, dtype=torch.float64, device=device)
 
 
-def losses(banks: Sequence[Tensor], observed: Sequence[Tensor], axis: int, floor: float) -> Tensor:
-    """ℓ_k, the mean over all entries of the capped QLIKE loss of v_k, [K] or [R, K] float64.
-
-    `banks` are [K, …] or [R, K, …] with K at `axis`, `observed` g² with 1 in its place.
-    """
-    shape = banks[0].shape[: axis + 1]
-    rows = []
-    for v, g2 in zip(banks, observed, strict=True):
-        v = v + floor
-        ratio = (g2 / v).clamp_(max=CAP)
-        loss = v.log_().add_(ratio).nan_to_num_(0.0, 0.0, 0.0)  # an entry that is not finite says nothing about any memory
-        rows.append(loss.reshape(shape.numel(), -1))
-    return (signals.total(rows, runs=True).double() / sum(row.shape[1] for row in rows)).reshape(shape)
+def floor_of(group: dict[str, Any]) -> float:
+    """What is added to v wherever its logarithm is taken: a difference far below ε must not count."""
+    return group["eps"] ** 2 + signals.TINY
 
 
-def geometric(v: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
-    """Π_k (v_k + floor)^{W_k} − floor, over the bank's axis; never quite 0, so that g = 0 takes no step where ε = 0 too."""
-    logs = (v + floor).log_().unbind(axis)
-    # Not a sum over an axis: its order would depend on the number of runs.
-    mean = reduce(
-        torch.add, [log * broadcast_runs(share.to(log.dtype), log) for log, share in zip(logs, W.unbind(-1), strict=True)]
-    )
+def losses(at: LawInputs) -> Tensor:
+    """ℓ_k, the mean over all entries of the capped QLIKE loss of v_k, [K] or [R, K] float64."""
+    axis, floor = int(at.per_run), floor_of(at.group)
+    sums, size = [], 0
+    for slot in at.slots:
+        v = slot.state["bank"]
+        loss = torch.add(v, floor)
+        torch.div(at.square(slot).unsqueeze(axis), loss, out=loss).clamp_(max=CAP)
+        # An entry that is not finite says nothing about any memory.
+        loss.add_(slot.state["log_bank"]).nan_to_num_(0.0, 0.0, 0.0)
+        rows = loss.reshape(v.shape[: axis + 1].numel(), -1)
+        sums.append(signals.total([rows], runs=True))
+        size += rows.shape[1]
+    return (reduce(torch.add, sums).double() / size).reshape(v.shape[: axis + 1])
+
+
+def geometric(logs: Tensor, W: Tensor, axis: int, floor: float) -> Tensor:
+    """Π_k (v_k + floor)^{W_k} − floor from the logarithms; never quite 0, so that g = 0 takes no step where ε = 0 too."""
+    # One memory after the other: the order of a sum over an axis would depend on the number of runs.
+    first, *others = zip(logs.unbind(axis), W.unbind(-1), strict=True)
+    mean = first[0] * broadcast_runs(first[1].to(logs.dtype), first[0])
+    for log, share in others:
+        mean.addcmul_(log, broadcast_runs(share.to(log.dtype), log))
     return mean.exp_().sub_(floor).clamp_(min=signals.TINY)

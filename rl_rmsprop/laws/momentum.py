@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop.detectors import State
-from rl_rmsprop.kernels.equations import broadcast_runs
-from rl_rmsprop.laws.base import LawInputs, Unweighted, check_single
+from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.laws.base import Unweighted, check_single
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class AdamS(Unweighted):
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         return super().initial_parameter_state(E, w, keys, group, p) | {"m": torch.zeros_like(E)}
 
-    def take(self, at: LawInputs) -> None:
-        for slot, g2, m in zip(at.slots, at.squares, at.states("m"), strict=True):
-            torch.mul(m, m, out=slot.E).mul_(self.beta).add_(g2, alpha=1 - self.beta)
-            m.lerp_(slot.g.to(m.dtype), 1 - self.momentum)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        m = slot.state["m"]
+        torch.mul(m, m, out=slot.E).mul_(self.beta).add_(g2, alpha=1 - self.beta)
+        m.lerp_(slot.g.to(m.dtype), 1 - self.momentum)
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,19 @@ class Bcos(Unweighted):
 
     example = "bcos:beta=0.9"
     source = "arXiv:2507.08963"
+    numbers = ("weight", "begun")
 
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         state = super().initial_parameter_state(E, w, keys, group, p)
         return state | {"m": torch.zeros_like(E), "begun": torch.zeros(keys.shape, dtype=torch.bool, device=E.device)}
 
-    def take(self, at: LawInputs) -> None:
-        b = self.beta
-        for slot, g2, m, begun in zip(at.slots, at.squares, at.states("m"), at.states("begun"), strict=True):
-            g = slot.g.to(m.dtype)
-            if not (begun.is_cpu and begun.all()):  # elsewhere to ask takes longer
-                m.copy_(torch.where(broadcast_runs(begun, m), m, g))
-                begun.fill_(True)
-            torch.mul(m, m, out=slot.E).mul_(3 * b**2 - 2 * b**3 if self.exact else 1 - (1 - b) ** 2).add_(g2, alpha=(1 - b) ** 2)
-            if self.exact:
-                slot.E.addcmul_(m, g, value=2 * b * (1 - b) ** 2).clamp_(min=0.0)
-            m.lerp_(g, 1 - b)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        b, m, begun = self.beta, slot.state["m"], slot.state["begun"]
+        g = slot.g.to(m.dtype)
+        if not (begun.is_cpu and begun.all()):  # elsewhere to ask takes longer
+            m.copy_(torch.where(broadcast_runs(begun, m), m, g))
+            begun.fill_(True)
+        torch.mul(m, m, out=slot.E).mul_(3 * b**2 - 2 * b**3 if self.exact else 1 - (1 - b) ** 2).add_(g2, alpha=(1 - b) ** 2)
+        if self.exact:
+            slot.E.addcmul_(m, g, value=2 * b * (1 - b) ** 2).clamp_(min=0.0)
+        m.lerp_(g, 1 - b)

@@ -58,16 +58,19 @@ class PolicyClock(Law):
         return super().initial_parameter_state(E, w, keys, group, p) | {"before": p.clone()}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        kl = torch.where(at.signal.isnan(), self.movement(at), at.signal)
+        kl = at.signal
+        if not (kl.is_cpu and not kl.isnan().any()):  # elsewhere to ask takes longer
+            kl = torch.where(kl.isnan(), self.movement(at), kl)
         beta = torch.exp(-kl.clamp(min=0.0) / self.kl).clamp(self.min, self.max).nan_to_num(self.max)
+        for slot, before in zip(at.slots, at.states("before"), strict=True):
+            before.copy_(slot.p)
         at.take_squares(beta)
         return state, beta
 
     def movement(self, at: LawInputs) -> Tensor:
         """½ Σ Δθ²·Ê of the last step, [] or [R] float64."""
-        moved = []
-        for slot, before in zip(at.slots, at.states("before"), strict=True):
-            step = slot.p - before
-            before.copy_(slot.p)
-            moved.append(step.square_().mul_(equations.mean_square(slot, at.group)))
+        moved = (
+            torch.sub(slot.p, before).square_().mul_(equations.mean_square(slot, at.group))
+            for slot, before in zip(at.slots, at.states("before"), strict=True)
+        )
         return 0.5 * signals.total(moved, at.per_run).double()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rl_rmsprop.kernels.torch_internals import foreach, foreach_add_, foreach_mul_
-from rl_rmsprop.laws.base import LawInputs, OneBeta, check_single
+import torch
+from torch import Tensor
 
-foreach_sub, foreach_sign_ = foreach("sub"), foreach("sign_")
+from rl_rmsprop.kernels.equations import Slot
+from rl_rmsprop.laws.base import OneBeta, check_single
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Yogi(OneBeta):
     example = "yogi:beta=0.999"
     source = "Zaheer et al. 2018"
 
-    def take(self, at: LawInputs) -> None:
-        foreach_add_(at.averages, signed(at), alpha=1 - self.beta)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        slot.E.add_(signed(slot, g2), alpha=1 - self.beta)
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,11 @@ class Ano(OneBeta):
         if self.beta < 0.5:
             raise ValueError(f"beta must be at least 0.5, got {self.beta}: below it E can become negative")
 
-    def take(self, at: LawInputs) -> None:
-        change = signed(at)
-        foreach_mul_(at.averages, self.beta)
-        foreach_add_(at.averages, change, alpha=1 - self.beta)
+    def take(self, slot: Slot, g2: Tensor) -> None:
+        change = signed(slot, g2)
+        slot.E.mul_(self.beta).add_(change, alpha=1 - self.beta)
 
 
-def signed(at: LawInputs) -> list:
-    """sign(g² − E)·g² of each slot."""
-    change: list = foreach_sub(at.squares, at.averages)
-    foreach_sign_(change)
-    foreach_mul_(change, at.squares)
-    return change
+def signed(slot: Slot, g2: Tensor) -> Tensor:
+    """sign(g² − E)·g²."""
+    return torch.sub(g2, slot.E).sign_().mul_(g2)

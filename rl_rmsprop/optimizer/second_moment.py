@@ -56,16 +56,13 @@ def update(
 ) -> None:
     """One update of β, w and E; `x` [R] is the signal that the rule listens to.
 
-    `square` gives g², and may return the same memory for every slot unless the rule is a law; `after` is called with each slot
-    when its E has taken g².
+    `square` gives g², and may return the same memory for every slot; `after` is called with each slot when its E has taken g².
     """
     if isinstance(rule, Law):
         slots = [slot for slot in slots if slot.E.numel()]
         if slots:
-            at = LawInputs(slots, [square(slot) for slot in slots], group, per_run, x)
+            at = LawInputs(slots, group, per_run, x, square, after)
             group["rule_state"], group["alpha"] = rule.update(group["rule_state"], at)
-        for slot in slots:
-            after(slot)
         return
     averages = (average for slot in slots for average in (slot.E, slot.mean) if average is not None)
     beta = decide(rule, group, [slot.state for slot in slots], averages, x)

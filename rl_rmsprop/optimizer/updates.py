@@ -9,6 +9,7 @@ option, one parameter after the other; the others are faster, or torch's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch.optim.rmsprop import rmsprop
 
 from rl_rmsprop.kernels import equations, fused, torch_internals
 from rl_rmsprop.kernels.backends import State
+from rl_rmsprop.kernels.blocks import blocks
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.laws import Law
@@ -165,8 +167,11 @@ def by_equations(update: GroupUpdate, x: Tensor) -> None:
         equations.apply_step(slot, group, lr_per_run, second_moment.divisor(rule, slot, group, memory(slot)))
 
     slots = equations.slots(update.params, update.states, group)
-    squares = second_moment.square if isinstance(rule, Law) else square
-    second_moment.update(rule, group, slots, x, update.runs is not None, square=squares, after=apply_step)
+    per_run = update.runs is not None
+    has_blocks = isinstance(rule, Law) and not (per_run or rule.needs_whole)
+    numbers = rule.numbers if isinstance(rule, Law) else ()
+    with blocks(slots, numbers, update.workspace) if has_blocks else nullcontext(slots) as parts:
+        second_moment.update(rule, group, parts, x, per_run, square=square, after=apply_step)
 
 
 UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (
