@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from agents.distributions import Categorical, Gaussian
 from agents.networks import ActorCritic
 from agents.reproducible import BLOCK, one_thread
+from rl_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
@@ -33,6 +34,7 @@ from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of
+from tests.rule_table import ROWS as RULES
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -279,14 +281,18 @@ def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
 aten = torch.ops.aten
 
 WITHOUT_ROUNDING = """
-    _local_scalar_dense _to_copy abs alias all arange cat clamp clamp_ clone copy_ detach empty empty_like eq expand fill_
-    full full_like gather ge gt index index_copy_ le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num_ ne
-    neg new_empty new_full new_zeros nonzero ones_like permute promote_types repeat_interleave scalar_tensor scatter_add
-    select slice slice_backward split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
+    __rshift__ _foreach_copy_ _local_scalar_dense _to_copy abs abs_ alias all any arange bitwise_and bitwise_not bitwise_xor cat
+    clamp clamp_ clone copy_ detach empty empty_like eq expand fill_ full full_like gather ge gt gt_ index index_copy_ isnan le
+    lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num nan_to_num_ ne neg neg_ new_empty new_full new_zeros nonzero
+    ones ones_like permute promote_types remainder repeat_interleave scalar_tensor scatter_add select sign_ slice slice_backward
+    split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
 """
-ROUNDED_CORRECTLY = "_foreach_add_ _foreach_mul_ add add_ div div_ mul mul_ reciprocal rsub sub sub_"
+ROUNDED_CORRECTLY = "_foreach_add_ _foreach_mul_ add add_ div div_ mul mul_ reciprocal reciprocal_ rsub sub sub_"
 ALONG_A_RUNS_OWN_AXIS = "_log_softmax _log_softmax_backward_data _softmax baddbmm bmm linalg_vector_norm mean sum"
-THE_SAME_AT_EVERY_PLACE = "addcdiv_ addcmul addcmul_ exp exp_ lerp lerp_ log log_ pow pow_ sigmoid_backward sqrt sqrt_"
+THE_SAME_AT_EVERY_PLACE = """
+    _foreach_addcdiv_ _foreach_addcmul_ _foreach_sqrt addcdiv_ addcmul addcmul_ exp exp_ expm1 lerp lerp_ log log1p log_ pow pow_
+    sigmoid_backward sqrt sqrt_
+"""
 ONLY_ASKED_WHETHER_FINITE = "_foreach_norm"
 IN_WHOLE_BLOCKS = "sigmoid_"
 KNOWN = set(
@@ -343,6 +349,21 @@ def test_no_operation_of_a_training_depends_on_the_width_of_vectors(tmp_path, ro
         update.metrics()
     assert (inspection.names | measuring.names) - KNOWN == set()
     assert "sigmoid_" in inspection.names or not options.get("hidden", True)
+
+
+@pytest.mark.parametrize("arguments", [row.arguments for row in RULES.values()], ids=RULES)
+def test_no_operation_of_a_rule_depends_on_the_width_of_vectors(arguments):
+    """The same of every rule, in three runs of two tensors as a training has them."""
+    params = [torch.nn.Parameter(torch.randn(3, BLOCK * k)) for k in (1, 3)]
+    optimizer = AdaptiveRMSprop(params, runs=3, nonfinite="skip", **arguments)
+    inspection = Inspection()
+    for n in range(3):
+        for p in params:
+            p.grad = torch.randn_like(p) * 10.0**n
+        optimizer.observe(**dict.fromkeys(optimizer.listens_to & {"td_error", "kl", "episode_return"}, torch.ones(3)))
+        with inspection:
+            optimizer.step()
+    assert inspection.names - KNOWN == set()
     assert inspection.wrong == []
 
 
@@ -386,7 +407,9 @@ def test_rows_of_weights_and_layers_begin_at_whole_blocks_and_cache_lines():
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "exp": lambda a, b, c: a.exp(),
     "exp, strided": lambda a, b, c: torch.stack([a, b], -1)[:, 0].exp(),
+    "expm1": lambda a, b, c: a.expm1(),
     "log": lambda a, b, c: a.abs().log(),
+    "log1p": lambda a, b, c: a.abs().log1p(),
     "sqrt": lambda a, b, c: a.abs().sqrt(),
     "pow 2": lambda a, b, c: a.pow(2),
     "sigmoid_backward": lambda a, b, c: aten.sigmoid_backward(a, b),

@@ -15,6 +15,7 @@ from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry import event_file, tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import Table, read_growing, read_table
 from rl_rmsprop.telemetry.event_file import EventFile, replace_events
+from rl_rmsprop.telemetry.sinks import histograms
 from tests.builders import batch_of
 
 
@@ -60,7 +61,8 @@ def test_tensorboard_reads_back_scalars_histograms_and_layout(tmp_path: Path) ->
         events.add(step, tensorboard.scalars({"optim/beta": 0.9 + step / 1000, "optim/window": float("nan")}))
     values = np.array([-30.0, -1.0, -1.0, 2.0, 99.0])
     edges = np.linspace(-4, 4, 9)
-    other, summary = tensorboard.histograms("hist/log10_E", np.stack([values + 1, values]), edges)
+    both = histograms(np.stack([values + 1, values]), edges)
+    other, summary = (tensorboard.histogram("hist/log10_E", of_run) for of_run in both)
     events.add(20, other)
     events.add(30, summary)
     events.close()

@@ -8,9 +8,9 @@ large ones in pieces that stay in the cache.
         …                                               update each block in place
                                                         what was done to the joined copies is now in the slots
 
-Tensors of a parameter's shape, and banks [K, …] of them, are joined and cut. `numbers` names the state that belongs to a parameter
-as a whole (its weight w, say): every block has its own copy of it, which goes back at the end, so that all blocks of a parameter
-must change it in the same way; parameters in which it differs are not joined.
+Tensors of a parameter's shape, and banks [K, …] of them, are joined and cut. `numbers` names the state that belongs to a
+parameter as a whole (its weight w, say): every block has its own copy of it, which goes back at the end, so that all blocks of a
+parameter must change it in the same way; parameters in which it differs are not joined.
 """
 
 from __future__ import annotations

@@ -52,12 +52,34 @@ class Sink(Protocol):
         ...
 
 
+class Histogram(NamedTuple):
+    """How many of K values lie between fixed edges; those beyond the outermost count as if they were there."""
+
+    edges: NDArray[np.float64]  # [B + 1]
+    counts: NDArray[np.int64]  # [B]
+    low: float
+    high: float
+    total: float  # the values' sum
+    squares: float  # and that of their squares
+    size: int  # K
+
+
+def histograms(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[Histogram]:
+    """One for each row of `values` [R, K]; NaN is in no bin."""
+    inside = np.clip(values, edges[0], edges[-1])
+    runs, bins = len(inside), len(edges) - 1
+    places = np.arange(runs)[:, None] * bins + np.searchsorted(edges[1:-1], inside, side="right")
+    counts = np.bincount(places[~np.isnan(inside)], minlength=runs * bins).reshape(runs, bins)
+    numbers = (inside.min(1).tolist(), inside.max(1).tolist(), inside.sum(1).tolist(), np.square(inside).sum(1).tolist())
+    return [Histogram(edges, counts[r], *of_row, inside.shape[1]) for r, of_row in enumerate(zip(*numbers, strict=True))]
+
+
 @runtime_checkable
 class HistogramSink(Protocol):
     """A sink that also takes distributions."""
 
-    def histogram(self, step: int, tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> None:
-        """Values [K] at an environment step, to be counted between fixed edges [B + 1]."""
+    def histogram(self, step: int, tag: str, histogram: Histogram) -> None:
+        """A distribution at an environment step."""
         ...
 
 

@@ -11,13 +11,12 @@ import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import summary as torch_summary
 
 from rl_rmsprop.storage.atomic import env_folder
+from rl_rmsprop.telemetry.sinks import Histogram
 from rl_rmsprop.telemetry.tags import CHARTS, ENVIRONMENT_TAGS, LOGARITHMIC, TAGS, log10_tag
 
 PARTS = ("iqm", "low", "high")
@@ -40,19 +39,11 @@ def summary_of(tags: tuple[str, ...]) -> Summary:
     return Summary(value=[Summary.Value(tag=tag) for tag in tags])
 
 
-def histograms(tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[Summary]:
-    """Counts of each row of `values` [R, K] between fixed `edges` [B + 1]; what lies outside counts in the outermost bins."""
-    inside = np.clip(values, edges[0], edges[-1])
-    runs, bins = len(inside), len(edges) - 1
-    places = np.arange(runs)[:, None] * bins + np.searchsorted(edges[1:-1], inside, side="right")
-    counts = np.bincount(places[~np.isnan(inside)], minlength=runs * bins).reshape(runs, bins)
-    low, high, total, squares = inside.min(1), inside.max(1), inside.sum(1), np.square(inside).sum(1)
-    return [
-        torch_summary.histogram_raw(
-            tag, low[r], high[r], inside.shape[1], total[r], squares[r], edges[1:].tolist(), counts[r].tolist()
-        )
-        for r in range(runs)
-    ]
+def histogram(tag: str, shown: Histogram) -> Summary:
+    """A distribution."""
+    edges, counts, *numbers, size = shown
+    low, high, total, squares = numbers
+    return torch_summary.histogram_raw(tag, low, high, size, total, squares, edges[1:].tolist(), counts.tolist())
 
 
 def layout(shifting: bool, env_ids: Sequence[str] = ()) -> Summary:

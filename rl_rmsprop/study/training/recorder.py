@@ -30,7 +30,7 @@ from rl_rmsprop.study.training.monitor import Progress
 from rl_rmsprop.study.training.run_tables import RunTables
 from rl_rmsprop.telemetry import tags
 from rl_rmsprop.telemetry.csv_table import Table
-from rl_rmsprop.telemetry.sinks import HistogramSink, RunInfo, Sink, SinkFactory
+from rl_rmsprop.telemetry.sinks import HistogramSink, RunInfo, Sink, SinkFactory, histograms
 
 FLUSH_EVERY = 5.0
 """Seconds after which what has been written may be read by others; a system call for every row would take longer than the row."""
@@ -75,6 +75,7 @@ class Recorder(Snapshottable):
             [make(run._replace(saved=state)) for make, state in zip(sinks, of_run, strict=True)]
             for run, of_run in zip(runs, states, strict=True)
         ]
+        self._histogram_sinks = [[sink for sink in of_run if isinstance(sink, HistogramSink)] for of_run in self._sinks]
         self._recent = [(deque[float](maxlen=MEAN_EPISODES), deque[int](maxlen=MEAN_EPISODES)) for _ in runs]
         self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
         self._steps = np.zeros(len(runs), np.int64)
@@ -241,11 +242,11 @@ class Recorder(Snapshottable):
 
     def _write_histograms(self) -> None:
         """Distributions of E and of the effective learning rate over parameters, for sinks that take them."""
-        active = np.flatnonzero(self._active).tolist()
-        takers = [(r, sink) for r in active for sink in self._sinks[r] if isinstance(sink, HistogramSink)]
-        if not takers or not isinstance(self._optimizer, AdaptiveRMSprop):
+        runs = [r for r in np.flatnonzero(self._active).tolist() if self._histogram_sinks[r]]
+        if not runs or not isinstance(self._optimizer, AdaptiveRMSprop):
             return
         for (tag, edges), values in zip(EDGES.items(), self._optimizer.samples(), strict=True):
-            logs = np.log10(np.maximum(values.numpy(), 1e-38))
-            for r, sink in takers if logs.size else ():  # there are none before the first update
-                sink.histogram(int(self._steps[r]), tag, logs[r], edges)
+            logs = np.log10(np.maximum(values.numpy()[runs], 1e-38))
+            for r, histogram in zip(runs, histograms(logs, edges) if logs.size else (), strict=False):  # none before an update
+                for sink in self._histogram_sinks[r]:
+                    sink.histogram(int(self._steps[r]), tag, histogram)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rl_rmsprop.study.spec.run_files import EVENTS
 from rl_rmsprop.telemetry import tensorboard
 from rl_rmsprop.telemetry.event_file import EventFile
-from rl_rmsprop.telemetry.sinks import RunInfo
+from rl_rmsprop.telemetry.sinks import Histogram, RunInfo
 
 
 class TensorBoardSink:
@@ -31,9 +28,9 @@ class TensorBoardSink:
         """All values of a step in one record, without those that are NaN."""
         self._events.add(step, tensorboard.scalars(values))
 
-    def histogram(self, step: int, tag: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> None:
+    def histogram(self, step: int, tag: str, histogram: Histogram) -> None:
         """See `HistogramSink`."""
-        self._events.add(step, tensorboard.histograms(tag, values[None], edges)[0])
+        self._events.add(step, tensorboard.histogram(tag, histogram))
 
     def flush(self) -> None:
         """Let TensorBoard see what was written."""
