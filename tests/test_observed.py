@@ -38,6 +38,16 @@ class Listener(AdaptiveRMSprop):
         super().observe(**reports)
 
 
+def test_a_report_of_one_number_is_that_of_every_run() -> None:
+    """Silent failure: β has no axis of runs any more, and is written down for the first of them."""
+    p = Parameter(torch.zeros(3, 2))
+    optimizer = AdaptiveRMSprop([p], 1e-3, "policy_clock:kl=0.1,max=0.99", runs=3)
+    p.grad = torch.ones(3, 2)
+    optimizer.observe(kl=0.05)
+    optimizer.step()
+    assert optimizer.beta.tolist() == pytest.approx([math.exp(-0.5)] * 3)  # type: ignore[union-attr]
+
+
 def training(agent: Settings, iterations: int, lr: float = 3e-3) -> tuple[Training, Listener]:
     env = envs.make("CartPole-v1", SEEDS, envs_per_run=agent.n_envs)
     policy = make_policy(env, agent, SEEDS)

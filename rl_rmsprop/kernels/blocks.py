@@ -27,8 +27,9 @@ from rl_rmsprop.kernels.workspace import Workspace
 
 JOINED = 2**14
 """Most entries of a parameter that is joined with others."""
-CUT = 2**16
-"""Most entries of a block that a larger parameter is cut into: 256 KiB in single precision."""
+CUT = 2**17
+"""Most entries of a block that a larger parameter is cut into: 512 KiB in single precision."""
+
 
 OWN = ("step", "square_avg", "momentum_buffer", "grad_avg")
 """State that a slot names itself."""

@@ -27,13 +27,17 @@ class Elementwise(Law):
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         shares, size = at.numbers(0.0), 0
         for slot, g2 in at.updates():
-            share = self.share(slot, g2, at.group)
-            w = slot.state["weight"]
+            share, w = self.take(slot, g2, at.group), slot.state["weight"]
             w.lerp_(torch.ones((), dtype=w.dtype, device=w.device), share)
-            slot.E.lerp_(g2, share.to(slot.E.dtype))
             shares += signals.total([share], at.per_run)
             size += share.numel() // shares.numel()
         return state, 1 - shares / size
+
+    def take(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+        """One update of E, in place; returns `share`."""
+        share = self.share(slot, square, group)
+        slot.E.lerp_(square, share.to(slot.E.dtype))
+        return share
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         """1 − β, the share of g² in each entry of E; updates what the law stores of the parameter, but not E and w.
@@ -63,13 +67,13 @@ class Smorms3(Elementwise):
         state = super().initial_parameter_state(E, w, keys, group, p)
         return state | {"tau": torch.ones_like(state["weight"]), "m": torch.zeros_like(state["weight"])}
 
-    def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
+    def take(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         tau, m = slot.state["tau"], slot.state["m"]
         r = (tau + 1).reciprocal_()
         m.lerp_(slot.g.to(m.dtype), r)
-        E = torch.lerp(slot.E.to(m.dtype), square.to(m.dtype), r)
-        x = m.square().div_(E.add_(SMORMS3_EPS))
-        tau.mul_(x.neg_().add_(1)).add_(1)
+        slot.E.lerp_(square, r.to(slot.E.dtype))
+        x = m.square().div_(slot.E + SMORMS3_EPS)
+        tau.mul_(torch.rsub(x, 1)).add_(1)
         return r
 
     def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
@@ -178,7 +182,8 @@ class AdaSmooth(Elementwise):
             step.abs_()
         steps.add_(1)
         ratio = sums["path"].abs_().div_(sums["length"]).nan_to_num_(1.0)  # 0/0 where nothing has moved
-        return ratio.mul_(self.long - self.short).add_(1 - self.long).square_()
+        least = torch.full((), 1 - self.long, dtype=ratio.dtype, device=ratio.device)
+        return torch.add(least, ratio, alpha=self.long - self.short, out=ratio).square_()
 
 
 def check_bounds(low: float, high: float, names: tuple[str, str] = ("min", "max")) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -64,22 +65,19 @@ class Hypergradient(Law):
         return super().initial_parameter_state(E, w, keys, group, p) | {"derivative": torch.zeros_like(E)}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        gradients = [slot.g.to(slot.E.dtype) for slot in at.slots]
-        h = signals.cosine(gradients, at.states("derivative"), at.per_run).nan_to_num(0.0)
+        h = cosine(at).nan_to_num(0.0, 0.0, 0.0)
         bounds = -math.log1p(-self.min), -math.log1p(-self.max)
         log_window = (state["log_window"] - self.rate * h).clamp(*bounds)
         beta = -torch.expm1(-log_window)
-        for (slot, g2), g in zip(at.updates(), gradients, strict=True):
+        for slot, g2 in at.updates():
             w_before = slot.state["weight"].clone()
             difference = torch.sub(slot.E, g2, out=slot.state["derivative"])
             equations.update_weights([slot.state["weight"]], beta)
             equations.update_mean_square(slot, beta, g2)
-            self.differentiate(slot, difference, g, w_before, 1 - beta, at.group)
+            self.differentiate(slot, difference, w_before, 1 - beta, at.group)
         return {"log_window": log_window}, beta
 
-    def differentiate(
-        self, slot: Slot, derivative: Tensor, g: Tensor, w_before: Tensor, share: Tensor, group: dict[str, Any]
-    ) -> None:
+    def differentiate(self, slot: Slot, derivative: Tensor, w_before: Tensor, share: Tensor, group: dict[str, Any]) -> None:
         """Make ∂θ/∂u of the step that is about to be made of E' − g², in place; `share` is 1 − β."""
         mean = equations.variance(slot, group)
         if group["bias_correction"]:
@@ -93,4 +91,15 @@ class Hypergradient(Law):
             below = root.mul(root.add(group["eps"]).square_())
         lr = group["lr"].double() if isinstance(group["lr"], Tensor) else group["lr"]
         factor = broadcast_runs(0.5 * lr * share, mean).to(mean.dtype)
-        derivative.mul_(g).div_(below.clamp_(min=signals.TINY)).mul_(factor)
+        derivative.mul_(slot.g).div_(below.clamp_(min=signals.TINY)).mul_(factor)
+
+
+def cosine(at: LawInputs) -> Tensor:
+    """cos(g, ∂θ/∂u), [] or [R] float64; 0 where one of them is zero, not finite where squares are not."""
+    sums = []
+    for slot in at.slots:
+        g, h = slot.g.to(slot.E.dtype), slot.state["derivative"]
+        sums.append([signals.total([x], at.per_run).double() for x in (g * h, at.square(slot), h * h)])
+    dot, square, square_before = (reduce(torch.add, column) for column in zip(*sums, strict=True))
+    lengths = square.sqrt() * square_before.sqrt()
+    return torch.where(lengths > 0, dot / lengths, 0.0)

@@ -264,6 +264,7 @@ class AdaptiveRMSprop(RMSprop):
             value = torch.as_tensor(value)
             if tuple(value.shape) not in ((), (self.runs,)):
                 raise ValueError(f"{name} must be a scalar or one per run, got shape {tuple(value.shape)} with runs={self.runs}")
+            value = value if self.runs is None else value.expand(self.runs)
             self._observed[name] = torch.where(value.isfinite(), value, math.nan) if value.is_floating_point() else value
 
     def notify_shift(self, runs: Tensor | None = None) -> None:

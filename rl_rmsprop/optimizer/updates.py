@@ -8,8 +8,7 @@ option, one parameter after the other; the others are faster, or torch's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -155,7 +154,17 @@ def always(update: GroupUpdate) -> bool:
 
 def by_equations(update: GroupUpdate, x: Tensor) -> None:
     """The equations of rl_rmsprop/kernels/equations.py."""
-    group, rule, lr_per_run = update.group, update.rule, update.lr_per_run
+    slots, rule = equations.slots(update.params, update.states, update.group), update.rule
+    if not isinstance(rule, Law) or rule.needs_whole or update.runs is not None:
+        one_by_one(update, slots, x)
+        return
+    with blocks(slots, rule.numbers, update.workspace) as parts:
+        one_by_one(update, parts, x)
+
+
+def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
+    """The update of these slots, one after the other."""
+    group, rule = update.group, update.rule
 
     def memory(slot: Slot) -> Tensor:
         return update.workspace("root", slot.E)
@@ -164,14 +173,9 @@ def by_equations(update: GroupUpdate, x: Tensor) -> None:
         return torch.square(slot.g.to(slot.E.dtype), out=memory(slot))
 
     def apply_step(slot: Slot) -> None:
-        equations.apply_step(slot, group, lr_per_run, second_moment.divisor(rule, slot, group, memory(slot)))
+        equations.apply_step(slot, group, update.lr_per_run, second_moment.divisor(rule, slot, group, memory(slot)))
 
-    slots = equations.slots(update.params, update.states, group)
-    per_run = update.runs is not None
-    has_blocks = isinstance(rule, Law) and not (per_run or rule.needs_whole)
-    numbers = rule.numbers if isinstance(rule, Law) else ()
-    with blocks(slots, numbers, update.workspace) if has_blocks else nullcontext(slots) as parts:
-        second_moment.update(rule, group, parts, x, per_run, square=square, after=apply_step)
+    second_moment.update(rule, group, slots, x, update.runs is not None, square=square, after=apply_step)
 
 
 UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (

@@ -18,10 +18,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import failed_run, optimizer, scale, training
+from tests.benchmarks import failed_run, optimizer, rules, scale, training
 from tests.benchmarks.timing import Row, Spread
 
-PARTS = {"training": training.rows, "optimizer": optimizer.rows, "failed_run": failed_run.rows, "scale": scale.rows}
+PARTS = {
+    "training": training.rows,
+    "optimizer": optimizer.rows,
+    "failed_run": failed_run.rows,
+    "rules": rules.rows,
+    "scale": scale.rows,
+}
 RESULTS = Path(__file__).with_name("results.json")
 README = Path(__file__).parents[2] / "README.md"
 MARKS = ("<!-- measured by make bench -->\n", "<!-- until here -->\n")
@@ -93,7 +99,7 @@ def shown(part: str, found: list[Row]) -> Table:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """What README shows: a table of all trainings and of what has a bar, then what a step costs by size."""
+    """What README shows: a table of all trainings and of what has a bar, then what a step costs by size and rule."""
     rows = {part: [from_dict(row) for row in content["rows"]] for part, content in results.items()}
     lines = ["| | value | quartiles | itself | beside |", "|---|---|---|---|---|"]
     barred = [row for part in ("optimizer", "failed_run") for row in rows.get(part, []) if row.bar]
@@ -102,7 +108,7 @@ def markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {row.what} | {number(row.value.median)} {row.unit} | {quartiles} | {row.own} | {row.peer} |")
     lines.append("")
     by_size: dict[str, list[str]] = {}
-    for row in rows.get("scale", []):
+    for row in [*rows.get("scale", []), *rows.get("rules", [])]:
         of, _, size = row.what.rpartition(": ")
         by_size.setdefault(f"{of}, {row.unit}" if of else row.what, []).append(
             f"{size} → {number(row.value.median)}" if of else f"{number(row.value.median)} {row.unit}"
