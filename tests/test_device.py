@@ -45,7 +45,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "asymmetric": ("CartPole-v1", {"rule": "asymmetric:rise=0.9,fall=0.99"}),
     "Adam": ("CartPole-v1", {"rule": "adam"}),
     "momentum": ("CartPole-v1", {"rule": "momentum"}),
-    "PPO": ("CartPole-v1", {"agent": "ppo", "rule": "ewma:arl=50,burn_in=5,signal=grad_norm"}),
+    "PPO": ("CartPole-v1", {"agent": "ppo", "n_epochs": 1, "rule": "ewma:arl=50,burn_in=5,signal=grad_norm"}),
     "REINFORCE": ("CartPole-v1", {"agent": "reinforce", "rule": "random:every=10"}),
     "continuous": ("Pendulum-v1", NORMALIZED),
     "ill": ("IllOnce-v0", {}),

@@ -110,7 +110,7 @@ def all_gone(study: subprocess.Popen) -> bool:
 
 
 LONG = "train --env LunarLander-v3 --steps 900000 --seeds 0-1 --workers 2 --checkpoint-every 0.5"
-LINE = "train --env CartPole-v1 --steps 60000 --seeds 0-1 --workers 2 --eval-episodes 2 --checkpoint-every 0.1 --out"
+LINE = "train --env CartPole-v1 --steps 40000 --seeds 0-1 --workers 2 --eval-episodes 2 --checkpoint-every 0.1 --out"
 
 
 @pytest.fixture(scope="module")
