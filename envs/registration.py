@@ -10,6 +10,7 @@ import difflib
 import importlib
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 
 import gymnasium as gym
 from gymnasium.envs.registration import get_env_id, parse_env_id
@@ -44,6 +45,7 @@ def import_modules(modules: Iterable[str]) -> None:
 def make_env(env_id: str) -> gym.Env:
     """One environment from Gymnasium; ValueError with a remedy if there is none of that id."""
     import_modules(modules_of([env_id]))
+    check_version(env_id)
     try:
         with warnings.catch_warnings():  # of versions that are not the newest: see `newest_version`
             warnings.simplefilter("ignore")
@@ -60,6 +62,18 @@ def make_env(env_id: str) -> gym.Env:
         raise ValueError(f"environment must be a registered Gymnasium id, got {env_id!r}: {hint}") from error
     except (Exception, SystemExit) as error:  # an environment is anybody's code
         raise ValueError(f"environment {env_id!r} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def check_version(env_id: str) -> None:
+    """ValueError for an id without the version that it has; Gymnasium would take the newest, for which no preset may be tuned.
+
+    >>> check_version("CartPole")
+    Traceback (most recent call last):
+    ValueError: environment must be given with its version, got 'CartPole': did you mean CartPole-v1?
+    """
+    with suppress(gym.error.Error):  # of an id that is none at all: `make_env` says so
+        if parse_env_id(env_id.rpartition(":")[2])[2] is None and (newest := newest_version(env_id)) != env_id:
+            raise ValueError(f"environment must be given with its version, got {env_id!r}: did you mean {newest}?")
 
 
 def newest_version(env_id: str) -> str:

@@ -23,6 +23,7 @@ BAD = {
     "train --envv CartPole-v1": "did you mean --env",
     "train": "an environment is needed",
     "train --env CartPol-v1": "did you mean CartPole-v1",
+    "train --env CartPole": "did you mean CartPole-v1",
     "train --env FrozenLake-v1": "observation space must be a flat Box",
     "train --env CartPole-v1 --beta 1.0": "beta must be in [0, 1)",
     "train --env CartPole-v1 --beta liner:start=0.5,end=0.9": "did you mean linear",
