@@ -76,6 +76,42 @@ def test_optax_is_optaxs_own() -> None:
     torch.testing.assert_close(path("optax"), torch.stack(steps), rtol=1e-4, atol=1e-8)
 
 
+def keras_by_hand() -> Tensor:
+    """θ by the lines of Keras 3.15's optimizers/rmsprop.py with its defaults, one number at a time in float64, [T, N].
+
+        velocity ← ρ·velocity + (1 − ρ)·gradient²        variable ← variable − lr·gradient / √(velocity + epsilon)
+    """
+    columns = []
+    for column in gradients().double().T.tolist():
+        velocity, variable, path = 0.0, 0.0, []
+        for gradient in column:
+            velocity = 0.9 * velocity + (1 - 0.9) * gradient**2
+            variable = variable - 1e-3 * gradient / math.sqrt(velocity + 1e-7)
+            path.append(variable)
+        columns.append(path)
+    return torch.tensor(columns, dtype=torch.float64).T
+
+
+def test_keras_is_keras_by_hand() -> None:
+    """Silent failure: the preset has its ε behind the root, where 1e-7 is 3000 times smaller than inside."""
+    torch.testing.assert_close(path("keras").double(), keras_by_hand(), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")  # of Keras, while it is imported
+def test_keras_is_keras_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras itself with its defaults and gradients handed to it, where it is installed: pip install keras."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "torch":
+        pytest.skip("Keras was imported before with another backend")
+    variable, optimizer, steps = keras.Variable(torch.zeros(5).numpy()), keras.optimizers.RMSprop(), []
+    for g in gradients():
+        optimizer.apply([g.clone()], [variable])
+        steps.append(variable.value.detach().cpu().clone())
+    torch.testing.assert_close(path("keras"), torch.stack(steps), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(torch.stack(steps).double(), keras_by_hand(), rtol=1e-5, atol=1e-9)
+
+
 def by_hand(name: str) -> list[list[float]]:
     """θ of a preset from its row, one number at a time in float64, ε and E₀ where the row says."""
     row = PUBLISHED[name]
