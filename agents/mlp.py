@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,6 +82,12 @@ class MLP:
         """The outputs of every run, rounded alike whatever batch the run is in."""
         y: Tensor = MLPFunction.apply(x, self.theta, self)
         return y
+
+    @property
+    def hidden_weights(self) -> list[tuple[int, int, int]]:
+        """Where the weights of hidden layers lie in a run's row of θ: first number, inputs I, outputs H; see `views`."""
+        starts = accumulate(((i + 1) * h for i, h in self.shapes), initial=0)
+        return [(start, i, h) for start, (i, h) in zip(starts, self.shapes[:-1], strict=False)]
 
     def padded_rows(self, rows: int) -> int:
         """`rows`, or as many more as make each run's part of every layer a multiple of 64 bytes: see `aligned`."""

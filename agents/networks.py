@@ -78,6 +78,18 @@ class ActorCritic:
         """The same with names, for optimizers and error messages."""
         return [("actor", self.actor.theta), ("critic", self.critic.theta)]
 
+    def hidden_weights(self) -> list[list[tuple[int, int, int]]]:
+        """For each of `parameters`, where the weight matrices of its hidden layers lie in a run's row.
+
+        They are (first number, inputs I, outputs H), for optimizers that treat matrices in another way than vectors. Those of the
+        first layer are among them, those of the output layers are not: such optimizers leave them to Adam.
+
+        >>> from agents import Categorical
+        >>> ActorCritic(4, Categorical(2), hidden=[64, 32], generators=[np.random.default_rng(0)]).hidden_weights()
+        [[(0, 4, 64), (320, 64, 32)], [(0, 4, 64), (320, 64, 32)]]
+        """
+        return [self.actor.hidden_weights, self.critic.hidden_weights]
+
     def snapshot(self) -> dict[str, Any]:
         """Weights and running statistics of all runs."""
         return {

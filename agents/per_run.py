@@ -1,4 +1,4 @@
-"""Any elementwise optimizer of torch for R runs at once, of which some may be left out of an update.
+"""Any elementwise optimizer of torch, or one that keeps the runs apart, for R runs, of which some may be left out of an update.
 
 The runs are rows of every tensor and never meet, but for one number: the clock `step` of a parameter, by which Adam and Adamax
 correct their bias. A run that has been left out of k updates more than another is k behind it:

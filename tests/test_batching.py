@@ -26,7 +26,7 @@ from agents.distributions import Categorical, Gaussian
 from agents.networks import ActorCritic
 from agents.reproducible import BLOCK, one_thread
 from rl_rmsprop import AdaptiveRMSprop
-from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop.baselines import names_baseline
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
@@ -78,7 +78,7 @@ def spec(
     folder: Path, env_id: str, agent: str, rule: str, seeds, steps: int, episodes: int, options: dict[str, Any]
 ) -> BatchSpec:
     settings = make_agent(agent, env_id, options)
-    return batch_of(str(folder), env_id, agent, settings, make_arm(rule, rule in BASELINES), seeds, steps, episodes)
+    return batch_of(str(folder), env_id, agent, settings, make_arm(rule, names_baseline(rule)), seeds, steps, episodes)
 
 
 def files_of(batch: BatchSpec, seed: int = SEED) -> dict[str, bytes]:
@@ -110,6 +110,8 @@ ROWS = {
     "CartPole reinforce 10 x8": ("CartPole-v1", "reinforce", LINEAR, 2000, 3, {"n_envs": 8, "n_steps": 50, "hidden": (10,)}),
     "CartPole mixture": ("CartPole-v1", "a2c", "mixture", 800, 3, {"n_envs": 3, "hidden": (12,)}),
     "CartPole Adam": ("CartPole-v1", "a2c", "adam", 1000, 3, {"n_envs": 5, "hidden": (33, 17)}),
+    "CartPole Muon": ("CartPole-v1", "a2c", "muon", 1000, 3, {"n_envs": 5, "hidden": (33, 17)}),
+    "Pendulum ppo Muon": ("Pendulum-v1", "ppo", "muon:momentum=0.9", 600, 2, {**SMALL, "n_steps": 50, "batch_size": 64}),
     "Acrobot a2c 10 x8": ("Acrobot-v1", "a2c", ASYMMETRIC, 1000, 1, {"n_envs": 8, "hidden": (10,)}),
     "Acrobot a2c 64-64 x3": ("Acrobot-v1", "a2c", LINEAR, 500, 1, {"n_envs": 3}),
     "Acrobot reinforce 10 x3": ("Acrobot-v1", "reinforce", "0.99", 600, 1, {"n_envs": 3, "n_steps": 100, "hidden": (10,)}),
@@ -217,7 +219,7 @@ def test_a_run_alone_equals_itself_with_other_vectors_of_the_processor(capabilit
     probe = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     if probe.stdout.strip().lower() != capability:  # an unknown name, or an illegal instruction
         pytest.skip(f"this processor, or this torch, has no {capability}")
-    chosen = "forward or every_place or (itself_in_batches and (Adam or mixture or unit))"
+    chosen = "forward or every_place or (itself_in_batches and (Adam or Muon or mixture or unit))"
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
     done = subprocess.run(pytest_run, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -281,11 +283,11 @@ def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
 aten = torch.ops.aten
 
 WITHOUT_ROUNDING = """
-    __rshift__ _foreach_copy_ _local_scalar_dense _to_copy abs abs_ alias all any arange bitwise_and bitwise_not bitwise_xor cat
-    clamp clamp_ clone copy_ detach empty empty_like eq expand fill_ full full_like gather ge gt gt_ index index_copy_ isnan le
-    lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num nan_to_num_ ne neg neg_ new_empty new_full new_zeros
-    nonzero ones ones_like permute promote_types remainder repeat_interleave scalar_tensor scatter_add select sign_ slice
-    slice_backward split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
+    __rshift__ _foreach_copy_ _local_scalar_dense _to_copy _unsafe_view abs abs_ alias all any arange bitwise_and bitwise_not
+    bitwise_xor cat clamp clamp_ clone copy_ detach empty empty_like eq expand fill_ full full_like gather ge gt gt_ index
+    index_copy_ isnan le lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num nan_to_num_ ne neg neg_ new_empty
+    new_full new_zeros nonzero ones ones_like permute promote_types remainder repeat_interleave scalar_tensor scatter_add select
+    sign_ slice slice_backward split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
 """
 ROUNDED_CORRECTLY = "_foreach_add_ _foreach_mul_ add add_ div div_ mul mul_ reciprocal reciprocal_ rsub sub sub_"
 ALONG_A_RUNS_OWN_AXIS = "_log_softmax _log_softmax_backward_data _softmax baddbmm bmm linalg_vector_norm mean sum"
@@ -322,8 +324,8 @@ class Inspection(TorchDispatchMode):
 
 INSPECTED = [
     "CartPole a2c 10 x3", "CartPole a2c alarms", "CartPole a2c plain", "CartPole reinforce 10 x8", "CartPole mixture",
-    "CartPole Adam", "CartPole ppo 10 x3", "Pendulum a2c x8", "Pendulum ppo Adam", "one observation ppo", "one hidden unit",
-    "no hidden layer",
+    "CartPole Adam", "CartPole Muon", "CartPole ppo 10 x3", "Pendulum a2c x8", "Pendulum ppo Adam", "one observation ppo",
+    "one hidden unit", "no hidden layer",
 ]  # fmt: skip
 
 

@@ -40,7 +40,7 @@ BAD = {
     "train --env CartPole-v1 --env Acrobot-v1": "each option may be given once, got --env twice",
     "train --env CartPole-v1 --overwrite --no-overwrite": "got --overwrite twice",
     "train --env CartPole-v1 --beta 0.9 --optimizer adam": "train has one arm",
-    "train --env CartPole-v1 --optimizer=": "--optimizer must be sgd, momentum, adagrad, rmsprop, adam, adam_balanced, adam_rel",
+    "train --env CartPole-v1 --optimizer=": "baseline must be a known optimizer, got '': known are sgd",
     "train --env CartPole-v1 --steps abc": "--steps must be a whole number such as 64 or 1e5, got 'abc'",
     "train --env CartPole-v1 --steps=1.5": "--steps must be a whole number such as 64 or 1e5, got '1.5'",
     "train --env CartPole-v1 --steps 1.5e0": "--steps must be a whole number such as 64 or 1e5, got '1.5e0'",
@@ -111,7 +111,13 @@ BAD = {
     "--env CartPole-v1": "the verb comes first, got '--env'",
     "train --env CartPole-v1 --steps 500.000": "--steps must be a whole number such as 64 or 1e5, got '500.000'",
     "train --env CartPole-v1 --agent PPO": "got 'PPO': did you mean ppo?",
-    "train --env CartPole-v1 --beta adam": "adam is an optimizer of torch and no β rule: --optimizer adam",
+    "train --env CartPole-v1 --optimizer sgd:momentum=0.9": "sgd has no keys, got 'sgd:momentum=0.9': write sgd",
+    "train --env CartPole-v1 --optimizer muon:momentum=1": "momentum must be in [0, 1), got 1.0: with 1 a running mean",
+    "train --env CartPole-v1 --optimizer adam:beta1=x": "beta1 must be a number, got 'x' in 'adam:beta1=x'",
+    "train --env CartPole-v1 --beta adam:beta1=0.5": "is an optimizer and no β rule: --optimizer adam:beta1=0.5",
+    "compare --env CartPole-v1 --baselines adam adam:beta1=0.9": "each of the arms may be given once, got adam twice",
+    "compare --env CartPole-v1 --baselines adam,sgd": "so separate them with spaces: --baselines adam sgd",
+    "train --env CartPole-v1 --beta adam": "adam is an optimizer and no β rule: --optimizer adam",
     "train --env CartPole-v1 --beta cusum:arl=9 max=0.9": "got 'max=0.9' apart: write --beta cusum:arl=9,max=0.9",
     "compare --env CartPole-v1 --betas 0.5 cusum:arl=9, max=0.9": "write --betas cusum:arl=9,max=0.9",
     "train --env CartPole-v1 --beta linear:0.5,0.99": "a rule is written name:key=value,key=value, got '0.5'",
@@ -190,7 +196,7 @@ def test_whole_numbers_may_be_written_as_people_write_them(words: str, value: in
     "line",
     [
         "--env A-v1 B-v1 --hidden 32 16 --baselines adam sgd --seeds 0-2 7",
-        "--env A-v1,B-v1 --hidden 32,16 --baselines=adam,sgd --seeds 0-2,7",
+        "--env A-v1,B-v1 --hidden 32,16 --baselines adam sgd --seeds 0-2,7",
     ],
 )
 def test_lists_may_have_spaces_or_commas(line: str) -> None:

@@ -44,12 +44,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mixture": ("CartPole-v1", {"rule": "mixture"}),
     "asymmetric": ("CartPole-v1", {"rule": "asymmetric:rise=0.9,fall=0.99"}),
     "Adam": ("CartPole-v1", {"rule": "adam"}),
+    "Muon": ("CartPole-v1", {"rule": "muon", "hidden": (8, 6)}),
     "momentum": ("CartPole-v1", {"rule": "momentum"}),
     "PPO": ("CartPole-v1", {"agent": "ppo", "n_epochs": 1, "rule": "ewma:arl=50,burn_in=5,signal=grad_norm"}),
     "REINFORCE": ("CartPole-v1", {"agent": "reinforce", "rule": "random:every=10"}),
     "continuous": ("Pendulum-v1", NORMALIZED),
     "ill": ("IllOnce-v0", {}),
     "ill, Adam": ("IllOnce-v0", {"rule": "adam"}),
+    "ill, Muon": ("IllOnce-v0", {"rule": "muon"}),
 }
 
 

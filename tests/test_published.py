@@ -79,7 +79,7 @@ def test_optax_is_optaxs_own() -> None:
 def keras_by_hand() -> Tensor:
     """θ by the lines of Keras 3.15's optimizers/rmsprop.py with its defaults, one number at a time in float64, [T, N].
 
-        velocity ← ρ·velocity + (1 − ρ)·gradient²        variable ← variable − lr·gradient / √(velocity + epsilon)
+    velocity ← ρ·velocity + (1 − ρ)·gradient²        variable ← variable − lr·gradient / √(velocity + epsilon)
     """
     columns = []
     for column in gradients().double().T.tolist():

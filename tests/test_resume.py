@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import envs
-from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop.baselines import names_baseline
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
@@ -45,7 +45,7 @@ class Interrupting(Monitor):
 
 def spec(folder: Path, env_id: str, rule: str = "cusum:arl=50,burn_in=5,max=0.99", shift: str = "", agent: str = "a2c", **more):
     settings = {**SMALL, **({"batch_size": 8, "n_epochs": 2} if agent == "ppo" else {}), **more}
-    arm = make_arm(rule, baseline=rule in BASELINES)
+    arm = make_arm(rule, baseline=names_baseline(rule))
     made = make_agent(agent, env_id, settings)
     steps = 30 * made.n_envs * made.n_steps
     shifts = tuple(shift.split()) if shift else ()
@@ -88,6 +88,9 @@ CASES: dict[str, tuple[str, dict]] = {
     "number": ("CartPole-v1", {"rule": "0.99", "lr_schedule": "linear"}),
     "random control": ("CartPole-v1", {"rule": "random:every=10"}),
     "Adam": ("CartPole-v1", {"rule": "adam"}),
+    "Adam with keys": ("CartPole-v1", {"rule": "adam:beta1=0.5,beta2=0.99"}),
+    "Muon": ("CartPole-v1", {"rule": "muon", "hidden": (8, 6)}),
+    "Muon, PPO": ("CartPole-v1", {"agent": "ppo", "rule": "muon:momentum=0.5"}),
     "momentum": ("CartPole-v1", {"rule": "momentum"}),
 }
 

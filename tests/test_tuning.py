@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_rmsprop import grammar, rules
-from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop import grammar
+from rl_rmsprop.baselines import BASELINES, names_baseline
 from rl_rmsprop.cli import main
 from rl_rmsprop.study.execution import pipeline
 from rl_rmsprop.study.execution.observer import Observer
@@ -57,7 +57,7 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
         drawn = {key: span.at(np.array([u]))[0] for key, span in draws.open_keys(name).items()}
         assert set(drawn) == set(KEYS[name])
         text = draws.extended(name, drawn)
-        assert rules.text(rules.parse(text)) == rules.text(rules.parse(text))
+        assert Arm(Arm(text).canonical).canonical == Arm(text).canonical
         assert all(float(grammar.split(text)[1][key]) == value for key, value in drawn.items())
 
 
@@ -68,14 +68,19 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
         ("cusum", "arl max"), ("cusum:arl=50000", "max"), ("cusum:k=1,max=0.99", "arl"), ("cusum:arl=5,max=0.99", ""),
         ("cusum:schedule=linear,start=0,end=0.9", "arl"), ("ewma:reaction=drop", "arl max"), ("harmonic", "max"),
         ("asymmetric:rise=0", "fall"), ("mixture", "share rate"), ("random:every=50", ""),
+        ("adam", "beta1 beta2"), ("adam:beta1=0.5", "beta2"), ("adam_rel:beta1=0,beta2=0.9", ""), ("adam_balanced", "beta"),
+        ("muon", "momentum"), ("muon:beta1=0.5", "momentum"), ("sgd", ""), ("rmsprop", ""),
     ],
 )  # fmt: skip
 def test_what_is_written_in_a_rule_is_not_touched(text: str, keys: str) -> None:
     """An arm called max=0.99 that ran with 0.97 would be another arm under its name."""
     assert list(draws.open_keys(text)) == keys.split()
-    for setting in draws.settings(study([make_arm(text)]), "CartPole-v1", make_arm(text)):
+    arm = make_arm(text, names_baseline(text))
+    for setting in draws.settings(study([arm]), "CartPole-v1", arm):
         assert setting.rule.startswith(text)
-        rules.parse(setting.rule)
+        assert Arm(setting.rule).is_baseline == arm.is_baseline
+        make_arm(setting.rule, arm.is_baseline)
+    assert {row["key"] for row in draws.search_space(study([arm]))} == {"lr", *keys.split()}
 
 
 def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:
@@ -85,6 +90,7 @@ def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:
     assert len({tuple(setting.lr for setting in found) for found in drawn.values()}) == 1
     caps = [[grammar.split(s.rule)[1]["max"] for s in drawn[rule]] for rule in ("cusum", "ewma:gain=0.2", "harmonic")]
     assert caps[0] == caps[1] == caps[2]
+    assert len({setting.rule for setting in drawn["adam"]}) == len(drawn["adam"]) == 24
     assert len(drawn["0.9"]) == 24
     assert draws.settings(study(arms), "CartPole-v1", arms[1]) == drawn["cusum"]  # and the same in every process
 
@@ -190,6 +196,8 @@ PPO = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size":
 TRIALS = {
     "cusum:arl=4,burn_in=3": (AGENT, make_arm("cusum")),
     "adam": (AGENT, make_arm("adam", baseline=True)),
+    "adam:beta1=0.5,beta2=0.95": (AGENT, make_arm("adam", baseline=True)),
+    "muon:momentum=0.5": (replace(AGENT, hidden=(8, 6)), make_arm("muon", baseline=True)),
     "oracle": (AGENT, make_arm("oracle")),
     "cusum:arl=8,burn_in=3": (PPO, make_arm("cusum")),
 }

@@ -14,7 +14,7 @@ from rl_rmsprop.cli import running, study_file
 from rl_rmsprop.cli.fields import declared, option, value_of, with_values
 from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings, WorkerOptions
 from rl_rmsprop.cli.study_file import StudyFile, place
-from rl_rmsprop.study.spec.names import BASELINE_NAMES, BaselineName
+from rl_rmsprop.study.spec.names import BASELINE_NAMES, check_baseline
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import Agent, make_agent
 from rl_rmsprop.study.spec.seeds import parse_seeds
@@ -43,9 +43,11 @@ class Compare:
     """Gymnasium ids of the environments."""
     betas: tuple[str, ...] = option((), metavar="RULE", commas_inside=True)
     """β rules, such as 0.9 0.99 linear:start=0.5,end=0.99 cusum:arl=50000,max=0.99, and controls of them, such as yoked@cusum."""
-    baselines: tuple[BaselineName, ...] = option(
-        (), metavar="NAME", doc=f"Optimizers of torch to compare with: {', '.join(BASELINE_NAMES)}."
-    )
+    baselines: tuple[str, ...] = option(
+        (), metavar="NAME", commas_inside=True,
+        doc="Optimizers to compare with, with their decay rates as keys if need be, as in adam:beta1=0.5,beta2=0.99: "
+        f"{', '.join(BASELINE_NAMES)}.",
+    )  # fmt: skip
     controls: bool = False
     """Add every control that fits an adaptive arm: oracle, yoked, random, mean_beta."""
     tune: int = 0
@@ -91,6 +93,9 @@ class Compare:
             raise ValueError("an environment is needed: --env CartPole-v1; rl-rmsprop envs lists the known ones")
         if not (self.betas or self.baselines):
             raise ValueError("at least one arm is needed: --betas 0.9 0.99 …; rl-rmsprop rules lists them")
+        with self.place_of("baselines"):
+            for text in self.baselines:
+                check_baseline(text)
         options = run.training()
         with self.place_of("seeds"):
             seeds = parse_seeds(",".join(run.seeds))
@@ -134,6 +139,9 @@ class Compare:
             for text in self.betas:
                 if "@" not in text:
                     make_arm(text)
+        with self.place_of("baselines"):
+            for text in self.baselines:
+                make_arm(text, baseline=True)
         arms = make_arms(self.betas, self.baselines, len(seeds), bool(options.shift), self.controls)
         reference = find_arm(self.match_update_rms, arms, "match_update_rms").text if self.match_update_rms else ""
         if self.run.out:

@@ -69,7 +69,9 @@ def training_of(arm: str) -> Training:
     env = envs.make("CartPole-v1", seeds, agent.n_envs)
     policy = agents.make_policy(env, agent, seeds)
     made = make_arm(arm, arm in BASELINES)
-    trained = make_optimizer(made, policy.parameters(), agent.lr, 10**6, seeds, TrainingOptions(), agent.steps_per_update)
+    trained = make_optimizer(
+        made, policy.parameters(), agent.lr, 10**6, seeds, TrainingOptions(), agent.steps_per_update, policy.hidden_weights()
+    )
     training = Training(agent, env, policy, trained, 10**6, seeds)
     for _ in range(WARM_UP):
         next(training)

@@ -150,13 +150,20 @@ def shift(rng: random.Random) -> str:
     return f"{parameter}:{','.join([f'profile={name}', *keys_of(rng, kind), f'clock={rng.choice(CLOCKS)}'])}"
 
 
+def baseline(rng: random.Random) -> str:
+    """A baseline, often with one of its keys."""
+    name = rng.choice(list(BASELINES))
+    keys = list(BASELINES[name].keys.__dataclass_fields__)
+    return f"{name}:{rng.choice(keys)}={rng.choice(('0', '0.5', '0.99', '1', 'x'))}" if keys and rng.random() < 0.5 else name
+
+
 VALUES: dict[str, Callable[[random.Random], str]] = {
     "env": lambda rng: rng.choice(ENVIRONMENTS),
     "betas": rule,
     "beta": rule,
     "rules": rule,
-    "baselines": lambda rng: rng.choice(list(BASELINES)),
-    "optimizer": lambda rng: rng.choice(list(BASELINES)),
+    "baselines": baseline,
+    "optimizer": baseline,
     "shift": shift,
     "agent": lambda rng: rng.choice(["a2c", "ppo", "reinforce"]),
     "seeds": lambda rng: rng.choice(["0", "0-4", "1,5-9", "3", "0,0"]),

@@ -25,7 +25,7 @@ from torch.nn import Parameter
 
 from agents.normalization import Moments, RewardNormalizer
 from agents.per_run import PerRun
-from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop.baselines import BASELINES, parse
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from tests import references
 from tests.faults.table import Row
@@ -270,7 +270,7 @@ def leaves_no_trace(seed: int) -> bool:
     if name is None:
         optimizer = AdaptiveRMSprop([p], alpha=case.rule, nonfinite="skip", runs=runs, **case.options)
     else:
-        optimizer = PerRun(BASELINES[name]([p], lr=0.01))
+        optimizer = PerRun(parse(name).optimizer([p], lr=0.01))
     for _ in range(int(rng.integers(1, 6))):
         p.grad = torch.randn(shape, generator=noise).to(p.dtype)
         optimizer.step()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from rl_rmsprop import grammar, rules
+from rl_rmsprop import grammar
 from rl_rmsprop.storage.atomic import write_json
 from rl_rmsprop.storage.json_tables import from_table, read_json
 from rl_rmsprop.study.results.metrics import metric_named
+from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.study import Study
 
 FILE = "report.json"
@@ -81,7 +82,7 @@ def arm_named(text: str, study: Study) -> str:
     if text in arms:
         return text
     try:
-        canonical = rules.text(rules.parse(text))
+        canonical = Arm(text).canonical
     except ValueError:
         canonical = text
     for arm in study.arms:

@@ -1,4 +1,4 @@
-"""An arm: one setting under comparison, a β rule, an optimizer of torch, or a control of another arm.
+"""An arm: one setting under comparison, a β rule, another optimizer, or a control of another arm.
 
 A study names its folders after the arms' texts, and compares arms. The rule and the lr that an arm's runs train with may differ
 from one environment to the next: tuning chooses them, or the results of the arm that it is a control of (see `ChosenSetting`).
@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from rl_rmsprop import grammar, rules
-from rl_rmsprop.baselines import BASELINES
+from rl_rmsprop import baselines, rules
 from rl_rmsprop.rules import Rule
 
 
@@ -19,7 +18,7 @@ class Arm:
     """One setting under comparison, parsed once."""
 
     text: str
-    """A β rule, the name of a baseline, or a control as `yoked@cusum` (see controls.py)."""
+    """A β rule, a baseline, or a control as `yoked@cusum` (see controls.py)."""
     control_of: str = ""
     """The text of the arm that this one is a control of; empty if it is none."""
 
@@ -30,8 +29,8 @@ class Arm:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is an optimizer of torch."""
-        return self.text in BASELINES
+        """Whether it is another optimizer."""
+        return baselines.names_baseline(self.text)
 
     @property
     def is_fixed(self) -> bool:
@@ -59,17 +58,16 @@ class Arm:
         """The text with defaults left out: two texts that mean the same have it in common."""
         if self.control_of:
             return f"{self.control_kind}@{Arm(self.control_of).canonical}"
-        return self.text if self.rule is None else rules.text(self.rule)
+        return baselines.parse(self.text).text if self.rule is None else rules.text(self.rule)
 
 
 def make_arm(text: str, baseline: bool = False) -> Arm:
     """The arm that a text stands for by itself; ValueError if it stands for nothing."""
     if baseline:
-        if text not in BASELINES:
-            raise ValueError(f"baseline must be a known optimizer, got {text!r}: {grammar.nearest(text, BASELINES)}")
-        return Arm(text)
+        baselines.parse(text)
+        return Arm(text.strip())
     arm = Arm(text.strip())
     if arm.rule is None:
-        raise ValueError(f"{text} is an optimizer of torch and no β rule: give it with --baselines")
+        raise ValueError(f"{text} is an optimizer and no β rule: give it with --baselines")
     rules.check(arm.rule)
     return arm

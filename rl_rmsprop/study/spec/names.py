@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
+
+from rl_rmsprop.grammar import nearest
 
 STUDY_FILE = "study.json"
 """In a study's folder: what it is."""
 
-BaselineName = Literal[
-    "sgd", "momentum", "adagrad", "rmsprop", "adam", "adam_balanced", "adam_rel", "adam_amsgrad", "adamax_momentum"
-]
+BASELINE_NAMES = (
+    "sgd", "momentum", "adagrad", "rmsprop", "adam", "adam_balanced", "adam_rel", "adam_amsgrad", "adamax_momentum", "muon"
+)  # fmt: skip
 """Optimizers to compare with, see rl_rmsprop/baselines.py."""
-BASELINE_NAMES: tuple[str, ...] = get_args(BaselineName)
 
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]
 """Scores that arms can be compared by, see study/results/metrics.py."""
+
+
+def check_baseline(text: str) -> None:
+    """ValueError unless a text begins with the name of a baseline; its keys are checked where torch is at hand."""
+    name = text.partition(":")[0].strip()
+    if name not in BASELINE_NAMES:
+        raise ValueError(f"baseline must be a known optimizer, got {name!r}: {nearest(name, BASELINE_NAMES)}")
 
 
 def check_holds_study(folder: Path) -> None:

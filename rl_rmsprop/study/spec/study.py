@@ -38,7 +38,7 @@ class ChosenSetting:
     arm: str
     """The arm's text."""
     rule: str
-    """Text of the β rule, or name of the baseline."""
+    """Text of the β rule or of the baseline."""
     lr: float
     """Step size."""
 

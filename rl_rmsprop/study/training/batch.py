@@ -53,8 +53,9 @@ class Batch:
         self.policy = make_policy(spec, self.env)
         theta = self.policy.parameters()
         self.optimizer = make_optimizer(
-            spec.trained_arm, theta, spec.agent.lr, spec.updates, spec.seeds, options, spec.agent.steps_per_update
-        )
+            spec.trained_arm, theta, spec.agent.lr, spec.updates, spec.seeds, options, spec.agent.steps_per_update,
+            self.policy.hidden_weights(),
+        )  # fmt: skip
         self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if options.record_signals else NoLog()
         self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, spec.seeds)
         if saved is None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from agents.per_run import PerRun
-from rl_rmsprop import rules
-from rl_rmsprop.baselines import BASELINES, WITHOUT_EPS
+from rl_rmsprop import baselines, rules
+from rl_rmsprop.muon import Matrix
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.options import TrainingOptions
@@ -23,16 +23,17 @@ def make_optimizer(
     seeds: Sequence[int],
     options: TrainingOptions,
     steps_per_update: float | None = None,
+    matrices: Sequence[Sequence[Matrix]] | None = None,
 ) -> torch.optim.Optimizer:
     """The arm's optimizer for the flat parameters [R, P] of the runs with these seeds, trained for `updates` updates.
 
-    `steps_per_update` are the environment steps of one run for each of them.
+    `steps_per_update` are the environment steps of one run for each of them; `matrices` say where in each parameter the weights
+    of hidden layers lie (`policy.hidden_weights()`), for `muon`.
 
     It leaves alone every run whose gradient is not finite.
     """
     if arm.rule is None:
-        eps = {} if arm.text in WITHOUT_EPS else {"eps": options.eps}
-        return PerRun(BASELINES[arm.text](parameters, lr=lr, **eps))
+        return PerRun(baselines.parse(arm.text).optimizer(parameters, lr, options.eps, matrices))
     rule = rules.resolve(arm.rule, updates, steps_per_update)
     correction = options.bias_correction
     return AdaptiveRMSprop(parameters, lr, rule, options.eps, bias_correction=correction, nonfinite="skip", runs=seeds)

@@ -8,8 +8,8 @@ that of β = 0.99. Draw k is the same for all arms and environments (common rand
 environment's preset, the same value of a key that two rules share. Each quantity's draws are stratified: one in each K-th of
 its range.
 
-What is written in an arm's text is not touched: `cusum:max=0.99` has arl tuned, `cusum` arl and max, `0.99` only lr. `KEYS` and
-`LR_SCALE` below are the whole search space.
+What is written in an arm's text is not touched: `cusum:max=0.99` has arl tuned, `cusum` arl and max, `adam` β₁ and β₂, `0.99`
+only lr. `KEYS` and `LR_SCALE` below are the whole search space.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
-from rl_rmsprop import grammar, rules
+from rl_rmsprop import grammar
 from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.study import LARGEST_BATCH, ChosenSetting, Study
@@ -57,6 +57,7 @@ LR_SCALE = {"sgd": 300.0, "momentum": 50.0, "adagrad": 5.0}
 """Baseline → factor on top, by which its updates are about as large as those of β = 0.99 (measured on CartPole-v1): its lr is not
 the length of a step, or its steps shrink."""
 
+ADAM = {"beta1": Range(0.0, 0.99, "window"), "beta2": Range(0.9, 0.9995, "window")}
 ARL, CAP = Range(1e3, 1e6, "log"), Range(0.9, 0.9995, "window")
 KEYS: dict[str, dict[str, Range]] = {
     **{name: {"arl": ARL, "max": CAP} for name in ("cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal")},
@@ -72,22 +73,25 @@ KEYS: dict[str, dict[str, Range]] = {
     "coupled": {"start": Range(0.5, 0.99, "window"), "max": Range(0.99, 0.9995, "window")},
     "policy_clock": {"kl": Range(1e-3, 1.0, "log"), "max": CAP},
     "hypergradient": {"rate": Range(1e-3, 0.1, "log"), "start": CAP},
+    **{name: ADAM for name in ("adam", "adam_rel", "adam_amsgrad", "adamax_momentum")},
+    "adam_balanced": {"beta": Range(0.5, 0.999, "window")},
+    "muon": {"momentum": ADAM["beta1"]},
     "asymmetric": {"rise": Range(0.1, 0.99, "window"), "fall": Range(0.97, 0.9998, "window")},
     "mixture": {"share": Range(1e-4, 0.1, "log"), "rate": Range(0.05, 2.0, "log")},
 }
-"""Rule → keys worth tuning and their ranges."""
+"""Rule or baseline → keys worth tuning and their ranges."""
 
 
 def open_keys(text: str) -> dict[str, Range]:
-    """The keys that are tuned in the rule of this text: those that it leaves out and could have."""
+    """The keys that are tuned in the rule or baseline of this text: those that it leaves out and could have."""
     name, fixed = grammar.split(text) if "+" not in text else (text, {})
     return {key: span for key, span in KEYS.get(name, {}).items() if key not in fixed and accepts(text, key, span)}
 
 
 def accepts(text: str, key: str, span: Range) -> bool:
-    """Whether the rule can have this key: max is the harmonic schedule's, and the text may have named another one."""
+    """Whether the rule or baseline can have this key: max is the harmonic schedule's, and the text may have named another one."""
     try:
-        rules.parse(extended(text, {key: span.low}))
+        _ = Arm(extended(text, {key: span.low})).canonical
     except ValueError:
         return False
     return True
@@ -101,7 +105,7 @@ def extended(text: str, pairs: dict[str, float]) -> str:
 
 def lr_range(study: Study, env_id: str, arm: Arm) -> Range:
     """What an arm's lr is drawn from in an environment."""
-    centre = study.agent_in(env_id).lr * LR_SCALE.get(arm.text, 1.0)
+    centre = study.agent_in(env_id).lr * LR_SCALE.get(arm.text.partition(":")[0], 1.0)
     return Range(LR.low * centre, LR.high * centre, LR.space)
 
 
@@ -110,7 +114,7 @@ def search_space(study: Study) -> list[dict[str, Any]]:
     rows = []
     for env_id in study.env_ids:
         for arm in tunable(study):
-            spans = {"lr": lr_range(study, env_id, arm), **({} if arm.is_baseline else open_keys(arm.text))}
+            spans = {"lr": lr_range(study, env_id, arm), **open_keys(arm.text)}
             rows += [{"env": env_id, "arm": arm.text, "key": key, **span._asdict()} for key, span in spans.items()]
     return rows
 
@@ -131,7 +135,7 @@ def places(draws: int, key: str) -> NDArray[np.float64]:
 
 def settings(study: Study, env_id: str, arm: Arm) -> list[Setting]:
     """The draws of one arm in one environment."""
-    samples = {key: span.at(places(study.tune, key)) for key, span in ({} if arm.is_baseline else open_keys(arm.text)).items()}
+    samples = {key: span.at(places(study.tune, key)) for key, span in open_keys(arm.text).items()}
     lrs = lr_range(study, env_id, arm).at(places(study.tune, "lr"))
     return [Setting(k, lr, extended(arm.text, {key: values[k] for key, values in samples.items()})) for k, lr in enumerate(lrs)]
 

@@ -41,7 +41,7 @@ class Setting(NamedTuple):
     """Its place among all settings tried for this arm."""
     lr: float
     rule: str
-    """Text of the β rule, or name of the baseline."""
+    """Text of the β rule or of the baseline."""
 
 
 class Outcome(NamedTuple):
@@ -113,7 +113,14 @@ class TrialBatch:
         optimizer = OptimizerGroup(
             [
                 make_optimizer(
-                    Arm(setting.rule), part, setting.lr, spec.updates, spec.seeds, spec.options, spec.agent.steps_per_update
+                    Arm(setting.rule),
+                    part,
+                    setting.lr,
+                    spec.updates,
+                    spec.seeds,
+                    spec.options,
+                    spec.agent.steps_per_update,
+                    policy.hidden_weights(),
                 )
                 for setting, part in zip(self.settings, rows, strict=True)
             ]
