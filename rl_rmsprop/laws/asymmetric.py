@@ -35,5 +35,6 @@ class Asymmetric(Elementwise):
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         w = slot.state["weight"]  # in single precision at least, and so what is returned
-        unseen = square.to(w.dtype) if group["initial_accumulator_value"] else square * w  # E/w < g² without a division by 0
-        return unseen.gt_(slot.E).mul_(self.fall - self.rise).add_(1 - self.fall)
+        # Whether g² exceeds E/w, without a division by 0.
+        exceeds = square.to(w.dtype, copy=True) if group["initial_accumulator_value"] else square * w
+        return exceeds.gt_(slot.E).mul_(self.fall - self.rise).add_(1 - self.fall)
