@@ -41,6 +41,9 @@ class Settings:
     """Weight of the entropy bonus, ≥ 0."""
     max_grad_norm: float = 0.5
     """Each run's gradient is scaled down to this norm if it is longer, > 0; inf never clips."""
+    clip: Literal["gradient", "numerator"] = "gradient"
+    """What max_grad_norm shortens: the `gradient` that the optimizer gets, or only its step, `numerator`. E then sees how large
+    gradients are; needs an optimizer whose `observe` takes `step_scale`, as AdaptiveRMSprop's."""
     reward_scale: float = 1.0
     """Rewards are multiplied by this for learning, > 0; reported returns are not. Brings values near 1, where a critic of
     small initial weights can reach them and its gradient does not drown the policy's when both are clipped together."""
@@ -83,6 +86,7 @@ class Settings:
         for name in ("vf_coef", "ent_coef"):
             require(0 <= getattr(self, name) < float("inf"), name, "at least 0 and finite", getattr(self, name))
         require(self.lr_schedule in ("constant", "linear"), "lr_schedule", "constant or linear", self.lr_schedule)
+        require(self.clip in ("gradient", "numerator"), "clip", "gradient or numerator", self.clip)
         sizes = self.observation_scale
         require(all(0 < size < float("inf") for size in sizes), "observation_scale", "sizes greater than 0 and finite", sizes)
         one_scale = not (sizes and self.normalize_observations)

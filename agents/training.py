@@ -67,9 +67,10 @@ class Training(Snapshottable):
     wrapped in `PerRun`, so that any elementwise optimizer of torch can be used. The records end early when all runs have failed.
 
     An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient norm
-    before clipping (0 where the run is left out), and whether these data are the first since a change of the environment, where
-    the environments know (`onsets`, how often a change has begun in each run). The data of an iteration's first update are the
-    first since a change; those of its later updates are the same. If the optimizer's `listens_to` names them, it is also told
+    before clipping (0 where the run is left out); with `clip="numerator"` by what its step is to be multiplied; and whether these
+    data are the first since a change of the environment, where the environments know (`onsets`, how often a change has begun in
+    each run). The data of an iteration's first update are the first since a change; those of its later updates are the same. If
+    the optimizer's `listens_to` names them, it is also told
 
         episode_return    the mean return of the episodes that have ended since the last update, NaN for none
         td_error          the critic's mean squared error before the update
@@ -108,6 +109,7 @@ class Training(Snapshottable):
         ValueError if environments, policy, seeds and optimizer are not of the same number of runs.
         """
         check_runs(env.runs, policy, optimizer, seeds)
+        check_clip(agent.clip, optimizer)
         self._agent, self._env, self._policy, self._iterations = agent, env, policy, iterations
         self._optimizer: Any = optimizer if takes_mask(optimizer) else PerRun(optimizer)
         self._generators = generators(seeds, "policy")
@@ -172,9 +174,10 @@ class Training(Snapshottable):
             masked = mask.logical_not().nonzero().flatten().to(norms.device)
             self._norms.append(norms.index_fill(0, masked, math.nan))
             norms = without(grads, norms, masked)
-        clip(grads, norms, self._agent.max_grad_norm)
+        if self._agent.clip == "gradient":
+            clip(grads, norms, self._agent.max_grad_norm)
         if self._observe is not None:
-            self._observe(grad_norm=norms, shifted=self._shifted, **self._reports(td_error))
+            self._observe(grad_norm=norms, shifted=self._shifted, **self._step_scale(norms), **self._reports(td_error))
         if mask is None:
             self._optimizer.step()
         else:
@@ -184,6 +187,10 @@ class Training(Snapshottable):
             self._kl = self._policy.distribution.divergence(before, self._outputs).mean(-1)
         self._shifted = torch.zeros_like(self._shifted)
         self._count_update()
+
+    def _step_scale(self, norms: Tensor) -> dict[str, Tensor]:
+        """What the optimizer is to do in place of a clipped gradient, if that is the setting."""
+        return {"step_scale": clip_scale(norms, self._agent.max_grad_norm)} if self._agent.clip == "numerator" else {}
 
     def _reports(self, td_error: Tensor) -> dict[str, Tensor]:
         """What the optimizer wants to know beside gradient norms and changes, [R] each."""
@@ -228,6 +235,15 @@ def check_runs(runs: int, policy: ActorCritic, optimizer: Any, seeds: Sequence[i
         raise ValueError(f"optimizer must be made with runs={runs}, got runs={optimizer.runs}: {name}(..., runs={runs})")
 
 
+def check_clip(clip: str, optimizer: torch.optim.Optimizer) -> None:
+    """ValueError if the optimizer cannot do this kind of clipping."""
+    parameters = inspect.signature(getattr(optimizer, "observe", optimizer.step)).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if clip == "numerator" and not (takes_any or "step_scale" in parameters):
+        name = type(getattr(optimizer, "inner", optimizer)).__name__
+        raise ValueError(f"clip=numerator needs an optimizer that observes step_scale, got {name}: use clip=gradient")
+
+
 def takes_mask(optimizer: torch.optim.Optimizer) -> bool:
     """Whether `step` has an argument for the runs that are to be updated."""
     return "mask" in inspect.signature(optimizer.step).parameters
@@ -250,8 +266,13 @@ def without(grads: Sequence[Tensor], norms: Tensor, runs: Tensor) -> Tensor:
     return norms.index_fill(0, runs, 0.0)
 
 
+def clip_scale(norms: Tensor, max_norm: float) -> Tensor:
+    """By what [R] to multiply each run's gradient, of length `norms` [R], so that it is no longer than `max_norm`."""
+    return (max_norm / (norms + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
+
+
 def clip(grads: Sequence[Tensor], norms: Tensor, max_norm: float) -> None:
     """Scale each run's gradient, of length `norms` [R], to at most `max_norm`, all its parameters together."""
-    scale = (max_norm / (norms + 1e-6)).clamp(max=1.0).unsqueeze(1)  # as torch.nn.utils.clip_grad_norm_
+    scale = clip_scale(norms, max_norm).unsqueeze(1)
     for g in grads:
         g.mul_(scale)

@@ -87,12 +87,20 @@ ROWS: dict[str, Row] = {
     "ano, corrected": Row({"alpha": "ano:beta=0.95", "bias_correction": True, "momentum": 0.5}, low=0.95, high=0.95),
     "amsgrad, corrected": Row({"alpha": "amsgrad:beta=0.95", "bias_correction": True}, low=0.95, high=0.95),
     "hypergradient, corrected": Row({"alpha": "hypergradient:start=0.9", "bias_correction": True}, low=0.5, high=0.9995),
+    "intentional": Row(
+        {"alpha": 0.9, "bias_correction": True, "lr_rule": "intentional:eta=0.05"}, low=0.9, high=0.9, has_scale=True
+    ),
+    "intentional, lagging": Row(
+        {"alpha": "ano:beta=0.95", "lr_rule": "intentional:decay=0.9"}, low=0.95, high=0.95, has_scale=True
+    ),
+    "trac": Row({"alpha": "cusum:arl=20,burn_in=5,max=0.95", "lr_rule": "trac:start=0.1", "momentum": 0.5}, has_scale=True),
 }
 """Name → rule. The gradients that it is tested with are those of `gradients` in tests/test_optimizer.py."""
 
 VARIED = (
     "number", "number, corrected", "schedule", "cusum", "cusum, centered", "cusum, momentum", "cusum of the cosine",
     "page_hinkley", "periodic reset", "asymmetric, corrected", "mixture", "lagged, clipped", "maxva", "hypergradient",
+    "intentional", "trac",
 )  # fmt: skip
 """Rows between them with every way through the optimizer, for contracts that are slow to test."""
 VARIED_RULES = {name: ROWS[name].arguments for name in VARIED}

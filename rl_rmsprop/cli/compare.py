@@ -102,18 +102,21 @@ class Compare:
         with self.place_of("tune_seeds"):
             tune_seeds = parse_seeds(",".join(self.tune_seeds))
         self.workers.check()
-        agents = tuple(self.agent_in(env_id) for env_id in self.env)
+        with self.place_of("lr_rule"):
+            step_size = options.step_size
+        lr = None if step_size is None else step_size.usual_lr
+        agents = tuple(self.agent_in(env_id, {} if lr is None else {"lr": lr}) for env_id in self.env)
         self.check_environments(options)
         return self.with_arms(options, seeds, tune_seeds, agents)
 
-    def agent_in(self, env_id: str) -> Agent:
-        """The agent's settings in an environment: flags win over the file, the file over the preset."""
+    def agent_in(self, env_id: str, usual: dict[str, Any]) -> Agent:
+        """The agent's settings in an environment: flags win over the file, the file over `usual`, and that over the preset."""
         typed = {name: value for name, value in vars(self.settings).items() if value is not None}
         if self.study is None:
-            return make_agent(self.run.agent, env_id, typed)
+            return make_agent(self.run.agent, env_id, {**usual, **typed})
         with place(self.study.place_of_settings(env_id)):
             make_agent(self.run.agent, env_id, self.study.settings_in(env_id))
-        return make_agent(self.run.agent, env_id, {**self.study.settings_in(env_id), **typed})
+        return make_agent(self.run.agent, env_id, {**usual, **self.study.settings_in(env_id), **typed})
 
     def check_environments(self, options: TrainingOptions) -> None:
         """ValueError for changes and environments that do not exist, which is known without torch."""

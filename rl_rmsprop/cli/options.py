@@ -21,6 +21,8 @@ class RunOptions(TrainingOptions):
 
     shift: tuple[str, ...] = option((), metavar="SHIFT", commas_inside=True)
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
+    lr_rule: str = option("none", metavar="RULE", commas_inside=True, instead="all arms of a study have the same")
+    """What decides how long steps are, beside lr: none, trac, or intentional:eta=0.05, where lr is a factor, by default 1."""
     seeds: tuple[str, ...] = ("0-9",)
     """One run per seed: 0-9, or 0,2,5-7; 10 is the one seed 10."""
     out: Path | None = option(None, metavar="DIR", note="default: runs/ and a name made of the settings")

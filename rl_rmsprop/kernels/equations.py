@@ -160,6 +160,11 @@ def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, root: Tensor
         slot.p.addcdiv_(slot.g, root, value=-lr)
 
 
+def clipped(slot: Slot, clip: Tensor) -> Slot:
+    """The slot with its gradient c times as long, for c [] or [R]."""
+    return slot._replace(g=slot.g * broadcast_runs(clip, slot.g).to(slot.g.dtype))
+
+
 def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
     """Ê after the update, which divides the gradient: E or E/w, or with `centered` the variance of g."""
     E = slot.E if slot.mean is None else centered(slot.E, slot.mean, slot.state.get("mean_length"))

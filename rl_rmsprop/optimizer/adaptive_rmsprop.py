@@ -24,24 +24,25 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 from torch.optim.rmsprop import RMSprop
 
-from rl_rmsprop import rules
+from rl_rmsprop import rules, step_sizes
 from rl_rmsprop.detectors import Never
 from rl_rmsprop.kernels import equations, torch_internals
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, second_moment, stats
-from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names
-from rl_rmsprop.optimizer.rollback import SavedRows, UpdateSnapshot, missing_runs, runs_to_update
+from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names, step_size_of
+from rl_rmsprop.optimizer.rollback import GROUP_STATES, SavedRows, UpdateSnapshot, missing_runs, runs_to_update
 from rl_rmsprop.optimizer.stats import UpdatedGroup
 from rl_rmsprop.optimizer.updates import prepare, update_group
 from rl_rmsprop.rules import Adaptive, Constant, Rule
 from rl_rmsprop.schedules import Schedule
+from rl_rmsprop.step_sizes import StepSize
 
-DEVICE_OPTIONS = ("rule_state", "skipped", "alpha")
+DEVICE_OPTIONS = ("rule_state", "lr_rule_state", "skipped", "alpha")
 """Entries of a group that may be tensors, or dicts of them, and belong beside the parameters."""
 Part = tuple[int, list[Tensor], list[Tensor]]
 """The place of a parameter group, its parameters that have a gradient, and the gradients."""
-OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed")
+OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed", "_clip")
 
 
 class AdaptiveRMSprop(RMSprop):
@@ -74,6 +75,8 @@ class AdaptiveRMSprop(RMSprop):
         nonfinite: what a NaN or infinite gradient (or one whose square overflows) does. `propagate`: as torch. `skip`: that
             run is not updated, neither parameters, E, w, momentum, detector nor clock, and counted in
             `stats()["skipped"]`. `raise`: FloatingPointError naming the parameter, before anything changes.
+        lr_rule: what decides how long a step is, beside lr: the text of a step-size rule, such as `"intentional:eta=0.05"` or
+            `"trac"` (rl_rmsprop/step_sizes), or the rule itself; default lr alone. It looks at all parameters of a group.
         runs: train R runs at once: the first axis of every parameter is the run, and β, w, detector and statistics are [R].
             A number R, or the R integers that name the runs (they key the `random` control); a single run is `runs=1`.
 
@@ -89,6 +92,10 @@ class AdaptiveRMSprop(RMSprop):
 
     `group["alpha"]` is always the live β (a float or a tensor on the parameters' device; its mean where β is per parameter).
     With a number, writing to it changes β; with a rule, the rule owns it.
+
+    **lr_rule.** β decides E, and so the direction g/√Ê; a step-size rule decides how far to go along it, so that the two can be
+    compared apart. lr is then what the rule says that it is: a factor on the step of `intentional`, 1 for the authors' step, and
+    the step size of the path that `trac` scales.
 
     >>> weight = torch.nn.Parameter(torch.ones(3))
     >>> optimizer = AdaptiveRMSprop([weight], lr=0.1, alpha="cusum:arl=50000,max=0.99")
@@ -119,6 +126,7 @@ class AdaptiveRMSprop(RMSprop):
         initial_accumulator_value: float = 0.0,
         bias_correction: bool = False,
         nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
+        lr_rule: str | StepSize | None = None,
         runs: int | Sequence[int] | None = None,
     ) -> None:
         names = run_names(runs)
@@ -134,6 +142,7 @@ class AdaptiveRMSprop(RMSprop):
         self.last_surprise: dict[int, Tensor] = {}
         """Surprise of the last update, [] or [R], by the place of the group; only where it was computed."""
         self._observed: dict[str, Tensor] = {}
+        self._clip: Tensor | None = None  # c of the last update, [] or [R]; None for 1
         self._reset_caches()
         if not isinstance(params, Tensor):  # which torch refuses
             params = list(params)  # type: ignore[assignment]  # a generator may be read only once
@@ -153,6 +162,7 @@ class AdaptiveRMSprop(RMSprop):
             "eps_in_sqrt": eps_in_sqrt,
             "initial_accumulator_value": initial_accumulator_value,
             "bias_correction": bias_correction,
+            "lr_rule": step_sizes.text(lr_rule),
         }
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
         Optimizer.__init__(self, params, defaults)
@@ -169,13 +179,14 @@ class AdaptiveRMSprop(RMSprop):
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
         if not isinstance(param_group, dict):
             super().add_param_group(param_group)  # refuses it
-        group = {name: x for name, x in param_group.items() if name not in ("rule", "rule_state", "skipped")}
+        group = {name: x for name, x in param_group.items() if name not in ("rule", *GROUP_STATES, "skipped")}
         alpha: Any = group.get("alpha", self.defaults["alpha"])
         if "rule" in param_group:  # a group of another optimizer of this class, whose alpha is the live β
             alpha = param_group["rule"] or self.defaults["alpha"]
         if isinstance(alpha, Tensor) and alpha.numel() == 1:
             alpha = alpha.item()
         rule = rules.as_rule(alpha)
+        group["lr_rule"] = step_sizes.text(group.get("lr_rule", self.defaults["lr_rule"]))
         options = {**self.defaults, **group}
         check_options(options, rule, self.runs)
         group["alpha"] = rule.beta if isinstance(rule, Constant) else 0.0
@@ -187,9 +198,12 @@ class AdaptiveRMSprop(RMSprop):
             self.param_groups.pop()
             raise
         self.rules.append(rule)
+        keys = self._keys.to(group["params"][0].device) if group["params"] else self._keys
+        step_size = step_size_of(group)
+        if step_size is not None:
+            group["lr_rule_state"] = step_size.initial_group_state(keys)
         if not isinstance(rule, Constant):
             group["rule"] = rules.text_or_none(rule)
-            keys = self._keys.to(group["params"][0].device) if group["params"] else self._keys
             group["rule_state"] = second_moment.initial_group_state(rule, keys)
 
     @property
@@ -235,6 +249,7 @@ class AdaptiveRMSprop(RMSprop):
         td_error: Tensor | float | None = None,
         kl: Tensor | float | None = None,
         rollout: Tensor | float | None = None,
+        step_scale: Tensor | float | None = None,
     ) -> None:
         """Report to the next update, and to it alone, what only the training loop knows, each a scalar or [R].
 
@@ -249,6 +264,8 @@ class AdaptiveRMSprop(RMSprop):
             td_error: mean squared error of the critic on this update's data, before the update.
             kl: mean KL divergence, in nats, between the policy before and after the last update.
             rollout: 1 (or true) where this update is the first on a new rollout, for `restart`; without it, 0.
+            step_scale: c in [0, 1], such as min(1, max/‖g‖): E takes g as it is, and the step is that of c·g. The gradient is
+                then clipped where it counts as a direction, and not where it says how large gradients are. Without it, 1.
 
         Raises:
             ValueError: for a tensor of another shape.
@@ -256,7 +273,7 @@ class AdaptiveRMSprop(RMSprop):
         """
         reports = {
             "grad_norm": grad_norm, "shifted": shifted, "episode_return": episode_return, "td_error": td_error, "kl": kl,
-            "rollout": rollout,
+            "rollout": rollout, "step_scale": step_scale,
         }  # fmt: skip
         for name, value in reports.items():
             if value is None:
@@ -290,6 +307,7 @@ class AdaptiveRMSprop(RMSprop):
                 parts.append((index, params, grads))
         if not parts:
             return
+        self._clip = self._step_scale()
         if self.nonfinite == "raise":
             self._raise_if_nonfinite(mask)
         if self.nonfinite == "skip":
@@ -303,9 +321,14 @@ class AdaptiveRMSprop(RMSprop):
         else:
             self._update_where(mask, missing, parts)
 
+    def _step_scale(self) -> Tensor | None:
+        """c of this update, [] or [R] float64, 1 where it is not finite; None where none was reported."""
+        c = self._observed.get("step_scale")
+        return None if c is None else c.double().nan_to_num(1.0)
+
     def _update_group(self, index: int, params: list[Tensor], grads: list[Tensor], states: list[State]) -> None:
         group, rule = self.param_groups[index], self.rules[index]
-        update = prepare(group, rule, params, grads, states, self.runs, self._workspace)
+        update = prepare(group, rule, params, grads, states, self.runs, self._workspace, self._clip)
         if not update.is_fusible:
             self._follow(group, params, states)
         signal = None if isinstance(rule, Constant) else rule.listens_to
@@ -420,13 +443,13 @@ class AdaptiveRMSprop(RMSprop):
         """What the optimizer is doing, over all groups: floats, or with `runs` float64 tensors [R]. Synchronises.
 
         beta, window (1/(1 − β), in updates); E_q05, E_q50, E_q95 (quantiles of Ê over parameters), effective_lr_q05, …_q50,
-        …_q95 (of lr/(√Ê + ε)), from at most 256 evenly spaced entries of each parameter; share_below_eps (share of those
-        with √Ê < ε, where β hardly matters); update_rms (root mean square of the last update, all entries, from the gradients
-        still there, NaN if they are not); surprise (of the last update, NaN unless a rule listens to it or
-        `measure_surprise` is set); clock (updates since the start or restart), statistic, threshold, alarms (so far) of the
-        detector, NaN without one; skipped (updates that a run's mask or nonfinite="skip" left out). With several groups β,
-        clock and surprise are means, statistic and threshold those of the group nearest its threshold, alarms and skipped
-        sums. Before the first update all are NaN.
+        …_q95 (of lr/(√Ê + ε), with an `lr_rule` times the scale that it has found), from at most 256 evenly spaced entries of
+        each parameter; share_below_eps (share of those with √Ê < ε, where β hardly matters); update_rms (root mean square of the
+        last update, all entries, from the gradients still there, NaN if they are not); surprise (of the last update, NaN unless
+        a rule listens to it or `measure_surprise` is set); clock (updates since the start or restart), statistic, threshold,
+        alarms (so far) of the detector, NaN without one; skipped (updates that a run's mask or nonfinite="skip" left out). With
+        several groups β, clock and surprise are means, statistic and threshold those of the group nearest its threshold, alarms
+        and skipped sums. Before the first update all are NaN.
         """
         values = stats.stats(self._updated_groups(), self.runs, self._undone, self._workspace)
         return values if self.runs else {key: float(value) for key, value in values.items()}
@@ -447,7 +470,7 @@ class AdaptiveRMSprop(RMSprop):
             params = [p for p in group["params"] if self.state.get(p)]
             if params:
                 states = [self.state[p] for p in params]
-                groups.append(UpdatedGroup(group, rule, params, states, self.last_surprise.get(index)))
+                groups.append(UpdatedGroup(group, rule, params, states, self.last_surprise.get(index), self._clip))
         return groups
 
     # Checkpoints ---------------------------------------------------------------------------------------------------------

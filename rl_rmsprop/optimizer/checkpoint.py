@@ -84,7 +84,7 @@ def is_own(group: dict[str, Any]) -> bool:
 
 def inherited(group: dict[str, Any]) -> dict[str, Any]:
     """What a group retains when it loads one of torch's, which has no rule and none of this package's options."""
-    names = [*OWN_OPTIONS, "rule", "rule_state", *(["alpha"] if "rule" in group else [])]
+    names = [*OWN_OPTIONS, "lr_rule_state", "rule", "rule_state", *(["alpha"] if "rule" in group else [])]
     return {name: group[name] for name in names if name in group}
 
 
@@ -114,10 +114,11 @@ def check_kind(groups: Groups, states: dict[Any, Any]) -> None:
 
 
 def check_clocks(group: dict[str, Any], keys: Tensor) -> None:
-    """ValueError unless a rule's clocks are of as many runs as `keys`."""
-    clock = (group.get("rule_state") or {}).get("clock", keys)
-    if clock.shape != keys.shape:
-        raise of_other_runs("clocks", clock, keys)
+    """ValueError unless a rule's clocks, and step sizes, are of as many runs as `keys`."""
+    for what, state, name in (("clocks", "rule_state", "clock"), ("step sizes", "lr_rule_state", "scale")):
+        number = (group.get(state) or {}).get(name, keys)
+        if number.shape != keys.shape:
+            raise of_other_runs(what, number, keys)
 
 
 def check_shapes(state: dict[str, Any], p: Tensor, keys: Tensor) -> None:

@@ -9,19 +9,25 @@ from typing import Any
 
 from torch import Tensor
 
-from rl_rmsprop import rules
+from rl_rmsprop import rules, step_sizes
 from rl_rmsprop.kernels import torch_internals
 from rl_rmsprop.laws import Law
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant
+from rl_rmsprop.step_sizes import StepSize
 
-OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False}
+OWN_OPTIONS = {"eps_in_sqrt": False, "initial_accumulator_value": 0.0, "bias_correction": False, "lr_rule": None}
 """Those that torch's RMSprop does not have, and the values that make no difference."""
 
 
 def has_torchs_formula(options: dict[str, Any], rule: Rule) -> bool:
     """Whether rule and options are those of an update that torch's RMSprop has."""
-    return isinstance(rule, Constant) and not (options["eps_in_sqrt"] or options["bias_correction"])
+    return isinstance(rule, Constant) and not (options["eps_in_sqrt"] or options["bias_correction"] or options["lr_rule"])
+
+
+def step_size_of(group: dict[str, Any]) -> StepSize | None:
+    """The step-size rule of a group, None if lr alone decides."""
+    return step_sizes.parse(group["lr_rule"]) if group["lr_rule"] else None
 
 
 def run_names(runs: Any) -> list[int] | None:
@@ -67,8 +73,11 @@ def check_options(options: dict[str, Any], rule: Rule, runs: int | None) -> None
     if options["differentiable"] and not has_torchs_formula(options, rule):
         raise ValueError(
             f"differentiable=True needs a number for alpha and torch's options, got {rules.text_or_none(rule)!r}: "
-            "leave out eps_in_sqrt and bias_correction"
+            "leave out eps_in_sqrt, bias_correction and lr_rule"
         )
+    step_size = step_size_of(options)
+    if step_size is not None and options["momentum"] and not step_size.takes_momentum:
+        raise ValueError(f"momentum must be 0 with lr_rule={options['lr_rule']}, got {options['momentum']}: its step is along g")
 
 
 def check_params(params: Sequence[Any], options: dict[str, Any], rule: Rule, runs: int | None, nonfinite: str) -> None:
@@ -81,5 +90,6 @@ def check_params(params: Sequence[Any], options: dict[str, Any], rule: Rule, run
     if sharded and not (has_torchs_formula(options, rule) and runs is None and nonfinite == "propagate"):
         raise ValueError(
             f"sharded parameters need a number for alpha and torch's options, got alpha={rules.text_or_none(rule)!r}, "
-            f"nonfinite={nonfinite!r}, runs={runs}: a detector or a statistic of one shard knows nothing of the others"
+            f"nonfinite={nonfinite!r}, runs={runs}, lr_rule={options['lr_rule']}: a detector, a statistic or a step size of one "
+            "shard knows nothing of the others"
         )

@@ -3,6 +3,7 @@
 step, square_avg, momentum_buffer, grad_avg: as in torch.optim.RMSprop (updates, E, momentum, mean of g)
 weight: w, the weight that E has received; a law may store more beside it
 previous_grad: the last gradient, for signals that need it
+origin, travel: of a step-size rule that needs them
 mean_length: k, for `centered` under a rule: E is the mean of the last k gradients; infinite if it is no such mean
 """
 
@@ -18,6 +19,7 @@ from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.equations import as_real
 from rl_rmsprop.optimizer import second_moment
+from rl_rmsprop.optimizer.param_groups import step_size_of
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant
 
@@ -35,7 +37,8 @@ def needed(rule: Rule, group: dict[str, Any]) -> list[str]:
         names.append("weight")
     if isinstance(rule, Adaptive) and rule.needs_previous_gradient:
         names.append("previous_grad")
-    return names
+    step_size = step_size_of(group)
+    return names if step_size is None else [*names, *step_size.parameter_state]
 
 
 def complete(state: State, p: Tensor, rule: Rule, group: dict[str, Any], keys: Tensor) -> None:
@@ -60,6 +63,10 @@ def complete(state: State, p: Tensor, rule: Rule, group: dict[str, Any], keys: T
             state.update(second_moment.initial_parameter_state(rule, E, w, keys.to(p.device), group, as_real(p)))
         elif name == "previous_grad":
             state[name] = torch.zeros_like(as_real(p))
+        elif name != "mean_length":
+            step_size = step_size_of(group)
+            assert step_size is not None  # or the name would not be needed
+            state.update(step_size.initial_parameter_state(as_real(p).detach()))
         else:
             state[name] = torch.full(keys.shape, math.inf, dtype=torch.float64, device=p.device)
 

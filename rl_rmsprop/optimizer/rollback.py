@@ -17,6 +17,9 @@ from torch import Tensor
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import broadcast_runs
 
+GROUP_STATES = ("rule_state", "lr_rule_state")
+"""Entries of a group that an update exchanges for others: dicts of tensors, [] or [R, …]."""
+
 
 def missing_runs(mask: Tensor) -> list[int]:
     """The runs that a mask on the CPU, [] or [R] bool, leaves out: the places where it is false."""
@@ -54,7 +57,9 @@ class UpdateSnapshot:
         If all is on the CPU, `missing` are the other runs and `memory` is for their rows.
         """
         self._mask = mask
-        self._groups, self._rules = groups, [(group.get("rule_state"), group["alpha"]) for group in groups]
+        self._groups = groups
+        self._states = [{name: group[name] for name in GROUP_STATES if name in group} for group in groups]
+        self._alphas = [group["alpha"] for group in groups]
         self._surprise, self._last_surprise = surprise, dict(surprise)
         self._rows: SavedRows | None = None
         self._tensors: list[tuple[Tensor, Tensor]] = []
@@ -70,9 +75,9 @@ class UpdateSnapshot:
             self._rows.restore()
         for t, old in self._tensors:
             t.copy_(self._choose(t, old) if t.dim() else torch.where(self._mask.any().to(t.device), t, old))
-        for group, (state, alpha) in zip(self._groups, self._rules, strict=True):
-            if state is not None:
-                group["rule_state"] = {name: self._choose(new, state[name]) for name, new in group["rule_state"].items()}
+        for group, states, alpha in zip(self._groups, self._states, self._alphas, strict=True):
+            for name, state in states.items():
+                group[name] = {key: self._choose(new, state[key]) for key, new in group[name].items()}
             if isinstance(group["alpha"], Tensor):
                 group["alpha"] = self._choose(group["alpha"], alpha)
         for index, x in self._surprise.items():

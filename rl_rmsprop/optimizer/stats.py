@@ -41,6 +41,13 @@ class UpdatedGroup(NamedTuple):
     params: list[Tensor]  # that have had one
     states: list[State]
     surprise: Tensor | None  # of the last update
+    clip: Tensor | None = None  # c of the last update, [] or [R]
+
+    @property
+    def lr(self) -> float | Tensor:
+        """lr as it counts in the step, of the last update's gradient before clipping: a number, [] or [R]."""
+        lr: float | Tensor = self.group["lr"]
+        return lr * self.group["lr_rule_state"]["scale"] if self.group["lr_rule"] else lr
 
     @property
     def slots(self) -> list[Slot]:
@@ -96,17 +103,18 @@ def quantile(ordered: NDArray[np.float32], level: float) -> Tensor:
 
 def sample(groups: Sequence[UpdatedGroup], rows: int) -> Sample:
     """At most SAMPLE evenly spaced entries of each parameter."""
-    parts = [sample_of(thinned(slot, rows), group.group, group.rule) for group in groups for slot in group.slots]
+    parts = [sample_of(thinned(slot, rows), group) for group in groups for slot in group.slots]
     if not parts:
         empty = torch.empty(rows, 0)
         return Sample(empty, empty, empty > 0)
     return Sample(*(torch.cat(column, -1) for column in zip(*parts, strict=True)))
 
 
-def sample_of(slot: Slot, group: dict[str, Any], rule: Rule) -> Sample:
+def sample_of(slot: Slot, updated: UpdatedGroup) -> Sample:
     """All entries of one parameter."""
-    E, root = equations.variance(slot, group), second_moment.divisor(rule, slot, group)
-    lr = equations.broadcast_runs(group["lr"], root) if isinstance(group["lr"], Tensor) else group["lr"]
+    group, lr = updated.group, updated.lr
+    E, root = equations.variance(slot, group), second_moment.divisor(updated.rule, slot, group)
+    lr = equations.broadcast_runs(lr, root) if isinstance(lr, Tensor) else lr
     eps_in_E = group["eps"] if group["eps_in_sqrt"] else group["eps"] ** 2
     return Sample(E, lr / root, eps_in_E > E)
 
@@ -133,14 +141,21 @@ def local(slot: Slot) -> Slot:
 def update_rms(groups: Sequence[UpdatedGroup], rows: int, workspace: Workspace) -> Tensor:
     """Root mean square over all entries of the last change of the parameters, [R]; NaN if their gradients are gone.
 
-    Without momentum the change u is not stored, but follows from the gradient still there: with weight decay λ it has been
-    u = lr (g + λ(θ + u))/root for the θ of now, so that u = lr (g + λθ)/(root − lr λ).
+    A step-size rule remembers it. Otherwise, without momentum, the change u is not stored, but follows from the gradient still
+    there: with weight decay λ it has been u = lr (g + λ(θ + u))/root for the θ of now, so that u = lr (g + λθ)/(root − lr λ).
     """
     squares, count = [], 0
     for updated in groups:
         group = updated.group
-        for slot in updated._replace(**with_gradient(updated)).slots:
-            lr = equations.broadcast_runs(group["lr"], slot.p) if isinstance(group["lr"], Tensor) else group["lr"]
+        slots = updated._replace(**with_gradient(updated)).slots
+        if group["lr_rule"] and slots:
+            squares.append(group["lr_rule_state"]["moved"].reshape(-1).expand(rows))
+            count += sum(slot.p.numel() for slot in slots) // rows
+        for slot in [] if group["lr_rule"] else slots:
+            lr = group["lr"]
+            if updated.clip is not None and slot.buffer is None:
+                lr = lr * updated.clip.to(slot.p.device)
+            lr = equations.broadcast_runs(lr, slot.p) if isinstance(lr, Tensor) else lr
             memory = workspace("root", slot.E)
             if slot.buffer is None:
                 root = second_moment.divisor(updated.rule, slot, group, memory)
@@ -151,7 +166,7 @@ def update_rms(groups: Sequence[UpdatedGroup], rows: int, workspace: Workspace) 
             change = torch.mul(change, lr, out=memory).reshape(rows, -1)
             squares.append(torch.linalg.vector_norm(change, dim=1, dtype=torch.float64).square())
             count += change.shape[1]
-    if not squares:
+    if not count:
         return torch.full((rows,), math.nan, dtype=torch.float64)
     return (torch.stack(squares, -1).sum(-1) / count).sqrt()
 

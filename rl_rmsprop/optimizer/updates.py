@@ -1,6 +1,6 @@
 """One update of a parameter group: β, then E, then the parameters, by the fastest of several ways to do the same.
 
-    signal x → second_moment.decide (β, w) → E takes g² → θ takes its step
+    signal x → second_moment.decide (β, w) → E takes g² → θ takes its step, as long as lr or a step-size rule says
 
 `choose_update` takes the first row of UPDATES whose predicate holds. The last row is the definition: it serves every rule and
 option, one parameter after the other; the others are faster, or torch's own.
@@ -22,8 +22,9 @@ from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.laws import Law
 from rl_rmsprop.optimizer import second_moment
-from rl_rmsprop.optimizer.param_groups import has_torchs_formula
+from rl_rmsprop.optimizer.param_groups import has_torchs_formula, step_size_of
 from rl_rmsprop.rules import Rule
+from rl_rmsprop.step_sizes import StepInputs
 
 TORCH_OPTIONS = (
     "lr", "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize", "differentiable", "capturable",
@@ -45,6 +46,7 @@ class GroupUpdate(NamedTuple):
     is_fusible: bool  # `fused.supports`
     lr_per_run: bool  # whether lr is [R]
     is_torchs: bool  # whether torch has such an update: ours must have its bits
+    clip: Tensor | None  # c, [] or [R] float64: by how much the step is shorter than the gradient makes it; None for 1
 
     def decide(self, x: Tensor) -> float | Tensor:
         """`second_moment.decide`."""
@@ -61,12 +63,14 @@ def prepare(
     states: list[State],
     runs: int | None,
     workspace: Workspace,
+    clip: Tensor | None = None,
 ) -> GroupUpdate:
     """The update of these parameters by these gradients."""
     lr_per_run = runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
-    is_torchs = not lr_per_run and has_torchs_formula(group, rule)
+    is_torchs = clip is None and not lr_per_run and has_torchs_formula(group, rule)
     is_fusible = fused.supports(params, states, group)
-    return GroupUpdate(group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs)
+    clip = None if clip is None else clip.to(params[0].device)
+    return GroupUpdate(group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs, clip)
 
 
 def update_group(update: GroupUpdate, x: Tensor = NO_SIGNAL) -> None:
@@ -128,7 +132,9 @@ def by_fused_rmsprop(update: GroupUpdate, x: Tensor) -> None:
 
 
 def is_fused_adam(update: GroupUpdate) -> bool:
-    """Whether there is one β, and no run that must have the same bits in every batch."""
+    """Whether there is one β and one step size, and no run that must have the same bits in every batch."""
+    if update.clip is not None or update.group["lr_rule"]:
+        return False
     has_one_beta = update.runs is None and not isinstance(update.rule, Law)
     return has_one_beta and update.is_fusible and fused.supports_adam(update.params, update.grads, update.states, update.group)
 
@@ -142,6 +148,31 @@ def number(beta: float | Tensor) -> float:
     """β where it is one number."""
     assert isinstance(beta, float)
     return beta
+
+
+# A step size for all parameters ---------------------------------------------------------------------------------------------
+
+
+def has_step_size(update: GroupUpdate) -> bool:
+    """Whether more than lr decides how long the step is."""
+    return bool(update.group["lr_rule"])
+
+
+def by_step_size(update: GroupUpdate, x: Tensor) -> None:
+    """E of all parameters takes g² first; then the step-size rule looks at all of them, and makes their steps."""
+    group, per_run = update.group, update.runs is not None
+    slots = [slot for slot in equations.slots(update.params, update.states, group) if slot.E.numel()]
+    memory = [update.workspace(f"root {i}", slot.E) for i, slot in enumerate(slots)]
+
+    def square(slot: Slot) -> Tensor:
+        return torch.square(slot.g.to(slot.E.dtype), out=update.workspace("root", slot.E))
+
+    second_moment.update(update.rule, group, slots, x, per_run, square=square)
+    step_size = step_size_of(group)
+    if slots and step_size is not None:
+        roots = [second_moment.divisor(update.rule, slot, group, out) for slot, out in zip(slots, memory, strict=True)]
+        roots = [out if root is out else out.copy_(root) for root, out in zip(roots, memory, strict=True)]  # not the rule's state
+        group["lr_rule_state"] = step_size.apply(group["lr_rule_state"], StepInputs(slots, roots, group, per_run, update.clip))
 
 
 # One parameter after the other ----------------------------------------------------------------------------------------------
@@ -164,7 +195,7 @@ def by_equations(update: GroupUpdate, x: Tensor) -> None:
 
 def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
     """The update of these slots, one after the other."""
-    group, rule = update.group, update.rule
+    group, rule, lr_per_run, clip = update.group, update.rule, update.lr_per_run, update.clip
 
     def memory(slot: Slot) -> Tensor:
         return update.workspace("root", slot.E)
@@ -173,7 +204,8 @@ def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
         return torch.square(slot.g.to(slot.E.dtype), out=memory(slot))
 
     def apply_step(slot: Slot) -> None:
-        equations.apply_step(slot, group, update.lr_per_run, second_moment.divisor(rule, slot, group, memory(slot)))
+        root = second_moment.divisor(rule, slot, group, memory(slot))
+        equations.apply_step(slot if clip is None else equations.clipped(slot, clip), group, lr_per_run, root)
 
     second_moment.update(rule, group, slots, x, update.runs is not None, square=square, after=apply_step)
 
@@ -182,6 +214,7 @@ UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tenso
     (is_left_to_torch, by_torch),
     (is_fused_rmsprop, by_fused_rmsprop),
     (is_fused_adam, by_fused_adam),
+    (has_step_size, by_step_size),
     (always, by_equations),
 )
 """When, and how."""

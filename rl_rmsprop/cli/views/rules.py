@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rl_rmsprop import rules
+from rl_rmsprop import rules, step_sizes
 from rl_rmsprop.detectors import DETECTORS, OFFLINE
 from rl_rmsprop.laws import LAWS
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
@@ -34,6 +34,9 @@ KINDS: dict[tuple[str, str], dict[str, type[Any]]] = {
     ("Laws", "E itself decides how fast it forgets, or what it takes of g²."): dict(LAWS),
 }
 """Kind of rule and what it does → its rules by name."""
+
+STEP_SIZES = ("Step sizes", "Given with --lr-rule, under any β rule: how long a step is.")
+"""The kind of what decides the step and not β, so that there is no curve of β to draw."""
 
 EXAMPLES: dict[str, str] = {name: rule.example for kind in KINDS.values() for name, rule in kind.items() if rule.example}
 """The example of every rule that needs no files."""
@@ -84,10 +87,11 @@ def show(texts: Sequence[str], updates: int, out: Path, console: Console) -> Non
 
 
 def all_rules() -> dict[tuple[str, str], dict[str, str]]:
-    """Kind of rule → text of each of its rules → what it does."""
+    """Kind of rule, step sizes too, → text of each of its rules → what it does."""
+    tables: dict[tuple[str, str], dict[str, type[Any]]] = {**KINDS, STEP_SIZES: dict(step_sizes.STEP_SIZES)}
     return {
         kind: {rule.example or needed_keys(name, rule): first_sentence(rule) for name, rule in table.items()}
-        for kind, table in KINDS.items()
+        for kind, table in tables.items()
     }
 
 

@@ -62,9 +62,9 @@ def write(study: Study, arm: Arm, curves: dict[tuple[str, str], Curve]) -> None:
 
 
 def points(env_id: str, tag: str, curve: Curve) -> Iterator[tuple[int, Summary]]:
-    """A curve as summaries, by its decimal logarithm where its chart is."""
+    """A curve as summaries, by its decimal logarithm where its chart is, without what has none: a step size of 0, say."""
     steps, interval = curve
-    parts = [np.log10(x) for x in interval] if tag in tags.LOGARITHMIC else interval
+    parts = [np.log10(np.where(x > 0, x, np.nan)) for x in interval] if tag in tags.LOGARITHMIC else interval
     names = [aggregate_tag(env_id, tag, part) for part in PARTS]
     for step, *values in zip(steps.astype(int).tolist(), *(x.tolist() for x in parts), strict=True):
         entries = zip(names, values, strict=True)

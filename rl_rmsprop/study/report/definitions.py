@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rl_rmsprop.step_sizes import StepSize
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.methods import arm_settings
 from rl_rmsprop.study.report.overall import FIRST_EPISODES, Scale
@@ -79,8 +80,19 @@ def definitions(study: Study, analyses: Sequence[Analysis]) -> list[str]:
         *(["Trained in the environments of EnvPool, evaluated in Gymnasium's."] if options.backend == "envpool" else []),
         *([DETECTORS] if options.record_signals and shifting else []),
         f"β rules run {corrected} bias correction, ε = {options.eps} outside the root.",
+        *([steps(options.lr_rule, options.step_size)] if options.step_size is not None else []),
+        *([NUMERATOR] if any(agent.clip == "numerator" for agent in study.agents) else []),
         *arm_settings(study),
     ]
+
+
+NUMERATOR = "E sees gradients before clipping: max_grad_norm shortens steps alone (clip = numerator)."
+
+
+def steps(lr_rule: str, rule: StepSize) -> str:
+    """What decides how long steps are."""
+    lr = f"; lr is a factor on its step, {rule.usual_lr:g} in the source" if rule.usual_lr is not None else ""
+    return f"Steps of every arm are as long as {lr_rule} makes them ({rule.source}){lr}."
 
 
 def scaling(scales: Sequence[Scale], analyses: Sequence[Analysis]) -> str:

@@ -36,11 +36,13 @@ def default_folder(
 ) -> Path:
     """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
 
-    Before the numbers stands what shifts, how the arms' settings were chosen (`chosen_by`), and another backend or device.
+    Before the numbers stands what shifts, how the arms' settings were chosen (`chosen_by`), and another backend, device or
+    step-size rule.
     """
     arm = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     shifting = [shift.parameter for shift in options.shifts]
-    unusual = [value for value in (options.backend, options.device) if value not in ("gymnasium", "cpu")]
+    lr_rule = options.lr_rule.partition(":")[0]
+    unusual = [value for value in (options.backend, options.device, lr_rule) if value not in ("gymnasium", "cpu", "none")]
     environments = env_folder("-".join(env_ids).lower())
     size = f"{options.steps}x{len(seeds)}"
     name = "_".join([environments, options.agent, arm, *shifting, *chosen_by, *unusual, size])

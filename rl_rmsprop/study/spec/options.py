@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from envs.shifts.shift import Shift
+    from rl_rmsprop.step_sizes import StepSize
 
 AgentName = Literal["a2c", "ppo", "reinforce"]
 Backend = Literal["gymnasium", "envpool"]
@@ -43,6 +44,8 @@ class TrainingOptions:
     """Divide E by the weight it has received, so that arms do not also differ in how long their first steps are."""
     eps: float = 1e-5
     """ε of the optimizer, ≥ 0; Stable-Baselines3's A2C has 1e-5."""
+    lr_rule: str = "none"
+    """What decides how long steps are, beside lr: none, intentional:eta=0.05 or trac; `rl-rmsprop rules` lists them."""
 
     def check(self) -> None:
         """ValueError for a value out of its range."""
@@ -54,6 +57,15 @@ class TrainingOptions:
                 raise ValueError(f"{name} must be from {least} to {most:,}, got {getattr(self, name)}")
         if not 0 <= self.eps < float("inf"):
             raise ValueError(f"eps must be at least 0 and finite, got {self.eps}")
+
+    @cached_property
+    def step_size(self) -> StepSize | None:
+        """The step-size rule, None for lr alone; ValueError for a text that is no rule. Imports torch, if there is one."""
+        if self.lr_rule == "none":
+            return None
+        from rl_rmsprop import step_sizes
+
+        return step_sizes.parse(self.lr_rule)
 
     @cached_property
     def shifts(self) -> tuple[Shift, ...]:

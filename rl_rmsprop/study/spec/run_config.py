@@ -53,7 +53,8 @@ def hparams(spec: BatchSpec) -> dict[str, str | float]:
     """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
     settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
     options, shift = spec.options, " ".join(spec.options.shift) or "none"
-    return {"arm": spec.arm.text, "env": spec.env_id, "shift": shift, "agent": options.agent, "eps": options.eps, **settings}
+    of_study: dict[str, str | float] = {"shift": shift, "agent": options.agent, "eps": options.eps, "lr_rule": options.lr_rule}
+    return {"arm": spec.arm.text, "env": spec.env_id, **of_study, **settings}
 
 
 def hparams_group(spec: BatchSpec) -> str:

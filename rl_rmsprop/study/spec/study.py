@@ -87,7 +87,8 @@ class Study:
             raise ValueError(f"seeds must be whole numbers from 0 to {LARGEST_SEED}, got {wrong[0]}")
         if len(self.agents) != len(self.env_ids):
             raise ValueError(f"settings must be one for each environment, got {len(self.agents)} for {len(self.env_ids)}")
-        _ = self.options.shifts  # parsed here, where an error has a place to go
+        _ = self.options.shifts, self.options.step_size  # parsed here, where an error has a place to go
+        self._check_baselines()
 
     def check_environments(self) -> None:
         """ValueError unless every environment can be made here, fits the agents, and can shift so.
@@ -107,6 +108,15 @@ class Study:
         if self.options.device == "cuda" and not torch.cuda.is_available():
             remedy = "torch sees no GPU; leave --device out to train on the CPU"
             raise ValueError(f"device must be one that this machine has, got {self.options.device}: {remedy}")
+
+    def _check_baselines(self) -> None:
+        """ValueError for an optimizer of torch under settings that need the E of a β rule."""
+        baselines = [arm.text for arm in self.arms if arm.is_baseline]
+        needs = [f"lr_rule={self.options.lr_rule}"] if self.options.step_size is not None else []
+        needs += ["clip=numerator"] if any(agent.clip == "numerator" for agent in self.agents) else []
+        if needs and baselines:
+            remedy = "compare it with β rules in a study without this setting"
+            raise ValueError(f"{needs[0]} needs the E of a β rule, and {baselines[0]} is an optimizer of torch: {remedy}")
 
     def _check_names(self) -> None:
         """ValueError for folders of arms or environments that no disk could tell apart, or hold."""

@@ -33,7 +33,11 @@ def make_optimizer(
     It leaves alone every run whose gradient is not finite.
     """
     if arm.rule is None:
+        if options.step_size is not None:
+            raise ValueError(f"lr_rule needs the E of a β rule, got {arm.text}")
         return PerRun(baselines.parse(arm.text).optimizer(parameters, lr, options.eps, matrices))
     rule = rules.resolve(arm.rule, updates, steps_per_update)
-    correction = options.bias_correction
-    return AdaptiveRMSprop(parameters, lr, rule, options.eps, bias_correction=correction, nonfinite="skip", runs=seeds)
+    return AdaptiveRMSprop(
+        parameters, lr, rule, options.eps, bias_correction=options.bias_correction, nonfinite="skip", lr_rule=options.step_size,
+        runs=seeds,
+    )  # fmt: skip
