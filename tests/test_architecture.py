@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rl_rmsprop.grammar", "rl_rmsprop.published", "rl_rmsprop.seeding", "rl_rmsprop.storage", "rl_rmsprop.walkthrough"),
     ("rl_rmsprop.kernels", "rl_rmsprop.schedules", "rl_rmsprop.signals", "rl_rmsprop.reactions", "rl_rmsprop.detectors",
      "rl_rmsprop.laws", "rl_rmsprop.rules", "rl_rmsprop.step_sizes"),
-    ("rl_rmsprop.optimizer", "rl_rmsprop.baselines", "rl_rmsprop.muon", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),
+    ("rl_rmsprop.optimizer", "rl_rmsprop.baselines", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),
     ("agents", "envs"),
     ("rl_rmsprop.study.spec",),
     ("rl_rmsprop.study.statistics", "rl_rmsprop.study.training"),

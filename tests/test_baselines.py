@@ -9,7 +9,7 @@ import torch
 from torch.nn import Parameter
 
 from rl_rmsprop.baselines import BASELINES, AdamRel, parse
-from rl_rmsprop.muon import BatchedMuon
+from rl_rmsprop.baselines.muon import BatchedMuon
 from rl_rmsprop.study.spec.arms import Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import load_study

@@ -19,7 +19,7 @@ from agents import ActorCritic, Categorical, Gaussian
 from agents.mlp import views
 from agents.per_run import PerRun
 from agents.reproducible import reproducible_products
-from rl_rmsprop.muon import BatchedMuon, orthogonalized
+from rl_rmsprop.baselines.muon import BatchedMuon, orthogonalized
 
 reproducible_products()
 
@@ -195,7 +195,7 @@ def test_a_run_alone_has_its_bits_where_mkl_was_not_asked_for_them() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"} | {"PYTHONPATH": str(root)}
     code = f"""
 import torch
-from rl_rmsprop.muon import orthogonalized
+from rl_rmsprop.baselines.muon import orthogonalized
 torch.set_num_threads(1)
 for shape in {SHAPES}:
     x = torch.randn(9, *shape)

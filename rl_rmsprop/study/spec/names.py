@@ -13,7 +13,7 @@ STUDY_FILE = "study.json"
 BASELINE_NAMES = (
     "sgd", "momentum", "adagrad", "rmsprop", "adam", "adam_balanced", "adam_rel", "adam_amsgrad", "adamax_momentum", "muon"
 )  # fmt: skip
-"""Optimizers to compare with, see rl_rmsprop/baselines.py."""
+"""Optimizers to compare with, see rl_rmsprop/baselines/."""
 
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]
 """Scores that arms can be compared by, see study/results/metrics.py."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.per_run import PerRun
 from rl_rmsprop import baselines, rules
-from rl_rmsprop.muon import Matrix
+from rl_rmsprop.baselines.muon import Matrix
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.options import TrainingOptions

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rl_rmsprop.baselines.keys import check_rate
+
 __all__ = ["BatchedMuon", "Matrix", "orthogonalized"]
 
 Matrix = tuple[int, int, int]
@@ -116,12 +118,6 @@ class BatchedMuon(torch.optim.Optimizer):
         for start, rows, columns in matrices:
             part = slice(start, start + rows * columns)
             muon(theta[:, part], g[:, part], m[:, part], (rows, columns), group)
-
-
-def check_rate(name: str, value: float) -> None:
-    """ValueError unless the value can be the decay rate of a running mean of gradients."""
-    if isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}: with 1 a running mean never moves; use 0.9 or so")
 
 
 def check_places(p: Tensor, matrices: Sequence[Matrix]) -> None:

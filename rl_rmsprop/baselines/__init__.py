@@ -13,105 +13,11 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop import grammar
-from rl_rmsprop.muon import BatchedMuon, Matrix, check_rate
+from rl_rmsprop.baselines.adam_rel import AdamRel
+from rl_rmsprop.baselines.keys import Betas, EqualBetas, Keys, MuonKeys
+from rl_rmsprop.baselines.muon import BatchedMuon, Matrix
 
-__all__ = ["BASELINES", "AdamRel", "Baseline", "names_baseline", "parse"]
-
-
-class AdamRel(torch.optim.Adam):
-    """Adam whose clock begins anew on every rollout, while its running means stay.
-
-    The bias correction 1/(1 − βᵗ) is that of t updates since the rollout began. Where a new rollout's gradients are many times
-    larger, Adam's first step is up to (1 − β₁)/√(1 − β₂) times lr, 3.2 with the defaults, and this one's at most lr.
-
-    Source: Ellis et al. 2024, NeurIPS, "Adam on local time" (arXiv:2412.17113), algorithm 1.
-
-    >>> weight = torch.nn.Parameter(torch.ones(3))
-    >>> optimizer = AdamRel([weight], lr=0.1)
-    >>> for _ in range(5):
-    ...     optimizer.begin_rollout()
-    ...     weight.grad = torch.ones(3)
-    ...     optimizer.step()
-    >>> optimizer.state[weight]["step"]
-    tensor(1.)
-    """
-
-    def begin_rollout(self) -> None:
-        """Set the clock to zero; the training loop calls this before the first update on each rollout."""
-        for state in self.state.values():
-            if "step" in state:  # not before the first update
-                state["step"].zero_()
-
-
-# Keys ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Keys(grammar.Settings):
-    """What a baseline's text can set, here nothing."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of the optimizer."""
-        return {}
-
-
-@dataclass(frozen=True)
-class Betas(Keys):
-    """Adam's decay rates."""
-
-    beta1: float = 0.9
-    """Of the running mean of g, in [0, 1)."""
-    beta2: float = 0.999
-    """Of the running mean of g², in [0, 1)."""
-
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        check_rate("beta1", self.beta1)
-        check_rate("beta2", self.beta2)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """See `Keys`."""
-        return {"betas": (self.beta1, self.beta2)}
-
-
-@dataclass(frozen=True)
-class EqualBetas(Keys):
-    """Adam's decay rates where they are one."""
-
-    beta: float = 0.95
-    """Of the running means of g and of g², in [0, 1)."""
-
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        check_rate("beta", self.beta)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """See `Keys`."""
-        return {"betas": (self.beta, self.beta)}
-
-
-@dataclass(frozen=True)
-class MuonKeys(Betas):
-    """Muon's momentum, and the decay rates of its Adam."""
-
-    momentum: float = 0.95
-    """Decay rate of a matrix's running mean of g, in [0, 1)."""
-
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        super().validate()
-        check_rate("momentum", self.momentum)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """See `Keys`."""
-        return {**super().arguments, "momentum": self.momentum}
-
-
-# Names --------------------------------------------------------------------------------------------------------------------
+__all__ = ["BASELINES", "AdamRel", "Baseline", "BatchedMuon", "names_baseline", "parse"]
 
 
 @dataclass(frozen=True)
