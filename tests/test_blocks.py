@@ -23,8 +23,10 @@ def trained(arguments: dict[str, Any], updates: int = 12, **options: Any) -> tup
     """An optimizer and its parameters, after updates in which one has had no gradient at first."""
     chance = torch.Generator().manual_seed(1)
     params = [Parameter(torch.randn(shape, generator=chance)) for shape in SHAPES]
-    starts = {"bias_correction": False} if "initial_accumulator_value" in arguments else {}
-    optimizer = AdaptiveRMSprop(params, **{"lr": 1e-3, **options, **arguments, **starts})
+    forbidden = {"initial_accumulator_value": "bias_correction", "lr_rule": "momentum"}
+    refused = {option for name, option in forbidden.items() if name in arguments}
+    options = {name: value for name, value in options.items() if name not in refused}
+    optimizer = AdaptiveRMSprop(params, **{"lr": 1e-3, **options, **arguments})
     for n in range(updates):
         for k, p in enumerate(params):
             g = torch.randn(p.shape, generator=chance) * (10.0 if n == 6 else 1.0)

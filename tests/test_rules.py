@@ -542,7 +542,7 @@ def test_rules_are_values(rule):
 
 def share(rise: float, fall: float, square: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """1 − β of `asymmetric` where g² is `square` and Ê is `mean`."""
-    w = torch.ones_like(mean)
+    w = torch.ones_like(mean, dtype=torch.promote_types(mean.dtype, torch.float32))
     slot = Slot(mean, square.sqrt(), mean, w, torch.ones(()), None, None, {"weight": w})
     return Asymmetric(rise, fall).share(slot, square, {"initial_accumulator_value": 0.0})
 

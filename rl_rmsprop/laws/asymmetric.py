@@ -37,4 +37,7 @@ class Asymmetric(Elementwise):
         w = slot.state["weight"]  # in single precision at least, and so what is returned
         # Whether g² exceeds E/w, without a division by 0.
         exceeds = square.to(w.dtype, copy=True) if group["initial_accumulator_value"] else square * w
-        return exceeds.gt_(slot.E).mul_(self.fall - self.rise).add_(1 - self.fall)
+        rise, fall = 1 - self.rise, 1 - self.fall
+        if rise < fall:  # the smaller is what is added to, so that it is exact
+            return exceeds.le_(slot.E).mul_(fall - rise).add_(rise)
+        return exceeds.gt_(slot.E).mul_(rise - fall).add_(fall)

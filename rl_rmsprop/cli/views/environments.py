@@ -51,8 +51,7 @@ def show_shifts(env_id: str, console: Console) -> None:
     parameters = parameters_of(env)
     env.close()
     if (newest := envs.newest_version(env_id)) != env_id:
-        fault = "names no version" if newest.rpartition("-v")[0] == env_id else "is an old version"
-        console.print(f"{env_id} {fault}; the newest is {newest}", soft_wrap=True)
+        console.print(f"{env_id} is an old version; the newest is {newest}", soft_wrap=True)
     table = Table(
         "parameter", "meaning", "default", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
     )
