@@ -87,7 +87,7 @@ def test_an_old_version_is_named_with_the_newest():
     console = Console(file=io.StringIO(), width=200)
     environments.show_shifts("CartPole-v0", console)
     assert "CartPole-v0 is an old version; the newest is CartPole-v1\n" in console.file.getvalue()  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="must be given with its version, got 'CartPole': did you mean CartPole-v1?"):
+    with pytest.raises(ValueError, match="must be given with its version, got 'CartPole': did you mean CartPole-v1"):
         environments.show_shifts("CartPole", console)
     environments.show_shifts("CartPole-v1", console := Console(file=io.StringIO(), width=200))
     assert "old version" not in console.file.getvalue()  # type: ignore[attr-defined]

@@ -170,11 +170,12 @@ class AdaSmooth(Elementwise):
         before, steps = slot.state["before"], slot.state["steps"]
         step = torch.sub(slot.p, before)
         before.copy_(slot.p)
-        sums = {}
+        sums, full = {}, (steps - 1) % self.updates == 0
+        turns = not full.is_cpu or bool(full.any())  # elsewhere to ask takes longer
+        full = broadcast_runs(full, step)
         for name in ("path", "length"):
             now, last = slot.state[name], slot.state[f"last_{name}"]
-            if not (steps.is_cpu and ((steps - 1) % self.updates).all()):  # elsewhere to ask takes longer
-                full = broadcast_runs((steps - 1) % self.updates == 0, now)
+            if turns:
                 last.copy_(torch.where(full, now, last))
                 now.masked_fill_(full, 0.0)
             now.add_(step)

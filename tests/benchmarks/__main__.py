@@ -111,7 +111,7 @@ def markdown(results: dict[str, Any]) -> str:
     for row in [*rows.get("scale", []), *rows.get("rules", [])]:
         of, _, size = row.what.rpartition(": ")
         by_size.setdefault(f"{of}, {row.unit}" if of else row.what, []).append(
-            f"{size} → {number(row.value.median)}" if of else f"{number(row.value.median)} {row.unit}"
+            f"{size.partition(':')[0]} → {number(row.value.median)}" if of else f"{number(row.value.median)} {row.unit}"
         )
     lines += [f"- {what}: {', '.join(values)}" for what, values in by_size.items()]
     where = sorted({(content["date"], content["machine"], tuple(content["versions"].items())) for content in results.values()})
