@@ -65,12 +65,12 @@ def squared_norm(squares: Sequence[Tensor], runs: bool) -> Tensor:
     return total(squares, runs)
 
 
-def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool) -> Tensor:
-    """cos(g_t, g_{t−1}) in float64, which squares of float32 cannot leave; 0 where one of the two is zero."""
+def cosine(grads: Sequence[Tensor], previous: Sequence[Tensor], runs: bool, dtype: torch.dtype = torch.float64) -> Tensor:
+    """cos(g_t, g_{t−1}), float64; 0 where one of the two is zero. `dtype` is that of the products, which may leave float32."""
     sums = []
     for g, before in zip(grads, previous, strict=True):
-        a, b = g.double(), before.double()
-        sums.append([total([x], runs) for x in (a * b, a.square(), b.square())])
+        a, b = g.to(dtype), before.to(dtype)
+        sums.append([total([x], runs).double() for x in (a * b, a.square(), b.square())])
     dot, square, square_before = (reduce(torch.add, column) for column in zip(*sums, strict=True))
     lengths = square.sqrt() * square_before.sqrt()
     return torch.where(lengths > 0, dot / lengths, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from rl_rmsprop import grammar
@@ -18,7 +18,12 @@ def check_rate(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Keys(grammar.Settings):
-    """What a baseline's text can set, here nothing."""
+    """What a baseline's text can set, all of them decay rates; here nothing."""
+
+    def validate(self) -> None:
+        """ValueError for a rate out of its range."""
+        for field in fields(self):
+            check_rate(field.name, getattr(self, field.name))
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -35,11 +40,6 @@ class Betas(Keys):
     beta2: float = 0.999
     """Of the running mean of g², in [0, 1)."""
 
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        check_rate("beta1", self.beta1)
-        check_rate("beta2", self.beta2)
-
     @property
     def arguments(self) -> dict[str, Any]:
         """See `Keys`."""
@@ -53,10 +53,6 @@ class EqualBetas(Keys):
     beta: float = 0.95
     """Of the running means of g and of g², in [0, 1)."""
 
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        check_rate("beta", self.beta)
-
     @property
     def arguments(self) -> dict[str, Any]:
         """See `Keys`."""
@@ -69,11 +65,6 @@ class MuonKeys(Betas):
 
     momentum: float = 0.95
     """Decay rate of a matrix's running mean of g, in [0, 1)."""
-
-    def validate(self) -> None:
-        """ValueError for a rate out of its range."""
-        super().validate()
-        check_rate("momentum", self.momentum)
 
     @property
     def arguments(self) -> dict[str, Any]:

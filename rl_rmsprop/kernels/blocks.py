@@ -29,8 +29,6 @@ JOINED = 2**14
 """Most entries of a parameter that is joined with others."""
 CUT = 2**17
 """Most entries of a block that a larger parameter is cut into: 512 KiB in single precision."""
-
-
 OWN = ("step", "square_avg", "momentum_buffer", "grad_avg")
 """State that a slot names itself."""
 
@@ -112,21 +110,17 @@ class Cut:
 
     def __init__(self, row: Row, numbers: Sequence[str]) -> None:
         slot, named = row
-        self.blocks = [slot]
-        self._numbers: dict[str, Tensor] = {}
         size = slot.E.numel()
         if not (slot.E.is_cpu and size > CUT and all([t.is_contiguous() for t in named.values()])):
+            self.blocks, self._numbers = [slot], {}
             return
         self._numbers = {name: t for name, t in named.items() if name in numbers}
-        pieces = {
-            name: t.view(*t.shape[: t.dim() - slot.p.dim()], size).split(CUT, dim=-1)
-            for name, t in named.items()
-            if name not in numbers
-        }
-        for k in range(len(pieces["p"])):
+        entries = {name: t for name, t in named.items() if name not in numbers}
+        pieces = {n: t.view(*t.shape[: t.dim() - slot.p.dim()], size).split(CUT, dim=-1) for n, t in entries.items()}
+        self.blocks = []
+        for of_block in zip(*pieces.values(), strict=True):
             own = {name: t.clone() for name, t in self._numbers.items()}
-            self.blocks.append(slot_of({name: parts[k] for name, parts in pieces.items()} | own, slot))
-        del self.blocks[0]
+            self.blocks.append(slot_of(dict(zip(pieces, of_block, strict=True)) | own, slot))
 
     def write_back(self) -> None:
         """Put the numbers where they were; all else has not moved."""

@@ -160,9 +160,9 @@ def apply_step(slot: Slot, group: dict[str, Any], lr_per_run: bool, root: Tensor
         slot.p.addcdiv_(slot.g, root, value=-lr)
 
 
-def clipped(slot: Slot, clip: Tensor) -> Slot:
-    """The slot with its gradient c times as long, for c [] or [R]."""
-    return slot._replace(g=slot.g * broadcast_runs(clip, slot.g).to(slot.g.dtype))
+def clipped(g: Tensor, clip: Tensor | None) -> Tensor:
+    """A gradient as it counts in the step, c·g, for c [] or [R]; None for 1."""
+    return g if clip is None else g * broadcast_runs(clip, g).to(g.dtype)
 
 
 def variance(slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import torch
@@ -65,7 +64,8 @@ class Hypergradient(Law):
         return super().initial_parameter_state(E, w, keys, group, p) | {"derivative": torch.zeros_like(E)}
 
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
-        h = cosine(at).nan_to_num(0.0, 0.0, 0.0)
+        gradients, derivatives = [slot.g for slot in at.slots], at.states("derivative")
+        h = signals.cosine(gradients, derivatives, at.per_run, derivatives[0].dtype).nan_to_num(0.0, 0.0, 0.0)
         bounds = -math.log1p(-self.min), -math.log1p(-self.max)
         log_window = (state["log_window"] - self.rate * h).clamp(*bounds)
         beta = -torch.expm1(-log_window)
@@ -92,14 +92,3 @@ class Hypergradient(Law):
         lr = group["lr"].double() if isinstance(group["lr"], Tensor) else group["lr"]
         factor = broadcast_runs(0.5 * lr * share, mean).to(mean.dtype)
         derivative.mul_(slot.g).div_(below.clamp_(min=signals.TINY)).mul_(factor)
-
-
-def cosine(at: LawInputs) -> Tensor:
-    """cos(g, ∂θ/∂u), [] or [R] float64; 0 where one of them is zero, not finite where squares are not."""
-    sums = []
-    for slot in at.slots:
-        g, h = slot.g.to(slot.E.dtype), slot.state["derivative"]
-        sums.append([signals.total([x], at.per_run).double() for x in (g * h, at.square(slot), h * h)])
-    dot, square, square_before = (reduce(torch.add, column) for column in zip(*sums, strict=True))
-    lengths = square.sqrt() * square_before.sqrt()
-    return torch.where(lengths > 0, dot / lengths, 0.0)

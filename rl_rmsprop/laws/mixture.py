@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
-from rl_rmsprop.kernels.equations import broadcast_runs
+from rl_rmsprop.kernels.equations import Slot, broadcast_runs
 from rl_rmsprop.laws.base import Law, LawInputs
 from rl_rmsprop.schedules import LARGEST, check_beta, check_positive
 
@@ -132,26 +132,24 @@ def along(axis: int, *banks: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def losses(at: LawInputs) -> Tensor:
     """ℓ_k, the mean over all entries of the capped QLIKE loss of v_k, [K] or [R, K] float64."""
-    axis, floor = int(at.per_run), floor_of(at.group)
     sums, size = [], 0
     for slot in at.slots:
         g2 = at.square(slot)
-        memory = torch.empty_like(g2, dtype=slot.state["bank"].dtype)
-
-        def loss_of(v: Tensor, log: Tensor, g2: Tensor = g2, memory: Tensor = memory) -> Tensor:
-            return torch.div(g2, torch.add(v, floor, out=memory), out=memory).clamp_(max=CAP).add_(log)
-
-        pairs = list(along(axis, slot.state["bank"], slot.state["log_bank"]))
-        total = torch.stack([signals.total([loss_of(*pair)], at.per_run) for pair in pairs], -1)
+        total = total_losses(slot, g2, at, None)
         if not (g2.is_cpu and g2.sum().isfinite() and total.isfinite().all()):  # elsewhere to ask takes longer
-            finite = g2.isfinite()  # an entry that is not finite says nothing about any memory
-            total = torch.stack(
-                [
-                    signals.total([torch.where(finite, loss_of(*pair), 0.0).nan_to_num_(0.0, 0.0, 0.0)], at.per_run)
-                    for pair in pairs
-                ],
-                -1,
-            )
+            total = total_losses(slot, g2, at, g2.isfinite())
         sums.append(total)
         size += g2.numel() // (len(g2) if at.per_run else 1)
     return reduce(torch.add, sums).double() / size
+
+
+def total_losses(slot: Slot, g2: Tensor, at: LawInputs, finite: Tensor | None) -> Tensor:
+    """The sum over a slot's entries of each memory's loss, [K] or [R, K]; given `finite`, others say nothing about any memory."""
+    floor, out = floor_of(at.group), torch.empty_like(g2, dtype=slot.state["bank"].dtype)
+    totals = []
+    for v, log in along(int(at.per_run), slot.state["bank"], slot.state["log_bank"]):
+        loss = torch.div(g2, torch.add(v, floor, out=out), out=out).clamp_(max=CAP).add_(log)
+        if finite is not None:
+            loss = torch.where(finite, loss, 0.0).nan_to_num_(0.0, 0.0, 0.0)
+        totals.append(signals.total([loss], at.per_run))
+    return torch.stack(totals, -1)

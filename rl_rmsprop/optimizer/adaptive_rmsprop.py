@@ -15,8 +15,7 @@ is nothing to wait for).
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -31,7 +30,14 @@ from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, second_moment, stats
 from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names, step_size_of
-from rl_rmsprop.optimizer.rollback import GROUP_STATES, SavedRows, UpdateSnapshot, missing_runs, runs_to_update
+from rl_rmsprop.optimizer.rollback import (
+    GROUP_STATES,
+    SavedRows,
+    UpdateSnapshot,
+    missing_runs,
+    raise_if_nonfinite,
+    runs_to_update,
+)
 from rl_rmsprop.optimizer.stats import UpdatedGroup
 from rl_rmsprop.optimizer.updates import prepare, update_group
 from rl_rmsprop.rules import Adaptive, Constant, Rule
@@ -172,8 +178,7 @@ class AdaptiveRMSprop(RMSprop):
         self._workspace = Workspace()
         self._saved_rows = SavedRows()
         self._undone: Tensor | None = None  # where the last update was, [] or [R] bool; None is nowhere
-        self._all_states: list[State] = []
-        self._states_of: dict[int, tuple[list[Tensor], list[State]]] = {}  # by group: parameters and their states
+        self._known_states = parameter_state.KnownStates()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with a β rule of its own if it has an `alpha` (see torch's method of this name)."""
@@ -309,7 +314,7 @@ class AdaptiveRMSprop(RMSprop):
             return
         self._clip = self._step_scale()
         if self.nonfinite == "raise":
-            self._raise_if_nonfinite(mask)
+            raise_if_nonfinite(self.param_groups, self.runs, mask)
         if self.nonfinite == "skip":
             mask = runs_to_update([g for _, _, grads in parts for g in grads], self.runs, mask)
             self._start_counting(parts[0][2][0].device)
@@ -341,21 +346,9 @@ class AdaptiveRMSprop(RMSprop):
             update_group(update)
 
     def _states(self, index: int, params: list[Tensor]) -> list[State]:
-        """The state of each parameter of a group, complete.
-
-        Looking a tensor up costs 1 µs. So what was found is remembered as long as `state` holds the same dicts.
-        """
-        if not identical(self.state.values(), self._all_states):
-            self._all_states, self._states_of = list(self.state.values()), {}
-        known, states = self._states_of.get(index, ([], []))
-        if not identical(known, params):
-            states = [self.state[p] for p in params]
-            self._states_of[index] = params, states
-        rule, group = self.rules[index], self.param_groups[index]
-        names = parameter_state.needed(rule, group)
-        if not all([name in state for state in states for name in names]):
-            for p, state in zip(params, states, strict=True):
-                parameter_state.complete(state, p, rule, group, self._keys)
+        """The state of each parameter of a group, complete."""
+        states, rule, group = self._known_states.of(self.state, index, params), self.rules[index], self.param_groups[index]
+        parameter_state.complete_all(states, params, rule, group, self._keys)
         return states
 
     def _follow(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:
@@ -393,21 +386,6 @@ class AdaptiveRMSprop(RMSprop):
         for group in self.param_groups:
             if "skipped" not in group:
                 group["skipped"] = torch.zeros(self._keys.shape, dtype=torch.float64, device=device)
-
-    def _raise_if_nonfinite(self, mask: Tensor | None) -> None:
-        """FloatingPointError if a gradient or its square is not finite, in the runs of the mask."""
-        for group in self.param_groups:
-            for i, p in enumerate(group["params"]):
-                if p.grad is None:
-                    continue
-                finite = equations.all_finite([p.grad], self.runs)
-                if not (finite if mask is None else finite | ~mask.to(finite.device)).all():
-                    names = group.get("param_names")
-                    name = names[i] if names else f"{i} of shape {tuple(p.shape)}"
-                    raise FloatingPointError(
-                        f"gradients and their squares must be finite, that of parameter {name} is not: "
-                        "lower lr, clip the gradient, or use nonfinite='skip'"
-                    )
 
     # What others may read -------------------------------------------------------------------------------------------------
 
@@ -515,8 +493,3 @@ def move_options(group: dict[str, Any]) -> None:
 def has_alarms(rule: Rule) -> bool:
     """Whether the rule has a detector."""
     return isinstance(rule, Adaptive) and not isinstance(rule.detector, Never)
-
-
-def identical(a: Collection[object], b: Collection[object]) -> bool:
-    """Whether both hold the same objects in the same order."""
-    return len(a) == len(b) and all(map(operator.is_, a, b))

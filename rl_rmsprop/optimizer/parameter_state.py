@@ -10,6 +10,8 @@ mean_length: k, for `centered` under a rule: E is the mean of the last k gradien
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,6 +41,37 @@ def needed(rule: Rule, group: dict[str, Any]) -> list[str]:
         names.append("previous_grad")
     step_size = step_size_of(group)
     return names if step_size is None else [*names, *step_size.parameter_state]
+
+
+class KnownStates:
+    """The states of the parameters of each group. To look a tensor up costs 1 µs, so what was found is remembered."""
+
+    def __init__(self) -> None:
+        self._all: list[State] = []
+        self._of: dict[int, tuple[list[Tensor], list[State]]] = {}  # by group: parameters and their states
+
+    def of(self, all_states: Mapping[Tensor, State], index: int, params: list[Tensor]) -> list[State]:
+        """Those of the group at this place, found anew unless `all_states` holds the same dicts as before."""
+        if not identical(all_states.values(), self._all):
+            self._all, self._of = list(all_states.values()), {}
+        known, states = self._of.get(index, ([], []))
+        if not identical(known, params):
+            states = [all_states[p] for p in params]
+            self._of[index] = params, states
+        return states
+
+
+def identical(a: Collection[object], b: Collection[object]) -> bool:
+    """Whether both hold the same objects in the same order."""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
+
+
+def complete_all(states: Sequence[State], params: Sequence[Tensor], rule: Rule, group: dict[str, Any], keys: Tensor) -> None:
+    """As `complete`, of all parameters of a group, if something is missing anywhere."""
+    names = needed(rule, group)
+    if not all([name in state for state in states for name in names]):
+        for p, state in zip(params, states, strict=True):
+            complete(state, p, rule, group, keys)
 
 
 def complete(state: State, p: Tensor, rule: Rule, group: dict[str, Any], keys: Tensor) -> None:

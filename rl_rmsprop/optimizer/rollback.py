@@ -40,6 +40,22 @@ def runs_to_update(grads: Sequence[Tensor], runs: int | None, mask: Tensor | Non
     return finite & mask.to(finite.device)
 
 
+def raise_if_nonfinite(groups: Sequence[dict[str, Any]], runs: int | None, mask: Tensor | None) -> None:
+    """FloatingPointError naming a parameter whose gradient, or its square, is not finite in the runs of the mask."""
+    for group in groups:
+        for i, p in enumerate(group["params"]):
+            if p.grad is None:
+                continue
+            finite = equations.all_finite([p.grad], runs)
+            if not (finite if mask is None else finite | ~mask.to(finite.device)).all():
+                names = group.get("param_names")
+                name = names[i] if names else f"{i} of shape {tuple(p.shape)}"
+                raise FloatingPointError(
+                    f"gradients and their squares must be finite, that of parameter {name} is not: "
+                    "lower lr, clip the gradient, or use nonfinite='skip'"
+                )
+
+
 class UpdateSnapshot:
     """What an update changes: parameters and their states, β, rules and detectors, the last surprise."""
 

@@ -2,7 +2,7 @@
 
     number      β is group["alpha"]
     adaptive    signal x → rules.advance → β [R], and an alarm may clear E
-    law         E itself decides, see rl_rmsprop/laws.py
+    law         E itself decides, see rl_rmsprop/laws/
 
 The optimizer then changes its parameters by E (rl_rmsprop/optimizer/updates.py), `rl_rmsprop.forecast` asks how well E predicts.
 A group is a dict with `alpha` (the live β), `eps`, `initial_accumulator_value`, and, if its rule has a state, `rule_state`.

@@ -3,7 +3,7 @@
     signal x → second_moment.decide (β, w) → E takes g² → θ takes its step, as long as lr or a step-size rule says
 
 `choose_update` takes the first row of UPDATES whose predicate holds. The last row is the definition: it serves every rule and
-option, one parameter after the other; the others are faster, or torch's own.
+option, one parameter after the other (of most laws, one block after the other); the others are faster, or torch's own.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ class GroupUpdate(NamedTuple):
         assert not isinstance(self.rule, Law)
         averages = (E for name in ("square_avg", "grad_avg") for E in equations.state_tensors(self.states, name))
         return second_moment.decide(self.rule, self.group, self.states, averages, x)
+
+    def memory(self, slot: Slot) -> Tensor:
+        """Memory for what is computed of a slot, shaped as E; lost at the next call for such a slot."""
+        return self.workspace("root", slot.E)
+
+    def square(self, slot: Slot) -> Tensor:
+        """g² of a slot, in that memory and the dtype of E."""
+        return torch.square(slot.g.to(slot.E.dtype), out=self.memory(slot))
 
 
 def prepare(
@@ -163,11 +171,7 @@ def by_step_size(update: GroupUpdate, x: Tensor) -> None:
     group, per_run = update.group, update.runs is not None
     slots = [slot for slot in equations.slots(update.params, update.states, group) if slot.E.numel()]
     memory = [update.workspace(f"root {i}", slot.E) for i, slot in enumerate(slots)]
-
-    def square(slot: Slot) -> Tensor:
-        return torch.square(slot.g.to(slot.E.dtype), out=update.workspace("root", slot.E))
-
-    second_moment.update(update.rule, group, slots, x, per_run, square=square)
+    second_moment.update(update.rule, group, slots, x, per_run, square=update.square)
     step_size = step_size_of(group)
     if slots and step_size is not None:
         roots = [second_moment.divisor(update.rule, slot, group, out) for slot, out in zip(slots, memory, strict=True)]
@@ -195,19 +199,14 @@ def by_equations(update: GroupUpdate, x: Tensor) -> None:
 
 def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
     """The update of these slots, one after the other."""
-    group, rule, lr_per_run, clip = update.group, update.rule, update.lr_per_run, update.clip
-
-    def memory(slot: Slot) -> Tensor:
-        return update.workspace("root", slot.E)
-
-    def square(slot: Slot) -> Tensor:
-        return torch.square(slot.g.to(slot.E.dtype), out=memory(slot))
 
     def apply_step(slot: Slot) -> None:
-        root = second_moment.divisor(rule, slot, group, memory(slot))
-        equations.apply_step(slot if clip is None else equations.clipped(slot, clip), group, lr_per_run, root)
+        root = second_moment.divisor(update.rule, slot, update.group, update.memory(slot))
+        clipped = slot._replace(g=equations.clipped(slot.g, update.clip))
+        equations.apply_step(clipped, update.group, update.lr_per_run, root)
 
-    second_moment.update(rule, group, slots, x, update.runs is not None, square=square, after=apply_step)
+    per_run = update.runs is not None
+    second_moment.update(update.rule, update.group, slots, x, per_run, square=update.square, after=apply_step)
 
 
 UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (

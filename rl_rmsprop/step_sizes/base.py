@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rl_rmsprop.grammar import Settings
 from rl_rmsprop.kernels.backends import State
-from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.kernels.equations import Slot
 
 
 class StepInputs(NamedTuple):
@@ -39,10 +39,6 @@ class StepInputs(NamedTuple):
         rows = [change.reshape(len(change), -1) if self.per_run else change.reshape(1, -1) for change in changes]
         total = reduce(torch.add, [torch.linalg.vector_norm(row, dim=1, dtype=torch.float64).square() for row in rows])
         return total if self.per_run else total[0]
-
-    def clipped(self, g: Tensor) -> Tensor:
-        """A gradient (or what is proportional to it) as it counts in the step, c·g."""
-        return g if self.clip is None else g * broadcast_runs(self.clip, g).to(g.dtype)
 
 
 class StepSize(Settings):

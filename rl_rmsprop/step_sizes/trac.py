@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rl_rmsprop import signals
 from rl_rmsprop.kernels.backends import State
-from rl_rmsprop.kernels.equations import broadcast_runs
+from rl_rmsprop.kernels.equations import broadcast_runs, clipped
 from rl_rmsprop.step_sizes.base import StepInputs, StepSize
 
 
@@ -65,7 +65,7 @@ class Trac(StepSize):
 
     def apply(self, state: State, at: StepInputs) -> State:
         kept = torch.where(state["sum"] > 0, state["sum"] / (state["sum"] + self.eps), 0.0)
-        gradients = [at.clipped(slot.g) for slot in at.slots]
+        gradients = [clipped(slot.g, at.clip) for slot in at.slots]
         travels = [slot.state["travel"] for slot in at.slots]
         for travel in travels:
             travel.mul_(broadcast_runs(kept, travel).to(travel.dtype))

@@ -110,7 +110,7 @@ class Study:
             raise ValueError(f"device must be one that this machine has, got {self.options.device}: {remedy}")
 
     def _check_baselines(self) -> None:
-        """ValueError for an optimizer of torch under settings that need the E of a β rule."""
+        """ValueError for a baseline under settings that need the E of a β rule."""
         baselines = [arm.text for arm in self.arms if arm.is_baseline]
         needs = [f"lr_rule={self.options.lr_rule}"] if self.options.step_size is not None else []
         needs += ["clip=numerator"] if any(agent.clip == "numerator" for agent in self.agents) else []

@@ -247,6 +247,8 @@ class Recorder(Snapshottable):
             return
         for (tag, edges), values in zip(EDGES.items(), self._optimizer.samples(), strict=True):
             logs = np.log10(np.maximum(values.numpy()[runs], 1e-38))
-            for r, histogram in zip(runs, histograms(logs, edges) if logs.size else (), strict=False):  # none before an update
+            if not logs.size:  # before the first update
+                return
+            for r, histogram in zip(runs, histograms(logs, edges), strict=True):
                 for sink in self._histogram_sinks[r]:
                     sink.histogram(int(self._steps[r]), tag, histogram)
