@@ -33,8 +33,8 @@ GRACE = 4.0
 """Seconds that workers have to save and stop."""
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints."""
-PRELOAD = ("rl_rmsprop.study.tuning.trials", "torch._dynamo")
-"""Modules that workers find imported: all that a task imports, and what torch imports at an optimizer's first step."""
+PRELOAD = ("rl_rmsprop.study.execution.server_path", "rl_rmsprop.study.tuning.trials", "torch._dynamo")
+"""Modules that workers find imported, after the first: all that a task imports, and what torch imports at a first step."""
 
 
 class Pool:
