@@ -20,13 +20,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from rl_rmsprop.kernels import backends, fused
+from rl_rmsprop.kernels import backends
 from rl_rmsprop.laws import mixture
 
 DEVICE = torch.device("meta")
 COPIES = ("_to_copy", "copy_", "_foreach_copy_")
 JOINS = ("cat", "stack")
-STATE_ATTRIBUTES = (backends.cached_column, fused.scalar, mixture.decays)
+STATE_ATTRIBUTES = (backends.cached_column, backends.scalar, mixture.decays)
 
 
 class Remote(Tensor):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop.kernels import equations, torch_internals, workspace
-from rl_rmsprop.kernels.backends import State
+from rl_rmsprop.kernels.backends import State, scalar
 from rl_rmsprop.kernels.torch_internals import foreach_add_, foreach_addcdiv_, foreach_addcmul_, foreach_mul_, foreach_sqrt
 
 PRECISIONS = (torch.float32, torch.float64)
@@ -125,12 +125,6 @@ def effective_gradients(grads: list[Tensor], params: list[Tensor], group: dict[s
     if not group["maximize"] and group["weight_decay"] == 0:
         return grads
     return [equations.gradient(g, p, group) for g, p in zip(grads, params, strict=True)]
-
-
-@functools.lru_cache(maxsize=64)
-def scalar(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A number for a call with a list of tensors, not to be changed: of a float torch would make a tensor for each."""
-    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def chunks(*columns: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:

@@ -348,7 +348,8 @@ class AdaptiveRMSprop(RMSprop):
     def _states(self, index: int, params: list[Tensor]) -> list[State]:
         """The state of each parameter of a group, complete."""
         states, rule, group = self._known_states.of(self.state, index, params), self.rules[index], self.param_groups[index]
-        parameter_state.complete_all(states, params, rule, group, self._keys)
+        if not parameter_state.are_complete(states, rule, group):
+            parameter_state.complete_all(states, params, rule, group, self._keys)
         return states
 
     def _follow(self, group: dict[str, Any], params: list[Tensor], states: list[State]) -> None:

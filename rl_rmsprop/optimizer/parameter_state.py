@@ -66,12 +66,16 @@ def identical(a: Collection[object], b: Collection[object]) -> bool:
     return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
+def are_complete(states: Sequence[State], rule: Rule, group: dict[str, Any]) -> bool:
+    """Whether nothing is missing of the states of a group's parameters."""
+    names = set(needed(rule, group))
+    return all([state.keys() >= names for state in states])
+
+
 def complete_all(states: Sequence[State], params: Sequence[Tensor], rule: Rule, group: dict[str, Any], keys: Tensor) -> None:
-    """As `complete`, of all parameters of a group, if something is missing anywhere."""
-    names = needed(rule, group)
-    if not all([name in state for state in states for name in names]):
-        for p, state in zip(params, states, strict=True):
-            complete(state, p, rule, group, keys)
+    """As `complete`, of all parameters of a group."""
+    for p, state in zip(params, states, strict=True):
+        complete(state, p, rule, group, keys)
 
 
 def complete(state: State, p: Tensor, rule: Rule, group: dict[str, Any], keys: Tensor) -> None:

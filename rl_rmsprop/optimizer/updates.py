@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.rmsprop import rmsprop
 
 from rl_rmsprop.kernels import equations, fused, torch_internals
-from rl_rmsprop.kernels.backends import State
+from rl_rmsprop.kernels.backends import State, scalar
 from rl_rmsprop.kernels.blocks import blocks
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.kernels.workspace import Workspace
@@ -87,7 +87,7 @@ def update_group(update: GroupUpdate, x: Tensor = NO_SIGNAL) -> None:
     function(update, x)
     if function is not by_torch:  # which counts for itself
         steps = [state["step"] for state in update.states]
-        torch_internals.foreach_add_(steps, fused.scalar(1.0, steps[0].dtype, steps[0].device), alpha=1.0)
+        torch_internals.foreach_add_(steps, scalar(1.0, steps[0].dtype, steps[0].device), alpha=1.0)
 
 
 def choose_update(update: GroupUpdate) -> Callable[[GroupUpdate, Tensor], None]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from rl_rmsprop.kernels.backends import scalar
 from rl_rmsprop.schedules.base import LARGEST, Schedule, check_beta, check_positive, check_updates
 
 R = TypeVar("R", bound="Ramp")
@@ -33,7 +34,7 @@ def check_space(space: str) -> None:
 
 def interpolate(start: float | Tensor, end: float | Tensor, share: Tensor, space: str = "beta") -> Tensor:
     """β at `share` (0 to 1) of the way from `start` to `end`, in β or in the logarithm of the window, never 1 by rounding."""
-    start, end = (torch.as_tensor(x, dtype=share.dtype, device=share.device) for x in (start, end))
+    start, end = (x if isinstance(x, Tensor) else scalar(x, share.dtype, share.device) for x in (start, end))
     if space == "beta":
         return torch.lerp(start.expand_as(share), end.expand_as(share), share).clamp(max=LARGEST)
     log_forgetting = torch.lerp(torch.log1p(-start).expand_as(share), torch.log1p(-end).expand_as(share), share)
