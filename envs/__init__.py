@@ -1,7 +1,8 @@
 """Gymnasium environments for batched training, stationary or shifting: R runs × N environments, a random stream per run."""
 
-from envs.cartpole import CartPoleBatch
 from envs.checks import check_env_id
+from envs.classic_control import KINDS as CLASSIC_CONTROL
+from envs.classic_control import ClassicControlBatch
 from envs.core import EnvBatch, Step, check_spaces
 from envs.episode_replay import NotReplayable
 from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper
@@ -15,7 +16,8 @@ from envs.transitions import EnvironmentFailure
 from rl_rmsprop.seeding import seed_sequence
 
 __all__ = [
-    "CartPoleBatch",
+    "CLASSIC_CONTROL",
+    "ClassicControlBatch",
     "EnvBatch",
     "EnvironmentFailure",
     "NotReplayable",

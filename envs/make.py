@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.cartpole import CartPoleBatch
 from envs.checks import BACKENDS, check_env_id
+from envs.classic_control import KINDS, ClassicControlBatch
 from envs.core import EnvBatch
 from envs.envpool import EnvPoolBatch
 from envs.serial import SerialBatch
@@ -26,7 +26,7 @@ def make(
     shift_seeds: Sequence[int] | None = None,
     backend: str = BACKENDS[0],
 ) -> EnvBatch:
-    """Environments for the runs with these seeds: CartPole-v1 in array operations, any other registered id one by one.
+    """Environments for the runs with these seeds: classic control in array operations, any other registered id one by one.
 
     With the backend `envpool` they are all EnvPool's, see envs/envpool.py.
 
@@ -47,8 +47,8 @@ def make(
     batch: EnvBatch
     if backend == "envpool":
         batch = EnvPoolBatch(env_id, seeds, envs_per_run)
-    elif env_id == "CartPole-v1":
-        batch = CartPoleBatch(seeds, envs_per_run)
+    elif env_id in KINDS:
+        batch = ClassicControlBatch(KINDS[env_id], seeds, envs_per_run)
     else:
         batch = SerialBatch(env_id, seeds, envs_per_run)
     return ShiftedBatch(batch, shifts, seeds if shift_seeds is None else shift_seeds, frozen_at, seeds) if shifts else batch

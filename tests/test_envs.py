@@ -7,12 +7,10 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from envs import CartPoleBatch, SerialBatch, check_env_id, make, seed_sequence
-from envs.cartpole import CartPoles
-from envs.dynamics.cartpole import CartPoleArrays
+from envs import ClassicControlBatch, SerialBatch, check_env_id, make, seed_sequence
+from envs.classic_control.cartpole import CartPoles
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.
@@ -133,7 +131,8 @@ def test_reset_steps_ignore_the_action_pay_nothing_and_end_nothing(env_id):
 
 def test_reset_in_the_middle_starts_every_episode_anew():
     """Silent failure: an old step counter cuts the first episode after a reset short."""
-    for env in (CartPoleBatch((0, 1), 2, max_episode_steps=5), SerialBatch("Acrobot-v1", (0, 1), 2, {"max_episode_steps": 5})):
+    arrays = ClassicControlBatch(CartPoles, (0, 1), 2, max_episode_steps=5)
+    for env in (arrays, SerialBatch("Acrobot-v1", (0, 1), 2, {"max_episode_steps": 5})):
         env.reset()
         for _ in range(5):
             step = env.step(np.zeros((2, 2), np.int64))
@@ -192,7 +191,7 @@ def test_cartpole_equals_gymnasiums_scalar_one_bit_for_bit():
     """
     seeds, N, calls = (0, 123), 3, 620
     ours, theirs = make("CartPole-v1", seeds, N), ScalarPoles(seeds, N)
-    assert isinstance(ours, CartPoleBatch)
+    assert isinstance(ours, ClassicControlBatch)
     rng = np.random.default_rng(0)
     observations = ours.reset()
     np.testing.assert_array_equal(observations, theirs.reset())
@@ -214,12 +213,12 @@ def test_cartpole_equals_gymnasiums_scalar_one_bit_for_bit():
 
 def test_a_pole_that_falls_at_the_time_limit_is_both_terminated_and_truncated():
     """Silent failure: a fall on the last step counts as truncation and is bootstrapped."""
-    env = CartPoleBatch((0,), 1, max_episode_steps=10_000)
+    env = ClassicControlBatch(CartPoles, (0,), 1, max_episode_steps=10_000)
     env.reset()
     steps = 1
     while not env.step(np.ones((1, 1), np.int64)).terminated.any():
         steps += 1
-    env = CartPoleBatch((0,), 1, max_episode_steps=steps)
+    env = ClassicControlBatch(CartPoles, (0,), 1, max_episode_steps=steps)
     env.reset()
     for _ in range(steps):
         step = env.step(np.ones((1, 1), np.int64))
@@ -242,7 +241,6 @@ def some_actions(space, rng, shape):
     [
         ("LunarLander-v3", 400),
         ("Acrobot-v1", 510),
-        ("MountainCar-v0", 210),
         ("Pendulum-v1", 410),
         ("LunarLanderContinuous-v3", 300),
     ],
@@ -250,8 +248,7 @@ def some_actions(space, rng, shape):
 def test_serial_batch_equals_gymnasiums_sync_vector_env(env_id, calls):
     """Silent failure: next-step autoreset that is off by a call, or environments seeded other than Gymnasium does."""
     seeds, N = (2, 40), 2
-    ours = make(env_id, seeds, N)
-    assert isinstance(ours, SerialBatch)
+    ours = SerialBatch(env_id, seeds, N)
     theirs = SyncVectorEnv([lambda: gym.make(env_id)] * (len(seeds) * N), autoreset_mode=AutoresetMode.NEXT_STEP)
     keys = [int(seed_sequence(s, "env", n).generate_state(1)[0]) for s in seeds for n in range(N)]
     first, _ = theirs.reset(seed=keys)
@@ -444,31 +441,9 @@ def test_a_stream_is_a_function_of_seed_and_purpose():
     np.testing.assert_array_equal(seed_sequence(7, "env", 3).generate_state(4), first)
 
 
-@pytest.mark.parametrize("shifting", [False, True])
-def test_poles_are_gymnasiums_bit_for_bit(shifting: bool) -> None:
-    """Silent failure: an equation rewritten for speed is nearly CartPole, and no published score can be compared."""
-    rng = np.random.default_rng(0)
-    ours, theirs = CartPoles(50), CartPoleVectorEnv(50)
-    theirs.reset(seed=1)
-    ours.state = theirs.state.copy()
-    for _ in range(300):
-        if shifting:
-            for name, usual in {"gravity": 9.8, "masspole": 0.1, "length": 0.5, "force_mag": 10.0}.items():
-                values = usual * rng.uniform(0.5, 2, 50)
-                for poles in (CartPoleArrays(ours), CartPoleArrays(theirs)):
-                    poles.set(name, values)
-        actions = rng.integers(0, 2, 50)
-        before = theirs.prev_done.copy()
-        fallen = ours.step(actions)
-        _, _, terminated, _, _ = theirs.step(actions)
-        np.testing.assert_array_equal(fallen[~before], terminated[~before])
-        ours.state[:, before] = theirs.state[:, before]  # starts are drawn elsewhere
-        np.testing.assert_array_equal(ours.state, theirs.state)
-
-
 def test_actions_that_are_none_are_refused() -> None:
     """Silent failure: an action 2 counts as a push to the left."""
     env = make("CartPole-v1", (0,), 2)
     env.reset()
-    with pytest.raises(ValueError, match="actions must be 0 or 1"):
+    with pytest.raises(ValueError, match="actions must be from 0 to 1"):
         env.step(np.array([[0, 2]]))

@@ -118,7 +118,7 @@ def test_a_batch_that_was_cut_off_goes_on_bit_for_bit(case: str, tmp_path: Path)
 def test_environments_go_on_after_many_episodes(tmp_path: Path) -> None:
     """Silent failure: what is cut off of a long history is what an episode under way still needs."""
     actions = np.random.default_rng(0).uniform(-2, 2, (2500, 1, 3, 1)).astype(np.float32)
-    first, second = (envs.make("Pendulum-v1", (5,), 3) for _ in range(2))
+    first, second = (envs.SerialBatch("Pendulum-v1", (5,), 3) for _ in range(2))
     first.reset()
     for action in actions[:2390]:
         first.step(action)

@@ -46,9 +46,9 @@ def action_of(env_id: str, parameter: str, value: float, call: int):
     """Actions that make every parameter visible at the shift, and move the environment before."""
     if env_id == "CartPole-v1":
         return call % 2
-    if env_id == "Acrobot-v1":
+    if env_id in ("Acrobot-v1", "MountainCar-v0"):
         return (0, 2, 1)[call % 3] if call != AT else 0
-    if env_id == "Pendulum-v1":
+    if env_id in ("Pendulum-v1", "MountainCarContinuous-v0"):
         return np.array([1.7 - 0.1 * call], np.float32)
     engine = {"main_engine_power": 2, "side_engine_power": 3, "failed_engine": int(value)}.get(parameter, 2)
     fired = engine if call == AT else (2, 1, 0, 3)[call % 4]
@@ -77,7 +77,7 @@ def first_difference(outputs, expected) -> int | None:
 
 
 def name(env_id: str) -> str:
-    return {"CartPole-v1": "CartPoleEnv", "Acrobot-v1": "AcrobotEnv", "Pendulum-v1": "PendulumEnv"}.get(env_id, "LunarLander")
+    return "LunarLander" if env_id.startswith("LunarLander") else type(gym.make(env_id).unwrapped).__name__
 
 
 def values_of(parameter: Parameter) -> list[float]:
@@ -116,7 +116,12 @@ def set_acrobot(env, parameter, value):
 
 
 WIND = ("wind_power", "turbulence_power")
-SETTERS = {"CartPole-v1": set_cartpole, "Acrobot-v1": set_acrobot, "Pendulum-v1": setattr}
+SETTERS = {
+    "CartPole-v1": set_cartpole,
+    "Acrobot-v1": set_acrobot,
+    "LunarLander-v3": set_lander,
+    "LunarLanderContinuous-v3": set_lander,
+}
 
 
 def by_hand(env_id, parameter, value, monkeypatch):
@@ -126,7 +131,7 @@ def by_hand(env_id, parameter, value, monkeypatch):
         if call == AT and parameter.endswith("engine_power"):
             monkeypatch.setattr(lunar_lander, parameter.upper(), value)
         elif call == AT and parameter not in ("push", "failed_engine"):
-            SETTERS.get(env_id, set_lander)(env, parameter, value)
+            SETTERS.get(env_id, setattr)(env, parameter, value)
         if call >= AT and parameter == "push":
             env.force_mag = 10 + value if action == 1 else 10 - value
         if call >= AT and parameter == "failed_engine":

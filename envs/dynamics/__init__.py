@@ -10,10 +10,17 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from envs.dynamics import acrobot, cartpole, lunar_lander, pendulum
+from envs.dynamics import acrobot, cartpole, lunar_lander, mountain_car, pendulum
 from envs.dynamics.base import DynamicsWrapper, Family, layers
 
-FAMILIES = (cartpole.FAMILY, lunar_lander.FAMILY, acrobot.FAMILY, pendulum.FAMILY)
+FAMILIES = (
+    cartpole.FAMILY,
+    lunar_lander.FAMILY,
+    acrobot.FAMILY,
+    pendulum.FAMILY,
+    mountain_car.FAMILY,
+    mountain_car.CONTINUOUS_FAMILY,
+)
 UNKNOWN = Family((), (), (), DynamicsWrapper)
 BY_CLASS = {name: family for family in FAMILIES for name in family.classes}
 

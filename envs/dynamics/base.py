@@ -40,6 +40,16 @@ class DynamicsWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
         raise AttributeError(f"{self.env} has no dynamics called {name!r}")
 
 
+class AttributeDynamics(DynamicsWrapper):
+    """One environment whose parameters are plain attributes, read at every step."""
+
+    def get(self, name: str) -> float:
+        return float(getattr(self.env.unwrapped, name))
+
+    def set(self, name: str, value: float) -> None:
+        setattr(self.env.unwrapped, name, value)
+
+
 class Family(NamedTuple):
     """Environments with the same equations of motion."""
 

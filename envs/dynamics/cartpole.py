@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from numpy.typing import NDArray
 
 from envs.dynamics.base import DynamicsWrapper, Family
 from envs.dynamics.parameter import Parameter
-from rl_rmsprop.storage.snapshot import to_plain
 
 PARAMETERS = (
     Parameter("gravity", "acceleration of gravity, m/s²", 9.8, -100, 1000, (1, 50)),
@@ -45,21 +45,10 @@ class CartPoleDynamics(DynamicsWrapper):
 FAMILY = Family(("CartPoleEnv", "CartPoleVectorEnv"), ("CartPole-v1",), PARAMETERS, CartPoleDynamics)
 
 
-ATTRIBUTES = ("gravity", "masscart", "masspole", "total_mass", "length", "polemass_length", "force_mag", "tau")
-"""Attributes of Gymnasium's CartPole that its equations use."""
-
-
-class CartPoleState(Protocol):
-    """K cart-poles whose equations take numbers or arrays [K]: Gymnasium's CartPoleVectorEnv, or `envs.cartpole.CartPoles`."""
-
-    num_envs: int
-    force_mag: Any
-
-
 class CartPoleArrays:
-    """`Dynamics` of the K cart-poles of one `CartPoleState`."""
+    """`Dynamics` of the K cart-poles of one CartPoleVectorEnv, whose equations take numbers or arrays [K]."""
 
-    def __init__(self, poles: CartPoleState) -> None:
+    def __init__(self, poles: CartPoleVectorEnv) -> None:
         self._poles = poles
         self._forces: dict[str, Any] = {"push": np.zeros(poles.num_envs)}
         self._any_push = False
@@ -71,16 +60,6 @@ class CartPoleArrays:
     def set(self, name: str, values: NDArray[np.float64]) -> None:
         set_cartpole(self._poles, self._forces, name, values.astype(float))
         self._any_push = bool(self._forces["push"].any())
-
-    def snapshot(self) -> dict[str, Any]:
-        """All values in force, as plain data."""
-        return {"forces": to_plain(self._forces), "poles": {name: to_plain(getattr(self._poles, name)) for name in ATTRIBUTES}}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Put the values of a snapshot into force."""
-        self._forces, self._any_push = to_plain(saved["forces"]), bool(saved["forces"]["push"].any())
-        for name, value in saved["poles"].items():
-            setattr(self._poles, name, to_plain(value))
 
     def before_step(self, actions: NDArray[np.int64]) -> None:
         """To be called with the actions of every step: the push needs them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.dynamics.base import DynamicsWrapper, Family
+from envs.dynamics.base import AttributeDynamics, Family
 from envs.dynamics.parameter import Parameter
 
 PARAMETERS = (
@@ -12,15 +12,4 @@ PARAMETERS = (
     Parameter("max_torque", "largest torque, Nm; the action space stays", 2, 0, 1000, (0.2, 2)),
 )
 
-
-class PendulumDynamics(DynamicsWrapper):
-    """Pendulum: plain attributes, read at every step. The action space never changes."""
-
-    def get(self, name: str) -> float:
-        return float(getattr(self.env.unwrapped, name))
-
-    def set(self, name: str, value: float) -> None:
-        setattr(self.env.unwrapped, name, value)
-
-
-FAMILY = Family(("PendulumEnv",), ("Pendulum-v1",), PARAMETERS, PendulumDynamics)
+FAMILY = Family(("PendulumEnv",), ("Pendulum-v1",), PARAMETERS, AttributeDynamics)

@@ -18,8 +18,8 @@ from gymnasium.spaces import Discrete
 import envs
 from rl_rmsprop.study.spec.study import LARGEST_BATCH, Study
 
-OF_CARTPOLE, OF_ANY = 200, 100_000
-"""Bytes of one environment: of CartPole-v1, which is rows of arrays, and of any other (Acrobot 4,000, LunarLander 100,000)."""
+IN_ARRAYS, OF_ANY = 500, 100_000
+"""Bytes of one environment: of classic control, which is rows of arrays, and of any other (LunarLander 100,000)."""
 OF_PROCESS = 300_000_000
 """Bytes of a worker that has imported everything."""
 OF_WEIGHTS, OF_ROLLOUTS = 4, 2
@@ -61,7 +61,7 @@ def batch_memory(study: Study, env_id: str, runs: int) -> int:
     forward = steps * 2 * max(agent.hidden, default=0)  # one layer of both, for a whole rollout
     rollout = steps * (sensors + outputs + 10) + max(activations, forward)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
-    of_env = OF_CARTPOLE if env_id == "CartPole-v1" else OF_ANY
+    of_env = IN_ARRAYS if env_id in envs.CLASSIC_CONTROL else OF_ANY
     return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_ROLLOUTS * rollout) + signals)
 
 
