@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -85,6 +85,9 @@ class EpisodeLog:
         self._episodes[i] = Episode(start, self._episodes[i].current_values, [], self.steps + 1, keeps_world)
         return observation
 
+    def before_step(self, envs: Sequence[gym.Env]) -> None:
+        """Nothing of them is needed before the batch's next step."""
+
     def step(self, actions: Sequence[Any], observations: NDArray[np.float32]) -> None:
         """Log a step of the batch: actions of all environments, and observations after it [K, O]; neither may change later."""
         self._actions.append(actions)
@@ -121,8 +124,14 @@ class EpisodeLog:
             )
         return saved
 
-    def restore(self, saved: Sequence[dict[str, Any]], replays: Sequence[NDArray[np.float32]]) -> None:
-        """Go on from `snapshot` with environments whose episodes were replayed, with these observations [T + 1, O] each."""
+    def restore(
+        self, envs: Sequence[gym.Env], saved: Sequence[dict[str, Any]], dynamics: Sequence[DynamicsWrapper] | None
+    ) -> None:
+        """Bring fresh environments to where they were at `snapshot`; NotReplayable if one shows something else on the way.
+
+        `dynamics` sets their parameters, None if nothing shifts.
+        """
+        replays = [replay_episode(env, saved[i], dynamics[i] if dynamics else None) for i, env in enumerate(envs)]
         longest = max(len(observations) for observations in replays)
         self._dropped, self._capacity = 0, longest + SPARE
         self._actions = [[None] * len(saved) for _ in range(longest)]
@@ -137,10 +146,18 @@ class EpisodeLog:
                 self._observations[first - 1 + step][i] = observation
 
 
+class SupportsLog(Protocol):
+    """What keeps a log of changes."""
+
+    def set(self, name: str, values: Sequence[float]) -> None:
+        """Log what a parameter of the dynamics is set to in every environment."""
+        ...
+
+
 class LoggedDynamics(PerEnvDynamics):
     """`Dynamics` of separate environments whose changes are logged."""
 
-    def __init__(self, envs: Sequence[gym.Env], log: EpisodeLog) -> None:
+    def __init__(self, envs: Sequence[gym.Env], log: SupportsLog) -> None:
         super().__init__(envs)
         self._log = log
 
@@ -156,12 +173,7 @@ def replay_episode(env: gym.Env, saved: dict[str, Any], dynamics: DynamicsWrappe
     """
     for name, value in saved["values"].items():
         dynamics.set(name, value)  # type: ignore[union-attr]  # there are values only where something shifts
-    if "seed" in saved["start"]:
-        observation, _ = env.reset(seed=saved["start"]["seed"])
-    else:
-        env.unwrapped.np_random = generator_of(saved["start"]["generator"])
-        observation, _ = env.reset()
-    observations = [np.asarray(observation, np.float32)]
+    observations = [np.asarray(begin_again(env, saved["start"]), np.float32)]
     changes = list(saved["changes"])
     for step, action in enumerate(list_of(saved["actions"])):
         while changes and changes[0][0] == step:
@@ -173,6 +185,13 @@ def replay_episode(env: gym.Env, saved: dict[str, Any], dynamics: DynamicsWrappe
     if digest(observations) != saved["sha256"] or str(generator_state(env)) != str(saved["generator"]):
         raise NotReplayable(f"{name_of(env)} did not repeat its episode with the same random numbers and actions: {REMEDY}")
     return np.array(observations)
+
+
+def begin_again(env: gym.Env, start: dict[str, Any]) -> NDArray:
+    """The first observation of an episode that begins as another one did."""
+    if "seed" not in start:
+        env.unwrapped.np_random = generator_of(start["generator"])
+    return env.reset(seed=start.get("seed"))[0]
 
 
 def digest(observations: Sequence[NDArray[np.float32]]) -> str:

@@ -15,6 +15,8 @@ from contextlib import suppress
 import gymnasium as gym
 from gymnasium.envs.registration import get_env_id, parse_env_id
 
+from envs.mujoco_states import redirect_messages
+
 
 def modules_of(env_ids: Iterable[str]) -> tuple[str, ...]:
     """The modules that ids name, each once, in their order.
@@ -46,6 +48,7 @@ def make_env(env_id: str) -> gym.Env:
     """One environment from Gymnasium; ValueError with a remedy if there is none of that id."""
     import_modules(modules_of([env_id]))
     check_version(env_id)
+    redirect_messages(env_id)
     try:
         with warnings.catch_warnings():  # of versions that are not the newest: see `newest_version`
             warnings.simplefilter("ignore")

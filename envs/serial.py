@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from envs.core import Step, check_spaces
 from envs.dynamics import with_dynamics
 from envs.dynamics.base import Dynamics
-from envs.episode_replay import EpisodeLog, LoggedDynamics, name_of, replay_episode
+from envs.episode_replay import EpisodeLog, LoggedDynamics, name_of
+from envs.mujoco_states import MujocoStates, is_mujoco, redirect_messages
 from envs.transitions import EnvironmentFailure, check_step, reason, stack
 from rl_rmsprop.seeding import seed_sequence
 
@@ -35,6 +36,7 @@ class SerialBatch:
     def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int, kwargs: dict[str, Any] | None = None) -> None:
         """`kwargs` are passed on to `gymnasium.make`."""
         self.runs, self.envs_per_run = len(seeds), envs_per_run
+        redirect_messages(env_id)
         self._envs: list[gym.Env] = [
             without_order_enforcing(gym.make(env_id, disable_env_checker=True, **(kwargs or {})))
             for _ in range(self.runs * envs_per_run)
@@ -47,7 +49,7 @@ class SerialBatch:
         self.observation_space, self.action_space = check_spaces(first)
         self.max_episode_steps = first.spec.max_episode_steps if first.spec else None
         self._done = np.zeros(len(self._envs), bool)  # [R·N]  whose next call only resets
-        self._log = EpisodeLog(len(self._envs))
+        self._log = MujocoStates(self._envs) if is_mujoco(first) else EpisodeLog(len(self._envs))
         self._dynamics: LoggedDynamics | None = None
 
     def reset(self) -> NDArray[np.float32]:
@@ -69,6 +71,7 @@ class SerialBatch:
         valid = ~self._done
         env_actions = self._to_env_actions(actions)
         results: list[tuple[Any, ...]] = []
+        self._log.before_step(self._envs)
         try:
             for i, (env, action, done) in enumerate(zip(self._envs, env_actions, self._done.tolist(), strict=True)):
                 results.append((self._log.begin(i, env), 0.0, False, False, None) if done else env.step(action))
@@ -93,11 +96,8 @@ class SerialBatch:
         return {"episodes": self._log.snapshot(self._envs), "done": self._done.copy()}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        replays = [
-            replay_episode(env, episode, self._dynamics.of(i) if self._dynamics else None)
-            for i, (env, episode) in enumerate(zip(self._envs, saved["episodes"], strict=True))
-        ]
-        self._log.restore(saved["episodes"], replays)
+        of_each = None if self._dynamics is None else [self._dynamics.of(i) for i in range(len(self._envs))]
+        self._log.restore(self._envs, saved["episodes"], of_each)
         self._seeds = [None] * len(self._envs)
         self._done = saved["done"].copy()
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from envs import shifted_ids
+from envs.dynamics.mujoco import MOTORS
 from rl_rmsprop.study.report import figures
 from rl_rmsprop.study.report.analysis import Analysis
 from rl_rmsprop.study.report.page import NARROW_FOLDER
@@ -16,6 +18,10 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.spec.study import Study
+
+ROBOTS = tuple(f"{robot}-v5" for robot in MOTORS)
+BASE_IDS = tuple(env_id for env_id in shifted_ids.BASE_IDS if env_id not in ROBOTS)
+"""Environments that have a shifted twin, and need no extra package."""
 
 
 def batch_of(

@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.shifts.profiles import NEVER, PROFILES, Abrupt, NoChange, Poisson, Profile, Pulse, Ramp, Recurring, Sine, Square, Walk
+from envs.shifts.profiles import (
+    NEVER,
+    PROFILES,
+    Abrupt,
+    NoChange,
+    Poisson,
+    Profile,
+    Pulse,
+    Ramp,
+    Recurring,
+    Redrawn,
+    Sine,
+    Square,
+    Walk,
+)
 from envs.shifts.shift import Shift, parse, text
 
 # Expected values, one clock at a time ----------------------------------------------------------------------------------------
@@ -108,10 +122,10 @@ def test_many_runs_at_clocks_of_their_own_see_what_one_sees(reference, profile, 
         assert (float(value), int(regime)) == followed(profile, [t])[0]
 
 
-RANDOM = [Poisson((1.0, 2.0, 3.0), 4.0), Walk(0.5, 0.0, 1.0, 0.2, 3)]
+RANDOM = [Poisson((1.0, 2.0, 3.0), 4.0), Walk(0.5, 0.0, 1.0, 0.2, 3), Redrawn(1.0, 0.02, 2.0, 6)]
 
 
-@pytest.mark.parametrize("profile", [p for _, p, _ in TABLE] + RANDOM, ids=[*IDS, "poisson", "walk"])
+@pytest.mark.parametrize("profile", [p for _, p, _ in TABLE] + RANDOM, ids=[*IDS, "poisson", "walk", "redrawn"])
 def test_nothing_changes_before_the_time_that_a_profile_names(profile):
     """Silent failure: the profile is not evaluated at the step of a change, because next_change is late."""
     pairs = followed(profile, list(range(LAST + 1)))
@@ -134,6 +148,7 @@ def test_only_a_ramp_and_a_wave_are_under_way_by_themselves():
         Square((1.0, 3.0), 2): [False] * 7,
         RANDOM[0]: [False] * 7,
         RANDOM[1]: [False] * 7,
+        RANDOM[2]: [False] * 7,
     }
     for profile, moving in expected.items():
         assert start(profile, 7).in_progress(np.arange(7)).tolist() == moving
@@ -232,7 +247,7 @@ def test_a_walk_folds_back_by_hand():
     np.testing.assert_allclose([trace.evaluate(np.array([t]))[0][0] for t in (0, 1, 2)], [0.9, 0.8, 0.7])
 
 
-@pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk"])
+@pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk", "redrawn"])
 def test_a_run_of_a_random_profile_is_the_same_alone_and_in_any_batch(profile):
     """Silent failure: the times of one run depend on which other runs are in the batch."""
     batched = start(profile, 5)
@@ -242,7 +257,7 @@ def test_a_run_of_a_random_profile_is_the_same_alone_and_in_any_batch(profile):
         assert [float(alone.evaluate(np.array([t]))[0][0]) for t in range(100)] == values[:, r].tolist()
 
 
-@pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk"])
+@pytest.mark.parametrize("profile", RANDOM, ids=["poisson", "walk", "redrawn"])
 @given(jumps=st.lists(st.integers(0, 30), max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_the_size_of_the_clocks_jumps_does_not_matter(profile, jumps):
@@ -250,6 +265,19 @@ def test_the_size_of_the_clocks_jumps_does_not_matter(profile, jumps):
     clocks = np.cumsum([0, *jumps]).tolist()
     step_by_step = followed(profile, list(range(clocks[-1] + 1)))
     assert followed(profile, clocks) == [step_by_step[t] for t in clocks]
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_redrawn_values_are_spread_as_they_should_be(log):
+    """Silent failure: hardly any slippery ground, since a uniform friction is seldom small. Each value is a regime of its own."""
+    trace = start(Redrawn(1.0, 0.02, 2.0, 5, log), 200)
+    values, regimes = zip(*[trace.evaluate(np.full(200, t)) for t in range(0, 100, 5)], strict=True)
+    assert (values[0] == 1.0).all()
+    drawn = np.ravel(values[1:])
+    assert 0.02 <= drawn.min() < drawn.max() <= 2.0
+    middle = 0.2 if log else 1.01  # half of all values are below it
+    assert abs((drawn < middle).mean() - 0.5) < 0.04
+    assert [set(numbers.tolist()) for numbers in regimes] == [{count} for count in range(20)]
 
 
 # Text -----------------------------------------------------------------------------------------------------------------------
@@ -269,6 +297,8 @@ PROFILE = st.one_of(
     st.builds(Sine, two, st.integers(2, 2**53 - 1), st.integers(0, 10**9)),
     st.builds(Poisson, several, positive),
     st.tuples(number, positive, positive, positive, whole).map(lambda x: Walk(x[0], x[0] - x[1], x[0] + x[2], x[3], x[4])),
+    st.tuples(number, positive, positive, whole).map(lambda x: Redrawn(x[0], x[1], x[1] + x[2], x[3])),
+    st.tuples(number, number, positive, whole).map(lambda x: Redrawn(x[0], x[1], x[1] + x[2], x[3], log=False)),
     st.just(NoChange()),
 )
 SHIFT = st.builds(
@@ -296,7 +326,7 @@ def test_texts_by_hand():
         text(Shift("tau", Sine((0.02, 0.03), 500), apply="reset")) == "tau:profile=sine,values=0.02/0.03,period=500,apply=reset"
     )
     assert text(Shift("gravity", Abrupt((9.8, 25.0), (1000,)))) == "gravity:values=9.8/25,at=1000"
-    assert set(PROFILES) == {"abrupt", "ramp", "square", "sine", "walk", "poisson", "recurring", "pulse", "none"}
+    assert set(PROFILES) == {"abrupt", "ramp", "square", "sine", "walk", "poisson", "recurring", "redrawn", "pulse", "none"}
 
 
 @pytest.mark.parametrize(
@@ -327,6 +357,11 @@ def test_texts_by_hand():
         ("gravity:profile=poisson,values=1,every=2", "poisson needs at least 2 values"),
         ("gravity:profile=walk,first=5,low=1,high=2,sd=1", "low ≤ first ≤ high and low < high, got low 1, first 5, high 2"),
         ("gravity:profile=walk,first=1,low=1,high=2,sd=0", "sd must be greater than 0"),
+        (
+            "friction:profile=redrawn,first=1,low=0,high=2,every=9",
+            "redrawn needs 0 < low < high, or log=false, got low 0, high 2",
+        ),
+        ("friction:profile=redrawn,first=1,low=2,high=2,every=9,log=false", "redrawn needs low < high, got low 2, high 2"),
     ],
 )
 def test_a_text_that_says_nothing_possible_is_refused_in_one_line(written, message):

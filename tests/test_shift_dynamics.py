@@ -23,8 +23,8 @@ from envs.dynamics.base import PerEnvDynamics
 from envs.dynamics.cartpole import CartPoleArrays
 from envs.dynamics.parameter import Parameter
 from envs.parameters import INTERFACE, parameters_of
-from envs.shifted_ids import BASE_IDS
 from envs.shifts.shift import check, parse, parse_all
+from tests.builders import BASE_IDS
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.

@@ -17,7 +17,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from envs import ShiftWrapper, VectorShiftWrapper
 from envs.dynamics import BY_CLASS
-from envs.shifted_ids import BASE_IDS
+from tests.builders import BASE_IDS
 
 with warnings.catch_warnings():
     # Box2D's C module warns while it is being built; a warning turned into an error there is a segmentation fault.

@@ -11,7 +11,7 @@ on the environment's randomness nor on the policy's. A new profile is a class an
 
 from envs.shifts.profiles.base import NEVER, Profile
 from envs.shifts.profiles.deterministic import Abrupt, NoChange, Pulse, Ramp, Recurring, Sine, Square
-from envs.shifts.profiles.random import Poisson, Walk
+from envs.shifts.profiles.random import Poisson, Redrawn, Walk
 
 __all__ = [
     "NEVER",
@@ -23,6 +23,7 @@ __all__ = [
     "Pulse",
     "Ramp",
     "Recurring",
+    "Redrawn",
     "Sine",
     "Square",
     "Walk",
@@ -36,6 +37,7 @@ PROFILES: dict[str, type[Profile]] = {
     "walk": Walk,
     "poisson": Poisson,
     "recurring": Recurring,
+    "redrawn": Redrawn,
     "pulse": Pulse,
     "none": NoChange,
 }

@@ -121,6 +121,69 @@ class WalkTrace(Trace, Snapshottable):
         return (t // self._profile.every + 1) * self._profile.every
 
 
+@dataclass(frozen=True)
+class Redrawn(Profile):
+    """A new value every `every`, uniform between low and high, or uniform in its logarithm: each is a regime of its own.
+
+    With `friction` of Ant-v5, low=0.02, high=2 and every=2000000 it is SlipperyAnt (Dohare et al., Nature 2024).
+    """
+
+    first: float
+    """Initial value."""
+    low: float
+    """Smallest new value; above 0 if log."""
+    high: float
+    """Largest new value, above low."""
+    every: int
+    """Time between changes, > 0."""
+    log: bool = True
+    """Whether the logarithm is uniform, so that all orders of magnitude are alike."""
+
+    continuous = True
+    random = True
+    regimes = 10_000
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            needs = "0 < low < high, or log=false" if self.log else "low < high"
+            raise ValueError(f"redrawn needs {needs}, got low {self.low:g}, high {self.high:g}")
+        check_length("every", self.every)
+
+    def possible_values(self) -> tuple[float, ...]:
+        return self.first, self.low, self.high
+
+    def start(self, generators: Sequence[np.random.Generator]) -> Trace:
+        return RedrawnTrace(self, generators)
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """A new value."""
+        if not self.log:
+            return float(generator.uniform(self.low, self.high))
+        return min(self.high, max(self.low, math.exp(generator.uniform(math.log(self.low), math.log(self.high)))))
+
+
+class RedrawnTrace(Trace, Snapshottable):
+    """The value of each run, drawn when it is needed; a regime's number is the count of its draws, from 0 again after 9999."""
+
+    STATE_ATTRIBUTES = ("_generators", "_draws", "_value")
+
+    def __init__(self, profile: Redrawn, generators: Sequence[np.random.Generator]) -> None:
+        self._profile, self._generators = profile, generators
+        self._draws = np.zeros(len(generators), np.int64)  # [R]
+        self._value = np.full(len(generators), profile.first)  # [R]
+
+    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
+        due = t // self._profile.every
+        for r in np.flatnonzero(due > self._draws).tolist():
+            for _ in range(due[r] - self._draws[r]):
+                self._value[r] = self._profile.draw(self._generators[r])
+        self._draws = np.maximum(self._draws, due)
+        return self._value.copy(), self._draws % self._profile.regimes
+
+    def next_change(self, t: Clock) -> Clock:
+        return (t // self._profile.every + 1) * self._profile.every
+
+
 def reflect(x: float, low: float, high: float) -> float:
     """`x` reflected at both ends of [low, high] until it lies inside."""
     span = high - low
