@@ -1,5 +1,6 @@
 """Gymnasium environments for batched training, stationary or shifting: R runs × N environments, a random stream per run."""
 
+from envs import minatar
 from envs.checks import check_env_id
 from envs.classic_control import KINDS as CLASSIC_CONTROL
 from envs.classic_control import ClassicControlBatch
@@ -38,3 +39,4 @@ __all__ = [
 ]
 
 register()
+minatar.register()

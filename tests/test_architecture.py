@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "agents": {"agents", "torch", "numpy"},
-    "envs": {"envs", "gymnasium", "numpy", "envpool", "mujoco"},
+    "envs": {"envs", "gymnasium", "numpy", "envpool", "mujoco", "minatar"},
 }
 SHARED = {
     "envs": {"rl_rmsprop.grammar", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},

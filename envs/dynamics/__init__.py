@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from envs.dynamics import acrobot, cartpole, lunar_lander, mountain_car, mujoco, pendulum
+from envs.dynamics import acrobot, cartpole, lunar_lander, minatar, mountain_car, mujoco, pendulum
 from envs.dynamics.base import DynamicsWrapper, Family, layers
 
 FAMILIES = (
@@ -21,6 +21,8 @@ FAMILIES = (
     mountain_car.FAMILY,
     mountain_car.CONTINUOUS_FAMILY,
     *mujoco.FAMILIES,
+    minatar.FAMILY,
+    minatar.RAMPING_FAMILY,
 )
 UNKNOWN = Family((), (), (), DynamicsWrapper)
 BY_CLASS = {name: family for family in FAMILIES for name in family.classes}
