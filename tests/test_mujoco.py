@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 import envs
 from envs.dynamics import family_of, with_dynamics
-from envs.mujoco_states import MujocoStates, is_mujoco
+from envs.mujoco_states import MujocoStates, is_mujoco, redirect_messages
 from rl_rmsprop.study.training.train import train_batch
 from tests.builders import ROBOTS
 from tests.test_resume import Interrupting, cut_off, digest, spec
 
 mujoco = pytest.importorskip("mujoco")
+redirect_messages("Ant-v5")
 
 each_robot = pytest.mark.parametrize("env_id", ROBOTS)
 
