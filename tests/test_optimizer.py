@@ -24,7 +24,7 @@ from rl_rmsprop.reactions import Drop, Reset, Restart
 from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Constant, Harmonic, Linear, Schedule
 from tests import references
-from tests.rule_table import ROWS
+from tests.rule_table import ROWS, VARIED
 
 torch.set_num_threads(1)
 
@@ -34,6 +34,11 @@ Gradients = list[list[Tensor]]  # [T][parameter]
 RULES = {name: row.arguments for name, row in ROWS.items()}
 
 each_rule = pytest.mark.parametrize("arguments", RULES.values(), ids=RULES)
+
+
+def each(cases: dict[str, tuple[Any, ...]], names: str) -> pytest.MarkDecorator:
+    """A test of every case, whose name it has."""
+    return pytest.mark.parametrize(names, cases.values(), ids=cases)
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -128,7 +133,7 @@ def test_a_number_for_alpha_is_torchs_rmsprop_bit_for_bit(options, foreach, dtyp
     for kind in (torch.optim.RMSprop, AdaptiveRMSprop):
         params = parameters(dtype=dtype)
         optimizer = kind(params, foreach=foreach, **options)
-        train(optimizer, params, gradients(80, dtype=dtype))
+        train(optimizer, params, gradients(40, dtype=dtype))
         results.append(([p.detach() for p in params], optimizer.state_dict()["state"]))
     assert all(torch.view_as_real(p).isfinite().all() if p.is_complex() else p.isfinite().all() for p in results[0][0])
     assert_same(results[1], results[0])
@@ -544,19 +549,22 @@ def test_observe_refuses_other_shapes(name):
 BAD = {"NaN": math.nan, "infinite": math.inf, "minus infinite": -math.inf, "its square overflows": 1e20}
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 @each_rule
-def test_skip_leaves_everything_as_if_the_update_had_not_been_asked_for(arguments, bad):
-    """One NaN in E, in a running mean of a detector or in the last gradient poisons all that follows."""
+def test_skip_leaves_everything_as_if_the_update_had_not_been_asked_for(arguments):
+    """One NaN in E, in a running mean of a detector or in the last gradient poisons all that follows.
+
+    Each kind of bad number comes before the first update and in the midst of them.
+    """
     stream = gradients(40)
-    broken = [[g.clone() for g in entry] for entry in stream[:1]]
-    broken[0][1][2] = bad
+    broken = [[g.clone() for g in stream[0]] for _ in BAD]
+    for entry, bad in zip(broken, BAD.values(), strict=True):
+        entry[1][2] = bad
     params, clean = parameters(), parameters()
     optimizer = AdaptiveRMSprop(params, nonfinite="skip", **arguments)
     expected = AdaptiveRMSprop(clean, nonfinite="skip", **arguments)
-    train(optimizer, params, [*broken, *stream[:20], *broken, *broken, *stream[20:]])
+    train(optimizer, params, [*broken, *stream[:20], *broken, *stream[20:]])
     train(expected, clean, stream)
-    assert optimizer.stats()["skipped"] == 3
+    assert optimizer.stats()["skipped"] == 2 * len(BAD)
     got, want = everything(optimizer, params), everything(expected, clean)
     for group in (*got["param_groups"], *want["param_groups"]):
         del group["skipped"]
@@ -638,8 +646,10 @@ def test_propagate_does_as_torch_does():
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 
-def check_alone_as_in_a_batch(shapes: Sequence[tuple[int, ...]], arguments: dict[str, Any], R: int = 4, steps: int = 60) -> None:
-    """Every run of a batch against the same run by itself, to the last bit."""
+def check_alone_as_in_a_batch(
+    shapes: Sequence[tuple[int, ...]], arguments: dict[str, Any], R: int = 4, steps: int = 40, runs: Sequence[int] | None = None
+) -> None:
+    """Every run of a batch, or each of these runs, against the same run by itself, to the last bit."""
     batch_shapes = [(R, *s) for s in shapes]
     stream = gradients(steps, batch_shapes)
     params = parameters(batch_shapes)
@@ -647,7 +657,7 @@ def check_alone_as_in_a_batch(shapes: Sequence[tuple[int, ...]], arguments: dict
     batch = AdaptiveRMSprop(params, runs=R, **arguments)
     train(batch, params, stream)
     stats = batch.stats()
-    for r in range(R):
+    for r in range(R) if runs is None else runs:
         single = [Parameter(p.detach()[r : r + 1].clone()) for p in parameters(batch_shapes)]
         own = arguments | {"lr": lr[r : r + 1] if isinstance(lr, Tensor) else lr}
         alone = AdaptiveRMSprop(single, runs=[r], **own)
@@ -668,18 +678,30 @@ def test_a_run_alone_equals_the_same_run_in_a_batch(arguments):
     check_alone_as_in_a_batch([(4, 3), (5,)], arguments)
 
 
+LR_IN_THE_RULE = ("smorms3", "adasmooth", "coupled", "policy_clock", "hypergradient, corrected", "intentional, lagging")
+"""Rows beside the varied ones whose β or divisor depends on lr, or on the way of the parameters."""
+
+
 @pytest.mark.parametrize("lr", [torch.tensor([0.1, 0.01, 0.003, 1e-4])], ids=["lr per run"])
-@each_rule
-def test_a_run_alone_equals_the_same_run_in_a_batch_with_an_lr_of_its_own(arguments, lr):
+@pytest.mark.parametrize("name", [*VARIED, *LR_IN_THE_RULE])
+def test_a_run_alone_equals_the_same_run_in_a_batch_with_an_lr_of_its_own(name, lr):
     """A sweep of lr in one batch must give what the runs one by one would give."""
-    check_alone_as_in_a_batch([(4, 3), (5,)], arguments | {"lr": lr})
+    check_alone_as_in_a_batch([(4, 3), (5,)], RULES[name] | {"lr": lr})
 
 
-@pytest.mark.parametrize("count", [7, 12, 33])
-@pytest.mark.parametrize("name", ["cusum", "cusum of the norm", "cusum of the cosine", "asymmetric", "mixture"])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        *((name, 33) for name in ("cusum", "cusum of the norm", "cusum of the cosine", "asymmetric", "mixture")),
+        *((name, count) for name in ("cusum", "cusum of the cosine", "mixture") for count in (7, 12)),
+    ],
+)
 def test_a_run_alone_equals_the_same_run_in_a_batch_of_many_tensors(name, count):
-    """Actor and critic of three layers are twelve tensors: their sums must not change order with the number of runs."""
-    check_alone_as_in_a_batch([(3,)] * count, RULES[name], R=5, steps=30)
+    """Actor and critic of three layers are twelve tensors: their sums must not change order with the number of runs.
+
+    The last of five runs is left over by vectors of two and four.
+    """
+    check_alone_as_in_a_batch([(3,)] * count, RULES[name], R=5, steps=20, runs=(1, 4))
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (17,), (64, 64)], ids=str)
@@ -771,13 +793,27 @@ def test_an_option_torch_does_not_know_survives_a_checkpoint_of_torch():
     assert optimizer.param_groups[0]["eps_in_sqrt"] is True
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
-@pytest.mark.parametrize("runs", [None, 3])
-@each_rule
+FEW = ("number, corrected", "cusum", "asymmetric, corrected", "mixture", "trac")
+"""Rows with each kind of state: none, a detector's, a weight per entry, a bank, a step size."""
+SAVED: dict[str, tuple[Any, ...]] = {
+    f"{name}, runs={runs}, {str(dtype).removeprefix('torch.')}": (RULES[name], runs, dtype)
+    for names, runs, dtype in (
+        (RULES, 3, torch.float32),
+        (RULES, None, torch.bfloat16),
+        (VARIED, 3, torch.complex64),
+        (FEW, None, torch.float32),
+        (FEW, 3, torch.bfloat16),
+        (FEW, None, torch.complex64),
+    )
+    for name in names
+}
+
+
+@each(SAVED, "arguments, runs, dtype")
 def test_a_checkpoint_of_a_run_in_progress_goes_on_bit_for_bit(arguments, runs, dtype):
     """A clock that starts again, a detector that forgets or a w rounded to bfloat16 makes a resumed run another run."""
     shapes = [(3, 4), (3, 5)]
-    stream = gradients(80, shapes, dtype)
+    stream = gradients(66, shapes, dtype)
     params = parameters(shapes, dtype)
     optimizer = AdaptiveRMSprop(params, runs=runs, **arguments)
     train(optimizer, params, stream[:50])
@@ -808,23 +844,28 @@ def test_w_is_not_rounded_by_a_bfloat16_model(name):
     train(restored, halves, gradients(3, dtype=torch.bfloat16))
 
 
-@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy], ids=["pickle", "deepcopy"])
-@pytest.mark.parametrize("runs", [None, 4])
-@each_rule
-def test_a_copied_optimizer_goes_on_bit_for_bit(arguments, runs, copied):
+COPIED: dict[str, tuple[Any, ...]] = {
+    f"{name}, runs={runs}": (RULES[name], runs) for names, runs in ((RULES, 4), (VARIED, None)) for name in names
+}
+
+
+@each(COPIED, "arguments, runs")
+def test_a_copied_optimizer_goes_on_bit_for_bit(arguments, runs):
     """Copies travel to worker processes; one that shares tensors with its original, or lost its rule, trains another model."""
     shapes = [(4, 3), (4, 5)]
-    stream = gradients(60, shapes)
+    stream = gradients(48, shapes)
     params = parameters(shapes)
     optimizer = AdaptiveRMSprop(params, runs=runs, nonfinite="skip", **arguments)
-    train(optimizer, params, stream[:30])
-    twins, twin = copied((params, optimizer))
-    before = everything(twin, twins)
-    train(optimizer, params, stream[30:])
-    assert_same(everything(twin, twins), before)
-    train(twin, twins, stream[30:])
-    assert_same(everything(twin, twins), everything(optimizer, params))
-    assert_same(twin.stats(), optimizer.stats())
+    train(optimizer, params, stream[:28])
+    copies = [pickle.loads(pickle.dumps((params, optimizer))), copy.deepcopy((params, optimizer))]
+    before = everything(optimizer, params)
+    train(optimizer, params, stream[28:])
+    after, stats = everything(optimizer, params), optimizer.stats()
+    for how, (twins, twin) in zip(("pickle", "deepcopy"), copies, strict=True):
+        assert_same(everything(twin, twins), before, how)
+        train(twin, twins, stream[28:])
+        assert_same(everything(twin, twins), after, how)
+        assert_same(twin.stats(), stats, how)
 
 
 def test_a_rule_without_text_is_restored_too():

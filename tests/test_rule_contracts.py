@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def divisor_of(optimizer: AdaptiveRMSprop, p: Parameter) -> Tensor:
 
 @pytest.mark.parametrize("bias_correction", [False, True], ids=["plain", "corrected"])
 @pytest.mark.parametrize(
-    ("dtype", "updates", "tolerance"), [(torch.float32, 2000, 1e-5), (torch.float64, 650, 2e-9)], ids=["float32", "float64"]
+    ("dtype", "updates", "tolerance"), [(torch.float32, 1000, 1e-5), (torch.float64, 460, 2e-9)], ids=["float32", "float64"]
 )
 @each_law
 def test_a_law_is_the_one_that_its_authors_wrote(
@@ -97,28 +98,32 @@ def steps_of(row: Row, gradients: Tensor) -> Tensor:
     return torch.stack(path).diff(dim=0)
 
 
+GRADIENTS = stream(240, torch.float64)  # with one change of scale
+
+
+@cache
+def expected_steps(name: str) -> Tensor:
+    """Those with the gradients as they are."""
+    return steps_of(ROWS[name], GRADIENTS)
+
+
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.has_scale])
 def test_the_scale_of_the_loss_does_not_matter(name: str) -> None:
     """Silent failure: a rule works on one reward scale, and on no other."""
-    gradients = stream(300, torch.float64)
-    torch.testing.assert_close(steps_of(ROWS[name], gradients * 64), steps_of(ROWS[name], gradients), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(steps_of(ROWS[name], GRADIENTS * 64), expected_steps(name), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.has_order])
 def test_the_order_of_a_parameters_entries_does_not_matter(name: str) -> None:
     """Silent failure: an entry's neighbours decide how fast it forgets."""
     order = torch.tensor([2, 0, 3, 1])
-    gradients = stream(300, torch.float64)
-    torch.testing.assert_close(
-        steps_of(ROWS[name], gradients[:, order]), steps_of(ROWS[name], gradients)[:, order], rtol=1e-7, atol=1e-12
-    )
+    torch.testing.assert_close(steps_of(ROWS[name], GRADIENTS[:, order]), expected_steps(name)[:, order], rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.has_sign])
 def test_the_sign_of_the_gradients_only_turns_the_steps_around(name: str) -> None:
     """Silent failure: maximising is another algorithm than minimising."""
-    gradients = stream(300, torch.float64)
-    torch.testing.assert_close(steps_of(ROWS[name], -gradients), -steps_of(ROWS[name], gradients), rtol=1e-7, atol=1e-12)
+    torch.testing.assert_close(steps_of(ROWS[name], -GRADIENTS), -expected_steps(name), rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [*LAWS, *SCHEDULES])

@@ -375,18 +375,16 @@ def test_cartpole_is_learned_with(lr_rule: str) -> None:
 def test_a_training_is_the_same_on_another_device_and_from_its_checkpoint(lr_rule: str, tmp_path: Path) -> None:
     """Silent failure: what decides the step is left behind on the CPU, or starts anew, and the run is another one."""
     batches = []
-    for name, device in (("here", "cpu"), ("there", str(DEVICE)), ("resumed", str(DEVICE))):
+    for name, device in (("here", "cpu"), ("resumed", str(DEVICE))):
         batch = spec(tmp_path / name, "CartPole-v1", "cusum:arl=50,burn_in=5", clip="numerator", max_grad_norm=0.1)
-        batches.append(with_options(batch, lr_rule=lr_rule, device=device))
-    here, there, resumed = batches
+        batches.append(with_options(batch, lr_rule=lr_rule, device=device, steps=18 * 16))  # 18 iterations
+    here, resumed = batches
     optimizer = make_optimizer(here.arm, [Parameter(torch.zeros(2, 3))], 1.0, 10, (3, 8), here.options)
     assert optimizer.param_groups[0]["lr_rule"] == (None if lr_rule == "none" else lr_rule)
     train_batch(here)
     with pretended():
-        train_batch(there)
-        cut_off(resumed, save=12, die=20)
+        cut_off(resumed, save=10, die=13)  # ten iterations are there at a stretch, and eight after the checkpoint
         train_batch(resumed)
-    agree(there, here)
     agree(resumed, here)
 
 
