@@ -1,6 +1,6 @@
 """One table of β rules × the contracts that tests hold them to: a new rule is a row here, and is tested.
 
-tests/test_rule_contracts.py    float64 truth, bounds of β, invariances, text form, picture
+tests/test_rule_contracts.py    float64 truth, bounds of β, invariances, text form, curve
 tests/test_optimizer.py         runs axis, resumption, skipped updates, copies, state_dicts, statistics
 tests/test_mask.py              runs that are left out
 """

@@ -155,8 +155,8 @@ def test_update_leaves_the_state_it_was_given_as_it_was(detector):
 @each_detector
 def test_a_run_alone_gives_the_same_as_inside_a_batch(detector):
     """The promise of batched runs: results must not depend on who else was in the batch."""
-    stream = noise(300, 5)
-    stream[150:, 2] += 4.0
+    stream = noise(160, 5)
+    stream[80:, 2] += 4.0
     batch = replay(detector, stream, torch.arange(5))
     for r in range(5):
         alone, one = replay(detector, stream[:, r], torch.tensor(r)), replay(detector, stream[:, [r]], torch.tensor([r]))

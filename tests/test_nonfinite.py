@@ -39,6 +39,7 @@ from rl_rmsprop.study.training.policies import evaluation_seed, make_policy
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning.trials import Setting, TrialBatch
 from rl_rmsprop.study.tuning.trials import read as read_outcomes
+from rl_rmsprop.telemetry import tags
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of, with_options
 from tests.faults import numbers
@@ -104,17 +105,17 @@ ONCE: Plan = {7: ("reward", NAN), 61: (2, NAN), 120: ("reward", INF), 121: ("rew
 @pytest.mark.parametrize(
     ("agent", "rule", "normalized"),
     [
-        *(("a2c", rule, False) for rule in ("0.99", ALARMING, "mixture", "adam", "momentum")),
+        ("a2c", "mixture", False),
+        ("a2c", "momentum", False),
         ("a2c", ALARMING, True),
         ("ppo", ALARMING, False),
         ("ppo", "adam", True),
-        ("reinforce", "mixture", False),
         ("reinforce", "0.99", True),
     ],
 )
 def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_path, agent, rule, normalized):
     """Silent failure: NaN times a mask of zeros is NaN, a sum over runs carries it to all of them, a shared clock goes on."""
-    options = {"agent": agent, "steps": 600, "normalize_observations": normalized, "normalize_rewards": normalized}
+    options = {"agent": agent, "steps": 440, "normalize_observations": normalized, "normalize_rewards": normalized}
     healthy = trained(spec(tmp_path / "healthy", ill({}), rule, **options))[1]
     env_id = ill({3: ONCE})
     lines, files = trained(spec(tmp_path / "together", env_id, rule, **options))
@@ -186,7 +187,7 @@ def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatc
             policy.parameters()[len(calls) % 2].grad[1, 7] = (NAN, INF)[len(calls) % 2]
 
     def trained_with(name: str) -> tuple[list[str], dict[int, dict[str, bytes]]]:
-        return trained(spec(tmp_path / name, env_id, ALARMING))
+        return trained(spec(tmp_path / name, env_id, ALARMING, steps=400))
 
     env_id = ill({})
     healthy = trained_with("healthy")[1]
@@ -214,9 +215,9 @@ def test_a_gradient_that_turns_bad_after_the_loop_has_seen_it_is_skipped_too(tmp
         return optimizer
 
     env_id = ill({})
-    healthy = trained(spec(tmp_path / "healthy", env_id, rule))[1]
+    healthy = trained(spec(tmp_path / "healthy", env_id, rule, steps=400))[1]
     monkeypatch.setattr(batches, "make_optimizer", hooked)
-    lines, files = trained(spec(tmp_path / "broken", env_id, rule))
+    lines, files = trained(spec(tmp_path / "broken", env_id, rule, steps=400))
     assert lines == []
     assert [seed for seed in SEEDS if files[seed] != healthy[seed]] == [SEEDS[0]]
     with np.load(spec(tmp_path / "broken", env_id, rule).run_folder(SEEDS[0]) / "checkpoint" / "weights.npz") as saved:
@@ -228,7 +229,7 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     """Silent failure: the batch dies with its sickest run, or that run goes on and is averaged in."""
     start = 101
     plan: Plan = {step: (1, NAN) for step in range(start, 5000)}
-    options = {"agent": agent, "steps": 700}
+    options = {"agent": agent, "steps": 540}
     healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
     batch = spec(tmp_path / "ill", ill({3: plan}), **options)
     lines, files = trained(batch)
@@ -253,9 +254,10 @@ def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     assert read_table(folder / "episodes.csv")["step"].max(initial=0) <= metrics["step"][-1]
 
 
-def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_path):
+def test_a_run_that_fails_between_two_rows_changes_no_row_of_its_neighbours(tmp_path, monkeypatch):
     """Silent failure: the row that a failed run gets of its own begins the others' range of β anew."""
-    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 3300}  # a row every third iteration
+    monkeypatch.setattr(tags, "POINTS", 20)
+    options = {"rule": "cyclic:start=0.1,end=0.9,period=7", "seeds": (1, 3), "steps": 600}  # a row every third iteration
     healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
     plans: dict[int, Plan] = {3: {step: ("reward", NAN) for step in range(106, 5000)}}
     lines, files = trained(batch := spec(tmp_path / "ill", ill(plans), **options))
