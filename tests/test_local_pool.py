@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
 from rl_rmsprop.cli import main
@@ -56,6 +57,7 @@ for kind in ENDS:
         times = "once" if once else "always"
         gym.register(f"{kind}-{times}-v0", Deadly, max_episode_steps=500, kwargs={"kind": kind, "once": once})
 '''
+ENDS = [f"{kind}-{times}" for kind in ("kill", "abort", "exit", "_exit", "memory", "error") for times in ("once", "always")]
 KILLED = "its process was ended by SIGKILL: the system may be out of memory, and fewer --workers need less"
 
 
@@ -76,20 +78,29 @@ KILLED = "its process was ended by SIGKILL: the system may be out of memory, and
     ids=["once", "always"],
 )
 def test_a_worker_that_dies_is_tried_again_only_if_that_may_help(
-    code: int, ends: dict[str, tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: int,
+    ends: dict[str, tuple[int, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Silent failure: one bad simulator ends the night's study, or is started again for ever."""
     (tmp_path / "deadly.py").write_text(MODULE)
-    monkeypatch.setattr("tests.faults.kills.ROOT", f"{ROOT}{os.pathsep}{tmp_path}")
+    monkeypatch.delitem(sys.modules, "deadly", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
     ids = " ".join(f"deadly:{end}-v0" for end in ends)
-    done = finished(f"compare --env {ids} --betas 0.99 --steps 400 --seeds 0 --eval-episodes 1 --n-envs 2 --out x", tmp_path)
-    assert done.returncode == code, done.stderr
-    failures = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    line = f"compare --env {ids} --betas 0.99 --steps 400 --seeds 0 --eval-episodes 1 --n-envs 2 --out {tmp_path / 'x'}"
+    ended = main(line.split())
+    for end in ENDS:
+        gym.registry.pop(f"{end}-v0", None)
+    errors = capfd.readouterr().err  # of the workers too
+    assert ended == code, errors
+    failures = [line for line in errors.splitlines() if line.startswith("failed: ")]
     assert len(failures) == (len(ends) if code else 0)
     for end, (tries, reason) in ends.items():
         assert (tmp_path / end).read_text() == "x" * tries
         assert not reason or any(end in line and line.endswith(reason) for line in failures), (end, failures)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in errors
 
 
 def wait_for(study: subprocess.Popen, folder: Path) -> None:

@@ -195,7 +195,6 @@ def test_an_arm_without_any_learning_curve_trains_untuned_and_is_named(tmp_path:
 PPO = make_agent("ppo", "CartPole-v1", {"n_envs": 2, "n_steps": 8, "batch_size": 8, "n_epochs": 2, "hidden": (8,)})
 TRIALS = {
     "cusum:arl=4,burn_in=3": (AGENT, make_arm("cusum")),
-    "adam": (AGENT, make_arm("adam", baseline=True)),
     "adam:beta1=0.5,beta2=0.95": (AGENT, make_arm("adam", baseline=True)),
     "muon:momentum=0.5": (replace(AGENT, hidden=(8, 6)), make_arm("muon", baseline=True)),
     "oracle": (AGENT, make_arm("oracle")),
