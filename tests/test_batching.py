@@ -102,17 +102,17 @@ NORMALIZED = {"normalize_observations": True, "normalize_rewards": True, "observ
 
 ROWS = {
     # name: (environment, agent, rule, steps, evaluation episodes, settings)
-    "CartPole a2c 64-64 x8": ("CartPole-v1", "a2c", "0.99", 1500, 8, {"n_envs": 8}),
-    "CartPole a2c 10 x3": ("CartPole-v1", "a2c", CUSUM, 1000, 3, {"n_envs": 3, "n_steps": 5, "hidden": (10,)}),
+    "CartPole a2c 64-64 x8": ("CartPole-v1", "a2c", "0.99", 800, 8, {"n_envs": 8}),
+    "CartPole a2c 10 x3": ("CartPole-v1", "a2c", CUSUM, 600, 3, {"n_envs": 3, "n_steps": 5, "hidden": (10,)}),
     "CartPole a2c alarms": ("CartPole-v1", "a2c", SENSITIVE, 1000, 3, {"n_envs": 3, "hidden": (10,)}),
-    "CartPole a2c plain": ("CartPole-v1", "a2c", LINEAR, 1000, 3, {"normalize_advantage": False, "reward_scale": 1.0}),
-    "CartPole reinforce 64-64 x3": ("CartPole-v1", "reinforce", ASYMMETRIC, 1500, 3, {"n_envs": 3, "n_steps": 100}),
-    "CartPole reinforce 10 x8": ("CartPole-v1", "reinforce", LINEAR, 2000, 3, {"n_envs": 8, "n_steps": 50, "hidden": (10,)}),
+    "CartPole a2c plain": ("CartPole-v1", "a2c", LINEAR, 600, 3, {"normalize_advantage": False, "reward_scale": 1.0}),
+    "CartPole reinforce 64-64 x3": ("CartPole-v1", "reinforce", ASYMMETRIC, 900, 3, {"n_envs": 3, "n_steps": 100}),
+    "CartPole reinforce 10 x8": ("CartPole-v1", "reinforce", LINEAR, 1200, 3, {"n_envs": 8, "n_steps": 50, "hidden": (10,)}),
     "CartPole mixture": ("CartPole-v1", "a2c", "mixture", 800, 3, {"n_envs": 3, "hidden": (12,)}),
-    "CartPole Adam": ("CartPole-v1", "a2c", "adam", 1000, 3, {"n_envs": 5, "hidden": (33, 17)}),
-    "CartPole Muon": ("CartPole-v1", "a2c", "muon", 1000, 3, {"n_envs": 5, "hidden": (33, 17)}),
+    "CartPole Adam": ("CartPole-v1", "a2c", "adam", 600, 3, {"n_envs": 5, "hidden": (33, 17)}),
+    "CartPole Muon": ("CartPole-v1", "a2c", "muon", 600, 3, {"n_envs": 5, "hidden": (33, 17)}),
     "Pendulum ppo Muon": ("Pendulum-v1", "ppo", "muon:momentum=0.9", 600, 2, {**SMALL, "n_steps": 50, "batch_size": 64}),
-    "Acrobot a2c 10 x8": ("Acrobot-v1", "a2c", ASYMMETRIC, 1000, 1, {"n_envs": 8, "hidden": (10,)}),
+    "Acrobot a2c 10 x8": ("Acrobot-v1", "a2c", ASYMMETRIC, 600, 1, {"n_envs": 8, "hidden": (10,)}),
     "Acrobot a2c 64-64 x3": ("Acrobot-v1", "a2c", LINEAR, 500, 1, {"n_envs": 3}),
     "Acrobot reinforce 10 x3": ("Acrobot-v1", "reinforce", "0.99", 600, 1, {"n_envs": 3, "n_steps": 100, "hidden": (10,)}),
     "Acrobot reinforce 64-64 x8": ("Acrobot-v1", "reinforce", SENSITIVE, 600, 1, {"n_envs": 8, "n_steps": 25}),
@@ -120,7 +120,7 @@ ROWS = {
     "CartPole ppo 64-64 x8": ("CartPole-v1", "ppo", CUSUM, 800, 3, {"n_steps": 32, "batch_size": 100, "n_epochs": 3}),
     "CartPole ppo 10 x3": ("CartPole-v1", "ppo", SENSITIVE, 400, 3, {**SMALL, "hidden": (10,), "normalize_observations": True}),
     "Acrobot ppo normalised": ("Acrobot-v1", "ppo", LINEAR, 600, 1, {**SMALL, "n_envs": 5, "n_steps": 40, **NORMALIZED}),
-    "Pendulum a2c x8": ("Pendulum-v1", "a2c", ASYMMETRIC, 1000, 2, {"n_envs": 8}),
+    "Pendulum a2c x8": ("Pendulum-v1", "a2c", ASYMMETRIC, 600, 2, {"n_envs": 8}),
     "Pendulum reinforce x3 normalised": (
         "Pendulum-v1",
         "reinforce",
@@ -141,9 +141,9 @@ ROWS = {
     "one observation ppo": ("TestWalk-v0", "ppo", "0.99", 200, 3, {**SMALL, "n_envs": 1, "batch_size": 7, **NORMALIZED}),
     "one environment": ("CartPole-v1", "a2c", "0.99", 400, 1, {"n_envs": 1, "hidden": (10,)}),
     "one step": ("CartPole-v1", "a2c", "0.99", 80, 1, {"n_envs": 1, "n_steps": 1, "hidden": (10,)}),
-    "one observation": ("TestWalk-v0", "a2c", "0.99", 1000, 3, {"n_envs": 8}),
-    "one hidden unit": ("CartPole-v1", "reinforce", "0.99", 4000, 3, {"n_envs": 8, "n_steps": 100, "hidden": (3, 1)}),
-    "no hidden layer": ("CartPole-v1", "a2c", "0.99", 1000, 3, {"n_envs": 3, "hidden": ()}),
+    "one observation": ("TestWalk-v0", "a2c", "0.99", 600, 3, {"n_envs": 8}),
+    "one hidden unit": ("CartPole-v1", "reinforce", "0.99", 2400, 3, {"n_envs": 8, "n_steps": 100, "hidden": (3, 1)}),
+    "no hidden layer": ("CartPole-v1", "a2c", "0.99", 600, 3, {"n_envs": 3, "hidden": ()}),
 }
 
 
