@@ -33,7 +33,7 @@ from tests.nonfinite_envs import Sick
 from tests.pretended_device import DEVICE, Remote, pretended
 from tests.test_resume import NORMALIZED, Interrupting, cut_off, digest, spec
 
-ITERATIONS = 14
+ITERATIONS = 12
 ILL = {3: {7: ("reward", math.nan), 30: (2, math.inf), 31: ("reward", -math.inf)}}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "detector": ("CartPole-v1", {"shift": "force_mag:values=10/-10,at=100"}),
@@ -114,9 +114,9 @@ def test_a_batch_on_another_device_goes_on_from_its_checkpoint(
     train_batch(here)
     monitor = Interrupting(0, None)
     with pretended():
-        cut_off(there, save=8, die=11)
+        cut_off(there, save=6, die=9)
         train_batch(there, monitor)
-    assert (monitor.iterations, monitor.notes) == (ITERATIONS - 8, [])
+    assert (monitor.iterations, monitor.notes) == (ITERATIONS - 6, [])
     agree(there, here)
 
 
