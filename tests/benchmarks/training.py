@@ -7,6 +7,7 @@ start of the processes is not, and each has trained a little before.
 
     Stable-Baselines3    A2C and PPO with the same sizes, one run in one process, one torch thread, after 1,000 steps
     raw stepping         gymnasium.make(…).step with random actions, one environment a process, both cores
+    JAX                  the whole training compiled, half of the seeds in each of two processes (tests/benchmarks/jax_peer.py)
 
 SB3 trains one run at a time, whatever the machine; two processes of it would halve the ratios.
 """
@@ -33,6 +34,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
+from tests.benchmarks import jax_peer
 from tests.benchmarks.timing import Row, in_turn, spread
 from tests.builders import batch_of
 
@@ -65,24 +67,40 @@ def ours_on_all_cores(env_id: str, agent: Agent, runs: int, steps: int, backend:
     each = runs // CORES
     with tempfile.TemporaryDirectory() as folder:
         batches = [spec(env_id, agent, range(k * each, (k + 1) * each), steps, folder, backend) for k in range(CORES)]
-        return runs * steps / slowest(train_batch, [(batch,) for batch in batches])
+        return runs * steps / slowest(training_of, [(batch,) for batch in batches])
+
+
+def training_of(batch: BatchSpec) -> Callable[[], object]:
+    """What trains a batch, after a little training."""
+    ours("CartPole-v1", A2C_8X16, 2, 2_048)  # whatever is loaded and built at first use
+    return partial(train_batch, batch)
+
+
+def jax_on_all_cores(runs: int, steps: int) -> float:
+    """Of as many runs compiled by JAX, an equal part of them on each core."""
+    each = runs // CORES
+    return runs * steps / slowest(jax_peer.prepared, [(each, steps, core) for core in range(CORES)])
 
 
 def raw_on_all_cores(env_id: str, steps: int) -> float:
     """Of stepping one environment on each core with random actions, and nothing else."""
-    return CORES * steps / slowest(step_at_random, [(env_id, steps, seed) for seed in range(CORES)])
+    return CORES * steps / slowest(stepping, [(env_id, steps, seed) for seed in range(CORES)])
 
 
-def step_at_random(env_id: str, steps: int, seed: int) -> None:
-    """That many steps; actions are drawn beforehand."""
+def stepping(env_id: str, steps: int, seed: int) -> Callable[[], object]:
+    """What steps an environment that often; actions are drawn beforehand."""
     env = gym.make(env_id, disable_env_checker=True)
     env.action_space.seed(seed)
     actions = [env.action_space.sample() for _ in range(1000)]
     env.reset(seed=seed)
-    for t in range(steps):
-        _, _, terminated, truncated, _ = env.step(actions[t % 1000])
-        if terminated or truncated:
-            env.reset()
+
+    def step() -> None:
+        for t in range(steps):
+            _, _, terminated, truncated, _ = env.step(actions[t % 1000])
+            if terminated or truncated:
+                env.reset()
+
+    return step
 
 
 def theirs(env_id: str, agent: Agent, steps: int) -> float:
@@ -109,27 +127,34 @@ def theirs(env_id: str, agent: Agent, steps: int) -> float:
 CORES = 2
 
 
-def slowest(function: Callable[..., object], arguments: Sequence[tuple[Any, ...]]) -> float:
-    """Seconds in which the function is done with all arguments, each in a process of its own, from a common start."""
+def slowest(prepare: Callable[..., Callable[[], object]], arguments: Sequence[tuple[Any, ...]]) -> float:
+    """Seconds in which all work is done, each in a process of its own, from a common start; `prepare` returns the work.
+
+    RuntimeError if one of the processes dies.
+    """
     context = process_context()
     barrier, times = context.Barrier(len(arguments)), context.Queue()
-    processes = [context.Process(target=timed, args=(function, given, barrier, times)) for given in arguments]
+    processes = [context.Process(target=timed, args=(prepare, given, barrier, times)) for given in arguments]
     for process in processes:
         process.start()
-    found = [times.get() for _ in processes]
     for process in processes:
-        process.join()
-    return max(found)
+        while process.is_alive():
+            process.join(0.2)
+            if any(other.exitcode for other in processes):
+                for other in processes:
+                    other.terminate()
+                raise RuntimeError(f"a process of {prepare.__name__} ended by itself, see above")
+    return max(times.get() for _ in processes)
 
 
-def timed(function: Callable[..., object], arguments: tuple[Any, ...], barrier: Barrier, times: Any) -> None:
-    """In a process: wait for the others, do it, tell how long it took."""
+def timed(prepare: Callable[..., Callable[[], object]], arguments: tuple[Any, ...], barrier: Barrier, times: Any) -> None:
+    """In a process: get ready, wait for the others, work, tell how long it took."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    ours("CartPole-v1", A2C_8X16, 2, 2_048)  # whatever is loaded and built at first use
+    work = prepare(*arguments)
     barrier.wait()
     start = time.perf_counter()
-    function(*arguments)
+    work()
     times.put(time.perf_counter() - start)
 
 
@@ -206,7 +231,14 @@ def comparisons() -> list[Comparison]:
     if importlib.util.find_spec("envpool") is not None:
         pooled = partial(ours_on_all_cores, lander, a2c, 16, 50_000, "envpool")
         landers.append(Case("the same with --backend envpool", pooled))
+    if importlib.util.find_spec("jax") is not None:
+        compiled = Case(f"A2C, {cart}, 64 runs, {both}, beside JAX", partial(ours_on_all_cores, cart, a2c, 64, 500_000), "≥ 1.2")
+        peers = [Comparison(f"A2C compiled by JAX, 64 runs, {both}", partial(jax_on_all_cores, 64, 500_000), [compiled])]
+    else:
+        print("without JAX (pip install jax), which ours is not compared with")
+        peers = []
     return [
+        *peers,
         Comparison("SB3 A2C, one run", partial(theirs, cart, a2c, 20_000), [
             Case(f"A2C, {cart}, 64 runs, {both}", partial(ours_on_all_cores, cart, a2c, 64, 500_000), "≥ 40"),
             Case(f"A2C, {cart}, one run, one core", partial(ours, cart, a2c, 1, 500_000), "≥ 4"),
