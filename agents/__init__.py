@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents.config import A2C, PPO, Reinforce, Settings
-    from agents.distributions import Categorical, Gaussian
+    from agents.distributions import Categorical, Gaussian, MultiCategorical
     from agents.evaluation import episode_returns
     from agents.networks import ActorCritic, make_policy
     from agents.per_run import PerRun
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from agents.training import Training, Update
 
 __all__ = [
-    "A2C", "PPO", "ActorCritic", "Categorical", "Gaussian", "PerRun", "Reinforce", "Settings", "Training", "Update",
-    "episode_returns", "make_policy", "one_thread", "reproducible_products",
+    "A2C", "PPO", "ActorCritic", "Categorical", "Gaussian", "MultiCategorical", "PerRun", "Reinforce", "Settings", "Training",
+    "Update", "episode_returns", "make_policy", "one_thread", "reproducible_products",
 ]  # fmt: skip
 
 MODULES = {
     "config": ("A2C", "PPO", "Reinforce", "Settings"),
-    "distributions": ("Categorical", "Gaussian"),
+    "distributions": ("Categorical", "Gaussian", "MultiCategorical"),
     "evaluation": ("episode_returns",),
     "networks": ("ActorCritic", "make_policy"),
     "per_run": ("PerRun",),

@@ -1,7 +1,8 @@
 """The distributions over actions that a policy network's outputs stand for, discrete or continuous.
 
-    Categorical    y = logits [A]            a = argmax(y + g),  g standard Gumbel            π(a|s) = softmax(y)_a
-    Gaussian       y = (μ, ln σ) [2·A]       a = μ + σ z,        z standard normal            π(a|s) = Π_i N(a_i; μ_i, σ_i²)
+    Categorical        y = logits [A]            a = argmax(y + g),  g standard Gumbel            π(a|s) = softmax(y)_a
+    MultiCategorical   y = logits of H choices   a_h as above, for each choice h                  π(a|s) = Π_h softmax(y_h)_{a_h}
+    Gaussian           y = (μ, ln σ) [2·A]       a = μ + σ z,        z standard normal            π(a|s) = Π_i N(a_i; μ_i, σ_i²)
 
 An action is chosen from the outputs that depend on the state (logits, μ), to which noise (g, σ z) is added or, for the most
 likely action, none. ln σ does not depend on the state: it is one of the network's constants (see `MLP`), and so part of the flat
@@ -10,6 +11,7 @@ likely action, none. ln σ does not depend on the state: it is one of the networ
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -92,6 +94,47 @@ class Categorical:
         return actions
 
 
+class MultiCategorical:
+    """H choices at once, independent given the state: choice h is one of A_h, numbered from 0.
+
+    Log-probabilities, entropies and divergences are the sums over the choices, added up in their order.
+
+    >>> pi = MultiCategorical([2, 3])
+    >>> y = np.array([[[0.0, 9.0, 5.0, 0.0, 0.0]]], np.float32)  # [R, N, A]: the logits of 2 and of 3
+    >>> pi.choose(y)
+    array([[[1, 0]]])
+    >>> pi.evaluate_actions(torch.from_numpy(y), torch.tensor([[[1, 0]]])).log_prob
+    tensor([[-0.0135]])
+    """
+
+    constants: tuple[float, ...] = ()
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        """`sizes`: of how many each choice is one, [H]."""
+        self._sizes = [int(size) for size in sizes]
+        self._heads = [Categorical(size) for size in self._sizes]
+        self._ends = np.cumsum(self._sizes)[:-1]
+        self.outputs = sum(self._sizes)
+
+    def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
+        return gumbel_noise(generators, (steps, envs, self.outputs))
+
+    def choose(self, y: NDArray[np.float32]) -> NDArray[np.int64]:
+        return np.stack([part.argmax(-1) for part in np.split(y, self._ends, -1)], -1)
+
+    def evaluate_actions(self, y: Tensor, actions: Tensor) -> ActionEvaluation:
+        parts = zip(self._heads, y.split(self._sizes, -1), actions.unbind(-1), strict=True)
+        log_probs, entropies = zip(*(head.evaluate_actions(part, chosen) for head, part, chosen in parts), strict=True)
+        return ActionEvaluation(in_turn(log_probs), in_turn(entropies))
+
+    def divergence(self, y: Tensor, other: Tensor) -> Tensor:
+        parts = zip(self._heads, y.split(self._sizes, -1), other.split(self._sizes, -1), strict=True)
+        return in_turn([head.divergence(part, other_part) for head, part, other_part in parts])
+
+    def to_env_action(self, actions: NDArray) -> NDArray:
+        return actions
+
+
 class Gaussian:
     """A real numbers, independent given the state, in a box from `low` to `high`.
 
@@ -138,14 +181,27 @@ class Gaussian:
 def for_space(space: Any, log_std: float = 0.0) -> ActionDistribution:
     """The distribution over an action space; `log_std` is the initial ln σ of continuous actions.
 
-    The space is recognised by its attributes, as Gymnasium names them: `n` and shape () of a Discrete, `low` and `high` [A] of a
-    Box. ValueError for any other.
+    The space is recognised by its attributes, as Gymnasium names them: `n` and shape () of a Discrete, `nvec` of a MultiDiscrete,
+    `n` and any other shape of a MultiBinary, `low` and `high` [A] of a Box. ValueError for any other.
+
+    >>> import gymnasium as gym
+    >>> for_space(gym.spaces.MultiBinary(3)).outputs  # yes or no, three times
+    6
     """
-    if hasattr(space, "n") and space.shape == ():
-        return Categorical(int(space.n))
+    if hasattr(space, "nvec"):
+        return MultiCategorical(space.nvec.ravel())
+    if hasattr(space, "n"):
+        return Categorical(int(space.n)) if space.shape == () else MultiCategorical([2] * math.prod(space.shape))
     if hasattr(space, "low") and len(space.shape) == 1:
         return Gaussian(space.low, space.high, log_std)
-    raise ValueError(f"action_space must be a Discrete, or a Box of one axis, got {space}: wrap the environment")
+    raise ValueError(
+        f"action_space must be Discrete, MultiDiscrete, MultiBinary, or a Box of one axis, got {space}: wrap the environment"
+    )
+
+
+def in_turn(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors [R, B], one after the other: no entry is rounded otherwise because of those beside it."""
+    return functools.reduce(torch.add, terms)
 
 
 def gumbel_noise(generators: Generators, shape: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class Rollout(NamedTuple):
     """Experience of T steps, recorded on the CPU. Axes: T time, R runs, N environments per run, O observation, A action."""
 
     observations: Tensor  # [T + 1, R, N, O]  s_0 … s_T, normalised if the policy normalises
-    actions: Tensor  # [T, R, N]  int64, or [T, R, N, A]  float32 as drawn, before an environment's box clipped them
+    actions: Tensor  # [T, R, N]  int64; [T, R, N, A]  int64 of A choices; or float32 as drawn, before a box clipped them
     rewards: Tensor  # [T, R, N]  normalised if the policy normalises
     terminated: Tensor  # [T, R, N]  bool
     truncated: Tensor  # [T, R, N]  bool

@@ -4,7 +4,7 @@ from envs import minatar
 from envs.checks import check_env_id
 from envs.classic_control import KINDS as CLASSIC_CONTROL
 from envs.classic_control import ClassicControlBatch
-from envs.core import EnvBatch, Step, check_spaces
+from envs.core import EnvBatch, Step
 from envs.episode_replay import NotReplayable
 from envs.gymnasium_wrappers import ShiftWrapper, VectorShiftWrapper
 from envs.make import make
@@ -13,7 +13,9 @@ from envs.serial import SerialBatch
 from envs.shifted import ShiftedBatch
 from envs.shifted_ids import register
 from envs.shifts.shift import Shift
+from envs.spaces import check_spaces
 from envs.transitions import EnvironmentFailure
+from envs.watch import watching
 from rl_rmsprop.seeding import seed_sequence
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "newest_version",
     "register",
     "seed_sequence",
+    "watching",
 ]
 
 register()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -11,12 +11,13 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from envs.core import check_spaces
 from envs.envpool import check_envpool
 from envs.parameters import parameters_of
 from envs.registration import make_env
 from envs.shifts.shift import Shift, check
+from envs.spaces import check_spaces
 from envs.transitions import check_reset, check_step, reason
+from envs.watch import calling
 
 BACKENDS = ("gymnasium", "envpool")
 """Whose environments are stepped."""
@@ -24,12 +25,20 @@ STEPS = 16
 """Steps that the check takes at most; it stops at an episode's end."""
 
 
-def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKENDS[0]) -> None:
+def check_env_id(
+    env_id: str,
+    shifts: Sequence[Shift] = (),
+    backend: str = BACKENDS[0],
+    kwargs: Mapping[str, Any] | None = None,
+    wrappers: Sequence[str] = (),
+) -> None:
     """Raise ValueError, with a remedy, unless `env_id` is registered, installed, fit for the agents, and able to shift so.
+
+    It is made with the arguments `kwargs`, inside `wrappers`, as in `make_env`.
 
     The environment is reset and stepped up to 16 times with random actions: two resets with the same seed must show the same
     observation, or no run could ever be repeated, and what `reset` and `step` return must be what Gymnasium asks for (see
-    envs/transitions.py). A step that never returns is not noticed.
+    envs/transitions.py). A reset or a step that does not come back is reported to whoever is `watching`, see envs/watch.py.
 
     >>> check_env_id("CartPole-v1")
     >>> check_env_id("CartPol-v1")
@@ -38,7 +47,7 @@ def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKE
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    env = make_env(env_id)
+    env = make_env(env_id, kwargs, wrappers)
     try:
         space, _ = check_spaces(env)
         check(shifts, parameters_of(env), env, env_id)
@@ -46,7 +55,7 @@ def check_env_id(env_id: str, shifts: Sequence[Shift] = (), backend: str = BACKE
     finally:
         env.close()
     if backend == "envpool":
-        check_envpool(env_id, shifts)
+        check_envpool(env_id, shifts, bool(kwargs or wrappers))
 
 
 def check_episode(env: gym.Env, env_id: str, shape: tuple[int, ...]) -> None:
@@ -62,7 +71,8 @@ def check_episode(env: gym.Env, env_id: str, shape: tuple[int, ...]) -> None:
     for step in range(1, STEPS + 1):
         action = space.sample()
         try:
-            done = check_step(env.step(int(action) if isinstance(space, gym.spaces.Discrete) else action), shape)
+            with calling(env_id, f"step {step} of an episode"):
+                done = check_step(env.step(int(action) if isinstance(space, gym.spaces.Discrete) else action), shape)
         except (Exception, SystemExit) as error:  # an environment is anybody's code
             raise ValueError(f"environment {env_id} failed in step {step}: {reason(error)}") from error
         if done:
@@ -73,7 +83,8 @@ def check_episode(env: gym.Env, env_id: str, shape: tuple[int, ...]) -> None:
 def first_observation(env: gym.Env, env_id: str, shape: tuple[int, ...], seed: int | None = None) -> NDArray[Any]:
     """The observation of a reset; ValueError if it raises or returns something else."""
     try:
-        return np.array(check_reset(env.reset(seed=seed), shape))
+        with calling(env_id, "a reset"):
+            return np.array(check_reset(env.reset(seed=seed), shape))
     except (Exception, SystemExit) as error:
         raise ValueError(f"environment {env_id} cannot begin an episode: {reason(error)}") from error
 

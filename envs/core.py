@@ -11,14 +11,14 @@ shares one generator, by (s, "env"). No stream depends on which other runs are i
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.dynamics.base import Dynamics
-from envs.parameters import is_float_box
+from envs.spaces import ActionSpace
 
 
 class Step(NamedTuple):
@@ -49,8 +49,8 @@ class EnvBatch(Protocol):
 
     runs: int
     envs_per_run: int
-    observation_space: gym.spaces.Box  # of one environment, flat: shape (O,)
-    action_space: gym.spaces.Discrete | gym.spaces.Box  # of one environment; a Box is flat: shape (A,)
+    observation_space: gym.spaces.Box  # of one environment, a vector: shape (O,)
+    action_space: ActionSpace  # of one environment; a Box is a vector: shape (A,)
     max_episode_steps: int | None  # steps after which an episode is truncated, None if never
 
     def reset(self) -> NDArray[np.float32]:
@@ -58,7 +58,8 @@ class EnvBatch(Protocol):
         ...
 
     def step(self, actions: NDArray) -> Step:
-        """Apply actions, [R, N] from 0 of a Discrete space or [R, N, A] within a Box; see `Step`."""
+        """Apply actions: [R, N] from 0 of a Discrete space, [R, N, A] within a Box, or from 0 of the A choices of a
+        MultiDiscrete or MultiBinary space, in the order of its axes; see `Step`."""
         ...
 
     def truncate(self, which: NDArray[np.bool_]) -> None:
@@ -80,33 +81,3 @@ class EnvBatch(Protocol):
     def close(self) -> None:
         """Free the environments."""
         ...
-
-
-def check_spaces(env: gym.Env[Any, Any]) -> tuple[gym.spaces.Box, gym.spaces.Discrete | gym.spaces.Box]:
-    """The two spaces of `env` if the agents here can learn in it; ValueError that says what they need otherwise.
-
-    >>> check_spaces(gym.make("CartPole-v1"))[1]
-    Discrete(2)
-    >>> check_spaces(gym.make("FrozenLake-v1"))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ValueError: observation space must be a flat Box, FrozenLake-v1 has Discrete(16): wrap it with ...FlattenObservation
-    """
-    name = env.spec.id if env.spec else type(env.unwrapped).__name__
-    observation, action = env.observation_space, env.action_space
-    if not isinstance(observation, gym.spaces.Box) or len(observation.shape) != 1:
-        raise ValueError(
-            f"observation space must be a flat Box, {name} has {observation}: wrap it with gymnasium.wrappers.FlattenObservation"
-        )
-    if observation.shape == (0,):
-        raise ValueError(f"observation space must have at least one number, {name} has {observation}: an agent would act blindly")
-    if isinstance(action, gym.spaces.Discrete) or is_flat_box(action):
-        return observation, action
-    raise ValueError(
-        f"action space must be Discrete or a flat Box of floats, {name} has {action}: choose an environment with such actions, "
-        "or wrap it with gymnasium.wrappers.TransformAction"
-    )
-
-
-def is_flat_box(space: gym.Space) -> TypeGuard[gym.spaces.Box]:
-    """Whether a space is one vector of real numbers, not an empty one."""
-    return is_float_box(space) and len(space.shape or ()) == 1 and space.shape != (0,)

@@ -19,11 +19,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.core import Step, check_spaces
+from envs.core import Step
 from envs.dynamics import is_dynamics
 from envs.dynamics.base import Dynamics
 from envs.episode_replay import NotReplayable
 from envs.shifts.shift import Shift
+from envs.spaces import check_spaces, is_vector
 from rl_rmsprop.seeding import seed_sequence
 
 INSTALL = "pip install 'rl-rmsprop[envpool]', or --backend gymnasium"
@@ -76,6 +77,11 @@ class EnvPoolBatch:
         self._pool.close()
 
 
+def is_plain(space: gym.Space) -> bool:
+    """Whether actions of a space need no translation: a Box, or one choice that is numbered from 0."""
+    return isinstance(space, gym.spaces.Box) or (isinstance(space, gym.spaces.Discrete) and space.start == 0)
+
+
 class FixedDynamics:
     """`Dynamics` of environments that have none to set."""
 
@@ -95,11 +101,21 @@ def import_envpool() -> Any:
     return envpool
 
 
-def check_envpool(env_id: str, shifts: Sequence[Shift]) -> None:
-    """ValueError unless EnvPool has the environment and can shift it so."""
+def check_envpool(env_id: str, shifts: Sequence[Shift], is_altered: bool = False) -> None:
+    """ValueError unless EnvPool has the environment, with spaces that need no translation, and can shift it so.
+
+    `is_altered` is whether it is made with arguments or wrappers of its own, which EnvPool has none of.
+    """
     known = import_envpool().list_all_envs()
     if env_id not in known:
         raise ValueError(f"backend envpool must have the environment, and has no {env_id}: leave --backend out")
+    if is_altered:
+        raise ValueError(f"backend envpool makes {env_id} as it is, without --env-kwargs and --wrapper: leave --backend out")
+    spec = gym.make(env_id, disable_env_checker=True)
+    spec.close()
+    for space, fits in ((spec.observation_space, is_vector), (spec.action_space, is_plain)):
+        if not fits(space):
+            raise ValueError(f"backend envpool takes vectors and single choices, {env_id} has {space}: leave --backend out")
     for shift in shifts:
         if is_dynamics(shift.parameter):
             raise ValueError(

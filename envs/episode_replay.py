@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.dynamics.base import DynamicsWrapper, PerEnvDynamics
+from envs.spaces import name_of
 
 REMEDY = "it cannot be resumed in the middle of an episode, and its runs start again"
 SPARE = 1024
@@ -202,11 +203,6 @@ def digest(observations: Sequence[NDArray[np.float32]]) -> str:
 def list_of(actions: NDArray) -> list[Any]:
     """Actions in the form that an environment takes: numbers of a Discrete space, or arrays."""
     return actions.tolist() if actions.ndim == 1 else list(actions)
-
-
-def name_of(env: gym.Env) -> str:
-    """How messages refer to the environment."""
-    return env.spec.id if env.spec else type(env.unwrapped).__name__
 
 
 def generator_state(env: gym.Env) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -10,17 +10,20 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing
 from numpy.typing import NDArray
 
-from envs.core import Step, check_spaces
+from envs import watch
+from envs.core import Step
 from envs.dynamics import with_dynamics
 from envs.dynamics.base import Dynamics
-from envs.episode_replay import EpisodeLog, LoggedDynamics, name_of
-from envs.mujoco_states import MujocoStates, is_mujoco, redirect_messages
+from envs.episode_replay import EpisodeLog, LoggedDynamics
+from envs.mujoco_states import MujocoStates, is_mujoco
+from envs.registration import make_env
+from envs.spaces import check_spaces, name_of
 from envs.transitions import EnvironmentFailure, check_step, reason, stack
 from rl_rmsprop.seeding import seed_sequence
 
 
 class SerialBatch:
-    """Any Gymnasium environment with a flat Box observation and Discrete or flat Box actions, stepped one after another.
+    """Any Gymnasium environment whose spaces the agents can use (see envs/spaces.py), stepped one after another.
 
     R · N separate environments, each with a generator of its own, so that a run is the same in every batch.
     Python-side cost per environment step is about 1 µs, against the 29 µs that LunarLander-v3 itself needs.
@@ -33,13 +36,18 @@ class SerialBatch:
     [[-1.0, -1.0, -1.0], [-1.0, -1.0, -1.0]]
     """
 
-    def __init__(self, env_id: str, seeds: Sequence[int], envs_per_run: int, kwargs: dict[str, Any] | None = None) -> None:
-        """`kwargs` are passed on to `gymnasium.make`."""
+    def __init__(
+        self,
+        env_id: str,
+        seeds: Sequence[int],
+        envs_per_run: int,
+        kwargs: Mapping[str, Any] | None = None,
+        wrappers: Sequence[str] = (),
+    ) -> None:
+        """`kwargs` are passed on to `gymnasium.make`, `wrappers` put around each environment; see `make_env`."""
         self.runs, self.envs_per_run = len(seeds), envs_per_run
-        redirect_messages(env_id)
         self._envs: list[gym.Env] = [
-            without_order_enforcing(gym.make(env_id, disable_env_checker=True, **(kwargs or {})))
-            for _ in range(self.runs * envs_per_run)
+            without_order_enforcing(make_env(env_id, kwargs, wrappers)) for _ in range(self.runs * envs_per_run)
         ]
         self._run_seeds = tuple(seeds)
         self._seeds: list[int | None] = [
@@ -51,17 +59,22 @@ class SerialBatch:
         self._done = np.zeros(len(self._envs), bool)  # [R·N]  whose next call only resets
         self._log = MujocoStates(self._envs) if is_mujoco(first) else EpisodeLog(len(self._envs))
         self._dynamics: LoggedDynamics | None = None
+        self._results: list[tuple[Any, ...]] | None = None  # of the call that is being made, as far as it has come
+        watch.register(self)
 
     def reset(self) -> NDArray[np.float32]:
         # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
         self._done[:] = True
         results: list[tuple[Any, ...]] = []
+        self._results = results
         try:
             for i, (env, seed) in enumerate(zip(self._envs, self._seeds, strict=True)):
                 results.append((self._log.begin(i, env, seed), 0.0, False, False, None))
             observations = stack(results, self.observation_space.shape).observations
         except (Exception, SystemExit) as error:
             raise self._failure(results, error) from error
+        finally:
+            self._results = None
         self._seeds = [None] * len(self._envs)
         self._done[:] = False
         self._log.step([None] * len(self._envs), observations)
@@ -72,12 +85,15 @@ class SerialBatch:
         env_actions = self._to_env_actions(actions)
         results: list[tuple[Any, ...]] = []
         self._log.before_step(self._envs)
+        self._results = results
         try:
             for i, (env, action, done) in enumerate(zip(self._envs, env_actions, self._done.tolist(), strict=True)):
                 results.append((self._log.begin(i, env), 0.0, False, False, None) if done else env.step(action))
             observations, rewards, terminated, truncated = stack(results, self.observation_space.shape)
         except (Exception, SystemExit) as error:  # SystemExit: of a simulator's own
             raise self._failure(results, error) from error
+        finally:
+            self._results = None
         self._log.step(env_actions, observations)
         self._done = terminated | truncated
         shape = (self.runs, self.envs_per_run)
@@ -110,11 +126,23 @@ class SerialBatch:
         for env in self._envs:
             env.close()
 
+    def call_under_way(self) -> watch.Call | None:
+        """Which environment is being reset or stepped; see envs/watch.py."""
+        results = self._results
+        if results is None:
+            return None
+        i = min(len(results), len(self._envs) - 1)
+        return watch.Call((self._log.steps, i), name_of(self._envs[i]), self._doing(i), self._place(i))
+
     def _to_env_actions(self, actions: NDArray) -> Sequence[Any]:
-        """An action for each environment, as its space has it: numbers from the space's first, or arrays."""
-        if isinstance(self.action_space, gym.spaces.Discrete):
-            return (actions.ravel() + self.action_space.start).tolist()
-        return list(actions.reshape(len(self._envs), -1).astype(self.action_space.dtype))  # a copy: environments may keep it
+        """An action for each environment, as its space has it: numbers from the space's first, or arrays of its shape."""
+        space = self.action_space
+        if isinstance(space, gym.spaces.Discrete):
+            return (actions.ravel() + space.start).tolist()
+        actions = actions.reshape(len(self._envs), *space.shape)
+        if isinstance(space, gym.spaces.MultiDiscrete):
+            actions = actions + space.start
+        return list(actions.astype(space.dtype))  # a copy: environments may keep it
 
     def _failure(self, results: Sequence[tuple[Any, ...]], error: BaseException) -> BaseException:
         """The error with the environment that raised it, or the first one whose result cannot be used, and its step."""
@@ -123,10 +151,17 @@ class SerialBatch:
         i = len(results)
         if i == len(self._envs):
             i, error = next(filter(None, map(self._fault, range(i), results)), (0, error))
+        when = "at a reset" if self._done[i] else f"in {self._doing(i)}"
+        return EnvironmentFailure(f"{name_of(self._envs[i])} failed {when} ({self._place(i)}): {reason(error)}")
+
+    def _doing(self, i: int) -> str:
+        """What the call that is being made asks of the i-th environment."""
+        return "a reset" if self._done[i] else f"step {self._log.length(i) + 1} of an episode"
+
+    def _place(self, i: int) -> str:
+        """Which one the i-th environment is."""
         run, n = divmod(i, self.envs_per_run)
-        when = "at a reset" if self._done[i] else f"in step {self._log.length(i) + 1} of an episode"
-        where = f"environment {n} of the run with seed {self._run_seeds[run]}"
-        return EnvironmentFailure(f"{name_of(self._envs[i])} failed {when} ({where}): {reason(error)}")
+        return f"environment {n} of the run with seed {self._run_seeds[run]}"
 
     def _fault(self, i: int, result: tuple[Any, ...]) -> tuple[int, Exception] | None:
         """The number of an environment and what is wrong with its result, None if nothing is."""

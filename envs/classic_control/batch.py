@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.classic_control.equations import Equations
-from envs.core import Step, check_spaces
+from envs.core import Step
 from envs.dynamics.base import Dynamics
+from envs.spaces import check_spaces
 from rl_rmsprop.seeding import seed_sequence
 from rl_rmsprop.storage.snapshot import Snapshottable
 

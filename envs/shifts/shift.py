@@ -111,7 +111,8 @@ def check_places(parameter: Parameter, value: float, env: gym.Env | gym.vector.V
     """ValueError for the number of a permutation or a sensor that this environment does not have."""
     space = getattr(env, "single_observation_space", env.observation_space)
     sensors = math.prod(space.shape or ())
-    actions = int(getattr(getattr(env, "single_action_space", env.action_space), "n", 1))
+    choices = getattr(env, "single_action_space", env.action_space)
+    actions = int(choices.n) if isinstance(choices, gym.spaces.Discrete) else 1
     most = {
         "obs_permutation": math.factorial(min(sensors, 13)) - 1,  # 13! is beyond the parameter's own limit
         "obs_dropout": sensors,
