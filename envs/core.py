@@ -59,7 +59,8 @@ class EnvBatch(Protocol):
 
     def step(self, actions: NDArray) -> Step:
         """Apply actions: [R, N] from 0 of a Discrete space, [R, N, A] within a Box, or from 0 of the A choices of a
-        MultiDiscrete or MultiBinary space, in the order of its axes; see `Step`."""
+        MultiDiscrete or MultiBinary space, in the order of its axes; see `Step`.
+        """
         ...
 
     def truncate(self, which: NDArray[np.bool_]) -> None:

@@ -31,9 +31,9 @@ def make(
 ) -> EnvBatch:
     """Environments for the runs with these seeds: classic control in array operations, any other registered id one by one.
 
-    With the backend `envpool` they are all EnvPool's, see envs/envpool.py. `kwargs` are arguments for `gymnasium.make`, `wrappers`
-    classes, written module:Class, that are put around each environment in this order; classic control with any of them is
-    stepped one by one too.
+    With the backend `envpool` they are all EnvPool's, see envs/envpool.py. `kwargs` are arguments for `gymnasium.make`, and
+    `wrappers` classes, written module:Class, that are put around each environment in this order; classic control with any of them
+    is stepped one by one too.
 
     `seeds` are the runs' seeds, ≥ 0 (runs with the same one see the same randomness); `envs_per_run` is N ≥ 1. `shifts` change
     the environments over the run, see envs/shifts/shift.py. For evaluation, `frozen_at`, counts [R] of every clock, stops the

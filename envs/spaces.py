@@ -1,7 +1,7 @@
 """Which spaces the agents can learn in, and how observations of any of them become one vector of numbers.
 
-    observation   a vector Box stays as it is; Discrete (one-hot), MultiDiscrete, MultiBinary, Box of any shape, and Dict and Tuple
-                  of them become one by Gymnasium's own `flatten`, in the order of its `flatten_space`
+    observation   a Box with one axis stays as it is; Discrete (one-hot), MultiDiscrete, MultiBinary, Box of any shape, and
+                  Dict and Tuple of them are flattened by Gymnasium's own `flatten`
     action        Discrete; MultiDiscrete and MultiBinary, of any shape: several choices at once; a Box of floats with one axis
 
 Images stay out: the networks here are perceptrons, to which two neighbouring pixels are as far apart as any two.
@@ -60,12 +60,13 @@ def vector_space(space: gym.Space, name: str) -> Box:
 
 def usable_actions(space: gym.Space, name: str) -> ActionSpace:
     """The action space itself; ValueError unless agents can act in it."""
-    choices = isinstance(space, (Discrete, MultiDiscrete, MultiBinary)) and 0 not in (space.shape or ())
-    if choices or (is_float_box(space) and is_vector(space) and space.shape != (0,)):
+    if isinstance(space, (Discrete, MultiDiscrete, MultiBinary)) and 0 not in (space.shape or ()):
+        return space
+    if is_vector(space) and is_float_box(space) and space.shape != (0,):
         return space
     raise ValueError(
-        f"action space must be Discrete, MultiDiscrete, MultiBinary, or a Box of floats with one axis, {name} has {space}: choose "
-        "an environment with such actions, or give a --wrapper that makes them of yours, as gymnasium.wrappers.TransformAction does"
+        f"action space must be Discrete, MultiDiscrete, MultiBinary, or a Box of floats with one axis, {name} has {space}: "
+        "choose an environment with such actions, or a --wrapper that turns them into its own, a TransformAction of Gymnasium's"
     )
 
 

@@ -33,6 +33,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
+from tests import space_envs  # noqa: F401  # registers environments
 from tests.builders import batch_of
 from tests.rule_table import ROWS as RULES
 
@@ -96,6 +97,7 @@ LINEAR = "linear:start=0.5,end=0.99"
 ASYMMETRIC = "asymmetric:rise=0.9,fall=0.999"
 CUSUM = "cusum:arl=50000,max=0.99"
 SENSITIVE = "cusum:arl=1.5,burn_in=2,max=0.99"  # alarms every few updates
+KL = "ewma:arl=50,burn_in=2,signal=kl"
 
 SMALL = {"n_envs": 3, "n_steps": 25, "batch_size": 16, "n_epochs": 2}
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True, "observation_scale": ()}
@@ -144,6 +146,9 @@ ROWS = {
     "one observation": ("TestWalk-v0", "a2c", "0.99", 600, 3, {"n_envs": 8}),
     "one hidden unit": ("CartPole-v1", "reinforce", "0.99", 2400, 3, {"n_envs": 8, "n_steps": 100, "hidden": (3, 1)}),
     "no hidden layer": ("CartPole-v1", "a2c", "0.99", 600, 3, {"n_envs": 3, "hidden": ()}),
+    "several choices a2c": ("Spaces/Buttons-v0", "a2c", CUSUM, 500, 3, {"n_envs": 3, "hidden": (10,)}),
+    "several choices ppo": ("Spaces/Switches-v0", "ppo", KL, 300, 3, {**SMALL, "hidden": (9, 7)}),
+    "several choices reinforce": ("Spaces/Buttons-v0", "reinforce", "0.99", 600, 3, {"n_envs": 8, "n_steps": 25, "hidden": ()}),
 }
 
 

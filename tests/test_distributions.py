@@ -1,4 +1,4 @@
-"""Gaussian policies against torch.distributions and a by-hand module; what the environment gets of their actions."""
+"""Gaussian policies and several choices at once against torch.distributions; what the environment gets of their actions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 from torch import nn
 
-from agents.distributions import Categorical, Gaussian, for_space
+from agents.distributions import Categorical, Gaussian, MultiCategorical, for_space
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
 from agents.rollout import Actor
@@ -142,19 +142,78 @@ def test_categorical_actions_reach_the_environment_as_they_are():
     assert Categorical(3).to_env_action(actions) is actions
 
 
-@pytest.mark.parametrize(("space", "kind"), [(gym.spaces.Discrete(3), Categorical), (gym.spaces.Box(-2, 2, (2,)), Gaussian)])
-def test_the_action_space_decides_the_kind_of_policy(space, kind):
-    """Silent failure: real numbers for an environment that expects the number of an action."""
+@pytest.mark.parametrize(
+    ("space", "kind", "outputs"),
+    [
+        (gym.spaces.Discrete(3), Categorical, 3),
+        (gym.spaces.Box(-2, 2, (2,)), Gaussian, 2),
+        (gym.spaces.MultiDiscrete([2, 3], start=[1, 4]), MultiCategorical, 5),
+        (gym.spaces.MultiDiscrete([[2, 3], [4, 1]]), MultiCategorical, 10),
+        (gym.spaces.MultiBinary(3), MultiCategorical, 6),
+        (gym.spaces.MultiBinary((2, 3)), MultiCategorical, 12),
+    ],
+    ids=str,
+)
+def test_the_action_space_decides_the_kind_of_policy(space, kind, outputs):
+    """Silent failure: three switches are taken for three actions, of which one is chosen; real numbers for numbered actions."""
     pi = for_space(space, -1.0)
     assert isinstance(pi, kind)
-    assert pi.outputs == (3 if kind is Categorical else 2)
-    assert pi.constants == (() if kind is Categorical else (-1.0, -1.0))
+    assert pi.outputs == outputs
+    assert pi.constants == ((-1.0, -1.0) if kind is Gaussian else ())
 
 
-@pytest.mark.parametrize(
-    "space", [gym.spaces.MultiBinary(3), gym.spaces.MultiDiscrete([2, 3]), gym.spaces.Box(-1, 1, (2, 2))], ids=str
-)
+@pytest.mark.parametrize("space", [gym.spaces.Text(3), gym.spaces.Box(-1, 1, (2, 2))], ids=str)
 def test_an_action_space_without_a_distribution_is_refused(space):
-    """Silent failure: three switches are taken for three actions, of which one is chosen."""
-    with pytest.raises(ValueError, match="action_space must be a Discrete, or a Box of one axis, got "):
+    """Silent failure: a matrix is taken for one number an action."""
+    with pytest.raises(ValueError, match="action_space must be Discrete, MultiDiscrete, MultiBinary, or a Box of one axis, got "):
         for_space(space)
+
+
+# Several choices at once ---------------------------------------------------------------------------------------------------
+
+several = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+
+
+@modest
+@given(several, st.integers(1, 3), st.integers(1, 5), st.integers(0, 99))
+def test_log_probability_entropy_and_divergence_are_those_of_independent_choices(nvec, R, B, seed):
+    """Silent failure: the mean over choices instead of the sum; logits of one choice in the softmax of another."""
+    noise = torch.Generator().manual_seed(seed)
+    y, other = (torch.randn(R, B, sum(nvec), generator=noise) for _ in range(2))
+    actions = torch.stack([torch.randint(n, (R, B), generator=noise) for n in nvec], -1)
+    pi = MultiCategorical(nvec)
+    ours = pi.evaluate_actions(y, actions)
+    heads = [
+        [torch.distributions.Categorical(logits=part.double()) for part in logits.split(nvec, -1)] for logits in (y, other)
+    ]
+    log_prob = sum(head.log_prob(actions[..., h]) for h, head in enumerate(heads[0]))
+    divergence = sum(torch.distributions.kl_divergence(p, q) for p, q in zip(*heads, strict=True))
+    torch.testing.assert_close(ours.log_prob.double(), log_prob, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.entropy.double(), sum(head.entropy() for head in heads[0]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(pi.divergence(y, other).double(), divergence, rtol=1e-4, atol=1e-5)
+
+
+@modest
+@given(several, st.integers(0, 99))
+def test_one_choice_among_several_is_the_categorical_bit_for_bit(nvec, seed):
+    """Silent failure: a second softmax, that rounds otherwise; noise that is drawn in another order."""
+    n, y = nvec[0], torch.randn(2, 3, nvec[0], generator=torch.Generator().manual_seed(seed))
+    one, several = Categorical(n), MultiCategorical([n])
+    actions = torch.from_numpy(one.choose(y.numpy()))
+    ours, theirs = several.evaluate_actions(y, actions.unsqueeze(-1)), one.evaluate_actions(y, actions)
+    assert torch.equal(ours.log_prob, theirs.log_prob)
+    assert torch.equal(ours.entropy, theirs.entropy)
+    np.testing.assert_array_equal(several.choose(y.numpy())[..., 0], actions)
+    noise = [pi.noise([np.random.default_rng(seed)], 2, 3, None) for pi in (one, several)]
+    np.testing.assert_array_equal(*noise)
+
+
+def test_each_choice_is_drawn_from_its_own_softmax_independently_of_the_others():
+    """Silent failure: noise that choices share, or an argmax over the logits of all. Chi-squared over pairs, fixed seed."""
+    pi, y = MultiCategorical([2, 3]), torch.tensor([0.3, -0.4, 1.0, 0.0, -1.0])
+    noise = pi.noise([np.random.default_rng(0)], 1, 20_000, None)[0]
+    first, second = pi.choose(y.numpy() + noise)[0].T
+    counts = np.zeros((2, 3))
+    np.add.at(counts, (first, second), 1)
+    expected = 20_000 * np.outer(y[:2].softmax(0), y[2:].softmax(0))
+    assert scipy_stats.chisquare(counts.ravel(), expected.ravel() * counts.sum() / expected.sum()).pvalue > 0.01

@@ -17,6 +17,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.monitor import Monitor, Note
 from rl_rmsprop.study.training.train import train_batch
+from tests import space_envs  # noqa: F401  # registers environments
 from tests.builders import batch_of, with_options
 
 SMALL = {"hidden": (8,), "n_envs": 2, "n_steps": 8}
@@ -86,6 +87,9 @@ CASES: dict[str, tuple[str, dict]] = {
     "random control": ("CartPole-v1", {"rule": "random:every=10"}),
     "Adam with keys": ("CartPole-v1", {"rule": "adam:beta1=0.5,beta2=0.99"}),
     "Muon, PPO": ("CartPole-v1", {"agent": "ppo", "rule": "muon:momentum=0.5", "hidden": (8, 6)}),
+    "several choices": ("Spaces/Buttons-v0", {"ent_coef": 0.01}),
+    "switches, PPO": ("Spaces/Switches-v0", {"agent": "ppo", **NORMALIZED}),
+    "table and tuple, REINFORCE": ("Spaces/Mixed-v0", {"agent": "reinforce"}),
 }
 """More rules are cut off in tests/test_device.py."""
 

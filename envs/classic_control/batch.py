@@ -85,7 +85,9 @@ class ClassicControlBatch(Snapshottable):
         flat = actions.ravel()
         unsigned = flat.astype(np.int64, copy=False).view(np.uint64)  # where a negative number is a large one
         if flat.shape != self._done.shape or np.count_nonzero(unsigned >= self._choices):
-            raise ValueError(f"actions must be from 0 to {space.n - 1}, {list(shape)}, got shape {actions.shape}: {actions}")
+            raise ValueError(
+                f"actions must be from 0 to {int(self._choices) - 1}, {list(shape)}, got shape {actions.shape}: {actions}"
+            )
         return flat
 
     def _begin_episodes(self, which: NDArray[np.bool_]) -> None:

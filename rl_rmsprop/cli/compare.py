@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rl_rmsprop.cli import running, study_file
 from rl_rmsprop.cli.fields import declared, option, value_of, with_values
 from rl_rmsprop.cli.options import ReportOptions, RunOptions, Settings, WorkerOptions
+from rl_rmsprop.cli.output import reporting_hangs
 from rl_rmsprop.cli.study_file import StudyFile, place
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.names import BASELINE_NAMES, check_baseline
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import Agent, make_agent
@@ -105,7 +107,10 @@ class Compare:
         with self.place_of("lr_rule"):
             step_size = options.step_size
         lr = None if step_size is None else step_size.usual_lr
-        agents = tuple(self.agent_in(env_id, {} if lr is None else {"lr": lr}) for env_id in self.env)
+        usual: dict[str, Any] = {} if lr is None else {"lr": lr}
+        if options.wrapper:  # the scales of a preset are those of the sensors that the environment has without it
+            usual["observation_scale"] = ()
+        agents = tuple(self.agent_in(env_id, usual) for env_id in self.env)
         self.check_environments(options)
         return self.with_arms(options, seeds, tune_seeds, agents)
 
@@ -124,10 +129,12 @@ class Compare:
 
         with self.place_of("shift"):
             shifts = options.shifts
-        with self.place_of("env"):
+        with self.place_of("env_kwargs"):
+            env_kwargs.check_environments(options.env_kwargs, self.env)
+        with self.place_of("env"), reporting_hangs():
             envs.import_modules(envs.modules_of(self.env))
             for env_id in self.env:
-                envs.check_env_id(env_id, shifts, options.backend)
+                envs.check_env_id(env_id, shifts, options.backend, **options.made_with(env_id))
 
     def with_arms(
         self, options: TrainingOptions, seeds: tuple[int, ...], tune_seeds: tuple[int, ...], agents: tuple[Agent, ...]

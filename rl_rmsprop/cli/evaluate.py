@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rl_rmsprop.cli.fields import option
-from rl_rmsprop.cli.output import console
+from rl_rmsprop.cli.output import console, reporting_hangs
 from rl_rmsprop.study.spec.names import check_holds_study
 
 MOST_EPISODES = 1_000_000
@@ -40,5 +40,6 @@ class Evaluate:
         from rl_rmsprop.study import evaluation
         from rl_rmsprop.study.spec.study import load_study
 
-        evaluation.evaluate_study(load_study(self.dir), self.episodes, self.stochastic, console(), self.seed)
+        with reporting_hangs():
+            evaluation.evaluate_study(load_study(self.dir), self.episodes, self.stochastic, console(), self.seed)
         return 0

@@ -35,6 +35,7 @@ def option(
     positional: bool = False,
     commas_inside: bool = False,
     in_study_file: bool = True,
+    is_table: bool = False,
     instead: str = "",
 ) -> Any:
     """A field that is shown or read in an unusual way.
@@ -47,10 +48,12 @@ def option(
         positional: whether its value stands without a flag.
         commas_inside: whether one value can have commas, so that several are separated by spaces alone.
         in_study_file: whether it is a key of study files.
+        is_table: whether its values are written key=value, and are a table in study files.
         instead: what to do if more than one value is given.
     """
-    metadata = {"metavar": metavar, "note": note, "doc": doc, "positional": positional, "instead": instead}
-    return field(default=default, metadata={**metadata, "commas_inside": commas_inside, "in_study_file": in_study_file})
+    metadata: dict[str, Any] = {"metavar": metavar, "note": note, "doc": doc, "positional": positional, "instead": instead}
+    metadata |= {"commas_inside": commas_inside, "in_study_file": in_study_file, "is_table": is_table}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,11 @@ class Option:
     def in_study_file(self) -> bool:
         """Whether it is a key of study files."""
         return self._shown("in_study_file") is not False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its values are written key=value, and are a table in study files."""
+        return bool(self._shown("is_table"))
 
     @property
     def instead(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_rmsprop.cli.fields import field_docs, option, shown_default
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.names import MetricName
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS
@@ -19,6 +20,11 @@ from rl_rmsprop.study.spec.presets import AGENTS
 class RunOptions(TrainingOptions):
     """What is trained, and where its results go."""
 
+    env_kwargs: tuple[str, ...] = option((), metavar="[ID:]KEY=VALUE", is_table=True)
+    """Arguments that every environment is made with, such as continuous=true; LunarLander-v3:continuous=true is for that one
+    alone."""
+    wrapper: tuple[str, ...] = option((), metavar="MODULE:CLASS")
+    """Gymnasium wrappers around every environment; the first one is innermost."""
     shift: tuple[str, ...] = option((), metavar="SHIFT", commas_inside=True)
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
     lr_rule: str = option("none", metavar="RULE", commas_inside=True, instead="all arms of a study have the same")
@@ -32,7 +38,8 @@ class RunOptions(TrainingOptions):
 
     def training(self) -> TrainingOptions:
         """What all runs share; ValueError for a value out of its range."""
-        options = TrainingOptions(**{field.name: getattr(self, field.name) for field in fields(TrainingOptions)})
+        values = {field.name: getattr(self, field.name) for field in fields(TrainingOptions)}
+        options = TrainingOptions(**values | {"env_kwargs": env_kwargs.canonical(self.env_kwargs)})
         options.check()
         return options
 

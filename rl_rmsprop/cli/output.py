@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ def console() -> Any:
 
     width = None if sys.stdout.isatty() else 120
     return Piped(highlight=False, markup=False, width=width)  # no markup: [brackets] are intervals here
+
+
+def reporting_hangs() -> AbstractContextManager[None]:
+    """Says on stderr, while it lasts, which environment does not come back from a reset or a step."""
+    import envs
+
+    return envs.watching(lambda line: print(f"note: {line}", file=sys.stderr, flush=True))
 
 
 def announce(study: Study, report: Report) -> None:

@@ -125,12 +125,12 @@ def take(option: Option, typed: TypedOption) -> tuple[Any, list[str]]:
         return True, words
     if not words and not option.is_list:
         raise ValueError(f"{option.flag} needs a value: {option.flag} {option.metavar}")
-    if option.commas_inside:
+    if option.commas_inside and not option.is_table:
         check_joined(words, option)
         check_separate(words if option.is_list else words[:1], option)
     if not option.is_list:
         return field_types.from_words(words[:1], option.hint, option.flag), words[1:]
-    values = words if option.commas_inside else [part for word in words for part in word.split(",")]
+    values = words if option.commas_inside or option.is_table else [part for word in words for part in word.split(",")]
     return field_types.from_words(values, option.hint, option.flag), []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rl_rmsprop.cli.options import ReportOptions, WorkerOptions
-from rl_rmsprop.cli.output import announce, console
+from rl_rmsprop.cli.output import announce, console, reporting_hangs
 
 if TYPE_CHECKING:
     from rl_rmsprop.study.execution.executor import Executor
@@ -54,7 +54,7 @@ def follow(study: Study, workers: WorkerOptions, title: str, training: Callable[
     pool = local_pool.Pool(workers.workers or local_pool.default_workers(), workers.checkpoint_every)
     again = f"rl-rmsprop resume {shlex.quote(str(study.folder))}"
     try:
-        with interrupts.interruptible(pool):
+        with interrupts.interruptible(pool), reporting_hangs():
             results = training(pool, progress.ProgressView(console(), title))
             for failure in results.failures:
                 print(failure, file=sys.stderr)

@@ -5,7 +5,8 @@
     rl-rmsprop compare … --print-config > study.toml          writes what file and flags describe, complete
 
 The keys are the flags with _ for -. The agent's settings are in the table `settings`, those of one environment in
-`settings."CartPole-v1"`, which wins over the former. runs/example.toml shows all of it.
+`settings."CartPole-v1"`, which wins over the former; arguments of environments are in `env_kwargs` in the same way.
+runs/example.toml shows all of it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rl_rmsprop.cli.options import ReportOptions, Settings
 from rl_rmsprop.cli.parsing import separate
 from rl_rmsprop.storage import field_types, toml_writer
 from rl_rmsprop.storage.field_types import describe
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.seeds import written_seeds
 
 if TYPE_CHECKING:
@@ -78,11 +80,13 @@ def value_of_key(value: Any, option: Option, where: str) -> Any:
     """The value of a key as its option takes it: one value stands for a list of it, a bare number for its text."""
     if not option.is_list:
         return field_types.convert(bare_text(value, option.hint), option.hint, where)
+    if option.is_table and isinstance(value, dict):
+        return env_kwargs.from_table(value, where)
     entries = value if isinstance(value, list) else [value]
     texts = [entry for entry in entries if isinstance(entry, str)]
-    if not option.commas_inside:
+    if not option.commas_inside and not option.is_table:
         entries = [part for entry in entries for part in (entry.split(",") if isinstance(entry, str) else [entry])]
-    elif any(len(separate(text)) > 1 for text in texts):
+    elif option.commas_inside and any(len(separate(text)) > 1 for text in texts):
         parts = [part for text in texts for part in separate(text)]
         raise ValueError(f"{where} must be texts in quotes of their own: {toml_writer.value(parts)}")
     kind = field_types.entry_type(option.hint)
@@ -191,6 +195,7 @@ def to_toml(options: Iterable[Option], study: Study, report: ReportOptions) -> s
     """A study and how it is reported as the text of a study file: every choice, every default, all settings of the agent."""
     values: dict[str, Any] = {option.name: getattr(study.options, option.name) for option in fields(study.options)}
     values |= vars(report) | {
+        "env_kwargs": env_kwargs.to_table(study.options.env_kwargs),
         "env": study.env_ids,
         "betas": [arm.text for arm in study.arms if not arm.is_baseline],
         "baselines": [arm.text for arm in study.arms if arm.is_baseline],

@@ -60,7 +60,7 @@ def evaluate_saved(
 ) -> np.ndarray:
     """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
     some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu"))
-    env = envs.make(some.env_id, seeds, 1)
+    env = envs.make(some.env_id, seeds, 1, **some.made_with)
     policy = make_policy(some, env)
     env.close()
     folders = [some.run_folder(s) for s in seeds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -33,16 +34,21 @@ def show(console: Console) -> None:
         table.add_row(*cells)
     console.print(table)
     console.print(
-        "Any other registered id with a flat Box observation and Discrete or flat Box actions works too; one that a module of "
-        "yours registers is written module:id.",
+        "Any other registered id works too whose observations flatten to numbers (Box, Discrete, MultiDiscrete, MultiBinary, "
+        "Dict, Tuple, but no images) and whose actions are Discrete, MultiDiscrete, MultiBinary or a Box of one axis; one that a "
+        "module of yours registers is written module:id.",
         soft_wrap=True,
     )
     console.print("What can shift in one: rl-rmsprop envs CartPole-v1", soft_wrap=True)
 
 
-def kind_of(action: gym.spaces.Discrete | gym.spaces.Box) -> str:
-    """The number of discrete actions, or of the real numbers of a continuous one."""
-    return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{action.shape[0]} continuous"
+def kind_of(action: gym.Space) -> str:
+    """The number of discrete actions, of each of several choices, or of the real numbers of a continuous action."""
+    if isinstance(action, gym.spaces.MultiDiscrete):
+        return " × ".join(map(str, action.nvec.ravel()))
+    if isinstance(action, gym.spaces.MultiBinary):
+        return f"{math.prod(action.shape)} × 2"
+    return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{math.prod(action.shape or ())} continuous"
 
 
 def show_shifts(env_id: str, console: Console) -> None:

@@ -13,9 +13,8 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
-from gymnasium.spaces import Discrete
-
 import envs
+from agents.distributions import for_space
 from rl_rmsprop.study.spec.study import LARGEST_BATCH, Study
 
 IN_ARRAYS, OF_ANY = 500, 100_000
@@ -50,9 +49,8 @@ def needed_memory(study: Study, workers: int) -> int:
 def batch_memory(study: Study, env_id: str, runs: int) -> int:
     """Bytes of `runs` runs trained together in an environment."""
     agent = study.agent_in(env_id)
-    env = envs.make(env_id, (0,), 1)
-    space = env.action_space
-    sensors, outputs = env.observation_space.shape[0], int(space.n) if isinstance(space, Discrete) else space.shape[0]
+    env = envs.make(env_id, (0,), 1, **study.options.made_with(env_id))
+    sensors, outputs = env.observation_space.shape[0], for_space(env.action_space).outputs
     env.close()
     widths = (sensors, *agent.hidden, outputs)
     weights = 2 * sum((i + 1) * h for i, h in pairwise(widths))
@@ -61,7 +59,7 @@ def batch_memory(study: Study, env_id: str, runs: int) -> int:
     forward = steps * 2 * max(agent.hidden, default=0)  # one layer of both, for a whole rollout
     rollout = steps * (sensors + outputs + 10) + max(activations, forward)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
-    of_env = IN_ARRAYS if env_id in envs.CLASSIC_CONTROL else OF_ANY
+    of_env = IN_ARRAYS if isinstance(env, envs.ClassicControlBatch) else OF_ANY
     return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_ROLLOUTS * rollout) + signals)
 
 

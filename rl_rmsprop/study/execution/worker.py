@@ -13,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import envs
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Failed, Task, WorkerLost
 from rl_rmsprop.study.training.monitor import Monitor, Note, Progress, Stopped
@@ -24,14 +25,22 @@ def work(task: Task, pipe: Connection, checkpoint_every: float) -> None:
 
     torch.set_num_threads(1)
 
+    sending = threading.Lock()  # notes about environments come from another thread
+
     def send(report: Progress | Note) -> None:
         return_freed_memory()
-        pipe.send(report)
+        with sending:
+            pipe.send(report)
+
+    def tell(line: str) -> None:
+        with suppress(OSError):  # the driver has ended
+            send(Note(f"{task.label}: {line}"))
 
     monitor = Monitor(send, checkpoint_every)
     signal.signal(signal.SIGTERM, lambda *_: setattr(monitor, "stopping", True))
     end_with_the_driver()
-    result = outcome(task, monitor)
+    with envs.watching(tell):
+        result = outcome(task, monitor)
     with suppress(OSError):  # the driver has ended
         pipe.send(result)
 

@@ -76,6 +76,8 @@ def definitions(study: Study, analyses: Sequence[Analysis]) -> list[str]:
         *([THRESHOLD] if solved else []),
         COLLAPSED,
         *([DIFFERENCES, PICKED] if len(study.arms) > 1 else []),
+        *([f"Environments are made with {' and '.join(options.env_kwargs)}."] if options.env_kwargs else []),
+        *([f"Around each environment: {', then '.join(options.wrapper)}."] if options.wrapper else []),
         *([f"The environment changes: {' and '.join(options.shift)}. {SHIFTED}", RESPONSES] if shifting else []),
         *(["Trained in the environments of EnvPool, evaluated in Gymnasium's."] if options.backend == "envpool" else []),
         *([DETECTORS] if options.record_signals and shifting else []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.spec.arms import Arm
@@ -34,6 +35,11 @@ class BatchSpec:
     """Whether the study will aggregate over seeds, so that TensorBoard shows arms before single runs."""
     modules: tuple[str, ...] = ()
     """Modules that ids of the study name: any of them may register this environment, so they are imported before it is made."""
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """How its environments are made, see `TrainingOptions.made_with`."""
+        return self.options.made_with(self.env_id)
 
     @property
     def iterations(self) -> int:

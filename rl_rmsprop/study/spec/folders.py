@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,16 +37,17 @@ def default_folder(
 ) -> Path:
     """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
 
-    Before the numbers stands what shifts, how the arms' settings were chosen (`chosen_by`), and another backend, device or
-    step-size rule.
+    Before the numbers stands how environments are made, what shifts, how the arms' settings were chosen (`chosen_by`), and
+    another backend, device or step-size rule.
     """
     arm = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
+    made_with = [re.sub(r"[^\w.@-]+", "-", text) for text in (*options.env_kwargs, *options.wrapper)]
     shifting = [shift.parameter for shift in options.shifts]
     lr_rule = options.lr_rule.partition(":")[0]
     unusual = [value for value in (options.backend, options.device, lr_rule) if value not in ("gymnasium", "cpu", "none")]
     environments = env_folder("-".join(env_ids).lower())
     size = f"{options.steps}x{len(seeds)}"
-    name = "_".join([environments, options.agent, arm, *shifting, *chosen_by, *unusual, size])
+    name = "_".join([environments, options.agent, arm, *made_with, *shifting, *chosen_by, *unusual, size])
     if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
         raise ValueError(f"a folder named after all settings would be longer than {LONGEST_NAME} bytes: choose one with --out")
     return Path("runs") / name

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from rl_rmsprop.study.spec import env_kwargs
 
 if TYPE_CHECKING:
     from envs.shifts.shift import Shift
@@ -32,6 +34,11 @@ class TrainingOptions:
     """Environment steps per run, rounded up to whole iterations of n_envs · n_steps."""
     eval_episodes: int = 100
     """Episodes of the final evaluation with the greedy policy; 0 for none."""
+    env_kwargs: tuple[str, ...] = ()
+    """Arguments that every environment is made with, such as continuous=true; LunarLander-v3:continuous=true is for that one
+    alone."""
+    wrapper: tuple[str, ...] = ()
+    """Gymnasium wrappers around every environment, written module:Class; the first one is innermost."""
     shift: tuple[str, ...] = ()
     """What changes in the environment, such as gravity:values=9.8/25,at=100000; `rl-rmsprop envs ID` lists what can."""
     record_signals: bool = False
@@ -57,6 +64,12 @@ class TrainingOptions:
                 raise ValueError(f"{name} must be from {least} to {most:,}, got {getattr(self, name)}")
         if not 0 <= self.eps < float("inf"):
             raise ValueError(f"eps must be at least 0 and finite, got {self.eps}")
+
+        env_kwargs.canonical(self.env_kwargs)
+
+    def made_with(self, env_id: str) -> dict[str, Any]:
+        """How this environment is made: the keywords `kwargs` and `wrappers` of `envs.make`."""
+        return {"kwargs": env_kwargs.kwargs_of(self.env_kwargs, env_id), "wrappers": self.wrapper}
 
     @cached_property
     def step_size(self) -> StepSize | None:

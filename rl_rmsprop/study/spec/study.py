@@ -18,6 +18,7 @@ import envs
 from agents.config import check_scale
 from rl_rmsprop.storage.atomic import env_folder, write_json
 from rl_rmsprop.storage.json_tables import convert, from_table, read_json
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.folders import LONGEST_NAME
@@ -80,6 +81,7 @@ class Study:
         self._check_names()
         self._check_tuning()
         self.options.check()
+        env_kwargs.check_environments(self.options.env_kwargs, self.env_ids)
         if not 1 <= self.batch_size <= LARGEST_BATCH:
             raise ValueError(f"batch_size must be from 1 to {LARGEST_BATCH} runs, got {self.batch_size}")
         wrong = [seed for seed in (*self.seeds, *self.tune_seeds) if not 0 <= seed <= LARGEST_SEED]
@@ -97,9 +99,10 @@ class Study:
         """
         envs.import_modules(envs.modules_of(self.env_ids))
         for env_id, agent in zip(self.env_ids, self.agents, strict=True):
-            envs.check_env_id(env_id, self.options.shifts, self.options.backend)
+            made_with = self.options.made_with(env_id)
+            envs.check_env_id(env_id, self.options.shifts, self.options.backend, **made_with)
             if agent.observation_scale:
-                env = envs.make(env_id, (0,), 1)
+                env = envs.make(env_id, (0,), 1, **made_with)
                 env.close()
                 check_scale(agent.observation_scale, env.observation_space.shape[0])
 

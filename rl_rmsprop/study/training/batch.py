@@ -49,7 +49,9 @@ class Batch:
         self.spec = spec
         self.folders = [spec.run_folder(seed) for seed in spec.seeds]
         options = spec.options
-        self.env = envs.make(spec.env_id, spec.seeds, spec.agent.n_envs, options.shifts, backend=options.backend)
+        self.env = envs.make(
+            spec.env_id, spec.seeds, spec.agent.n_envs, options.shifts, backend=options.backend, **spec.made_with
+        )  # fmt: skip
         self.policy = make_policy(spec, self.env)
         theta = self.policy.parameters()
         self.optimizer = make_optimizer(

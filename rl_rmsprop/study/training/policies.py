@@ -48,7 +48,8 @@ def evaluate_batch(
     if not episodes:
         return np.empty((len(spec.seeds), 0))
     seeds, count = [evaluation_seed(s, *variant) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
-    env = envs.make(spec.env_id, seeds, count, spec.options.shifts, frozen_at=clocks, shift_seeds=spec.seeds)
+    shifts, made_with = spec.options.shifts, spec.made_with
+    env = envs.make(spec.env_id, seeds, count, shifts, frozen_at=clocks, shift_seeds=spec.seeds, **made_with)
     noise = generators(spec.seeds, "evaluation", *variant) if stochastic else None
     try:
         return episode_returns(env, policy, episodes, noise, progress)

@@ -107,7 +107,8 @@ class TrialBatch:
         spec, count = self.spec, len(self.settings)
         envs.import_modules(spec.modules)
         wide = replace(spec, seeds=spec.seeds * count)  # setting by setting, so that each has the same randomness
-        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, spec.options.shifts, backend=spec.options.backend)
+        shifts, backend = spec.options.shifts, spec.options.backend
+        env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, shifts, backend=backend, **spec.made_with)
         policy = make_policy(wide, env)
         rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
         optimizer = OptimizerGroup(
