@@ -1,7 +1,7 @@
 """Notices an environment that does not come back from a reset or a step.
 
     with watching(print):                          # in a thread of its own, every 30 seconds
-        batch.reset()                              # "Walk-v0 has not come back from a reset for 30 s (environment 0 of …"
+        batch.reset()                              # Walk-v0 has not come back from a reset for 30 s (environment 0 …
 
 Nothing is interrupted: an environment may be slow for good reasons. What is being called is known from those who call; a batch
 says it only when it is asked, so that stepping costs nothing more. An environment that never lets Python run, in a library

@@ -138,7 +138,9 @@ TAKEN: dict[str, tuple[int, Any]] = {
     "TerminatedInt": (2, int),
     "TruncatedArray": (3, lambda t: np.array([[t]])),
     "TruncatedList": (3, lambda t: [np.bool_(t)]),
+    "RewardFloat": (1, float),
     "ObservationList": (0, list),
+    "ObservationFloats": (0, lambda x: x.tolist()),
     "ObservationTensor": (0, torch.from_numpy),
     "ObservationDouble": (0, lambda x: x.astype(float)),
 }

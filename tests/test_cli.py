@@ -24,7 +24,7 @@ BAD = {
     "train": "an environment is needed",
     "train --env CartPol-v1": "did you mean CartPole-v1",
     "train --env CartPole": "did you mean CartPole-v1",
-    "train --env FrozenLake-v1": "observation space must be a flat Box",
+    "train --env CarRacing-v3": "observations must not be images",
     "train --env CartPole-v1 --beta 1.0": "beta must be in [0, 1)",
     "train --env CartPole-v1 --beta liner:start=0.5,end=0.9": "did you mean linear",
     "train --env CartPole-v1 --beta cusum:arl=0": "arl must be greater than 1",

@@ -183,9 +183,7 @@ def test_log_probability_entropy_and_divergence_are_those_of_independent_choices
     actions = torch.stack([torch.randint(n, (R, B), generator=noise) for n in nvec], -1)
     pi = MultiCategorical(nvec)
     ours = pi.evaluate_actions(y, actions)
-    heads = [
-        [torch.distributions.Categorical(logits=part.double()) for part in logits.split(nvec, -1)] for logits in (y, other)
-    ]
+    heads = [[torch.distributions.Categorical(logits=part.double()) for part in logits.split(nvec, -1)] for logits in (y, other)]
     log_prob = sum(head.log_prob(actions[..., h]) for h, head in enumerate(heads[0]))
     divergence = sum(torch.distributions.kl_divergence(p, q) for p, q in zip(*heads, strict=True))
     torch.testing.assert_close(ours.log_prob.double(), log_prob, rtol=1e-5, atol=1e-5)

@@ -132,7 +132,9 @@ def test_images_are_refused_alone_and_inside_others_and_tables_are_not(space: Bo
             batch, _ = batch_of(whole, Discrete(2), 1, 1)
             assert batch.reset().shape[-1] == flatten_space(whole).shape[0]
             continue
-        with pytest.raises(ValueError, match=r"observations must not be images, .* has .*: choose numbers, as --env-kwargs") as error:
+        with pytest.raises(
+            ValueError, match=r"observations must not be images, .* has .*: choose numbers, as --env-kwargs"
+        ) as error:
             batch_of(whole, Discrete(2))
         assert "\n" not in str(error.value)
 
@@ -144,14 +146,18 @@ def test_images_are_refused_alone_and_inside_others_and_tables_are_not(space: Bo
 )
 def test_what_has_no_fixed_number_of_numbers_is_refused(space: gym.Space) -> None:
     """Silent failure: words count as numbers of letters; lists of changing length end in NumPy's words."""
-    with pytest.raises(ValueError, match=r"observation space must be a Box, Discrete, .*: give a --wrapper that makes numbers of"):
+    with pytest.raises(
+        ValueError, match=r"observation space must be a Box, Discrete, .*: give a --wrapper that makes numbers of"
+    ):
         batch_of(space, Discrete(2))
 
 
 @pytest.mark.parametrize("space", [Box(-1, 1, (2, 2)), Box(0, 3, (2,), np.int64), Dict(a=Discrete(2)), Box(0, 1, (0,))], ids=str)
 def test_actions_that_are_none_of_the_agents_are_refused(space: gym.Space) -> None:
     """Silent failure: a matrix is taken for one number, or whole numbers get a density."""
-    with pytest.raises(ValueError, match=r"action space must be Discrete, MultiDiscrete, MultiBinary, or a Box of floats with one"):
+    with pytest.raises(
+        ValueError, match=r"action space must be Discrete, MultiDiscrete, MultiBinary, or a Box of floats with one"
+    ):
         batch_of(VECTOR, space)
 
 

@@ -34,6 +34,8 @@ class Compare:
          "two fixed β and a detector, ten seeds each"),
         ("rl-rmsprop compare --env CartPole-v1 Acrobot-v1 --betas 0.99 --baselines adam",
          "β = 0.99 and Adam on two environments"),
+        ("rl-rmsprop compare --env CartPole-v1 FrozenLake-v1 --betas 0.9 0.99 --env-kwargs FrozenLake-v1:is_slippery=false",
+         "an argument for one of the environments; without its id it is for all of them"),
         ("rl-rmsprop compare study.toml --tune 24 --controls --print-config > new.toml",
          "writes a study file: equal tuning of all arms, and the controls of adaptive ones"),
         ("rl-rmsprop compare study.toml --seeds 0-29 --out runs/first", "runs the file's study with other seeds"),

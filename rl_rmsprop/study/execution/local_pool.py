@@ -33,6 +33,8 @@ GRACE = 4.0
 """Seconds that workers have to save and stop."""
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints."""
+SILENCE = 600.0
+"""Seconds without a word of a worker after which one is said about it."""
 PRELOAD = ("rl_rmsprop.study.execution.server_path", "rl_rmsprop.study.tuning.trials", "torch._dynamo")
 """Modules that workers find imported, after the first: all that a task imports, and what torch imports at a first step."""
 
@@ -44,6 +46,7 @@ class Pool:
         """At most `workers` at a time; each saves a checkpoint every so many seconds."""
         self.workers, self._every = workers, checkpoint_every
         self._running: dict[Connection, tuple[int, BaseProcess]] = {}
+        self._heard: dict[int, float] = {}  # when a task's worker has last said something
         self._deadline = float("inf")  # when the workers have to be gone
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
@@ -64,6 +67,7 @@ class Pool:
                     self.stop()
                 for pipe in self._ready():
                     index, process = self._running[pipe]
+                    self._heard[index] = time.monotonic()
                     message = receive(pipe, process)
                     if not isinstance(message, (Progress, Note)):
                         process.join()
@@ -77,6 +81,7 @@ class Pool:
                         yield Event(index, note=f"{tasks[index].label}: {message.reason}; started again")
                     elif not (isinstance(message, WorkerLost) and self._stopping):
                         yield event_of(index, message)
+                yield from self._silent(tasks)
             if self._stopping:
                 raise Stopped
         finally:
@@ -110,6 +115,16 @@ class Pool:
             process.start()
         theirs.close()
         self._running[ours] = (index, process)
+        self._heard[index] = time.monotonic()
+
+    def _silent(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """A note about each worker that has said nothing for long; it says so itself, if Python can still run in it."""
+        now = time.monotonic()
+        for index, _ in list(self._running.values()):
+            if now - self._heard[index] >= SILENCE:
+                self._heard[index] = now
+                why = "an environment may hang, or an iteration takes that long"
+                yield Event(index, note=f"{tasks[index].label}: no news for {SILENCE:g} s: {why}; Ctrl-C ends everything")
 
     def _ready(self) -> list[Connection]:
         """Pipes of workers that have sent something, or have ended; all others are killed when their time is over."""
