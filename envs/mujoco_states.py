@@ -20,7 +20,8 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from envs.dynamics.base import DynamicsWrapper, layers
-from envs.episode_replay import REMEDY, NotReplayable, begin_again, digest, generator_of, generator_state, list_of, name_of
+from envs.episode_replay import REMEDY, NotReplayable, begin_again, digest, generator_of, generator_state, list_of
+from envs.spaces import name_of
 
 KNOWN = (TimeLimit, OrderEnforcing, PassiveEnvChecker, DynamicsWrapper)
 """Wrappers whose memory is known: the time limit's count of steps."""

@@ -59,6 +59,7 @@ class SerialBatch:
         self._done = np.zeros(len(self._envs), bool)  # [R·N]  whose next call only resets
         self._log = MujocoStates(self._envs) if is_mujoco(first) else EpisodeLog(len(self._envs))
         self._dynamics: LoggedDynamics | None = None
+        self._calls = 0
         self._results: list[tuple[Any, ...]] | None = None  # of the call that is being made, as far as it has come
         watch.register(self)
 
@@ -66,7 +67,7 @@ class SerialBatch:
         # A seed is given once; later resets go on with the environment's own generator, as Gymnasium advises.
         self._done[:] = True
         results: list[tuple[Any, ...]] = []
-        self._results = results
+        self._calls, self._results = self._calls + 1, results
         try:
             for i, (env, seed) in enumerate(zip(self._envs, self._seeds, strict=True)):
                 results.append((self._log.begin(i, env, seed), 0.0, False, False, None))
@@ -85,7 +86,7 @@ class SerialBatch:
         env_actions = self._to_env_actions(actions)
         results: list[tuple[Any, ...]] = []
         self._log.before_step(self._envs)
-        self._results = results
+        self._calls, self._results = self._calls + 1, results
         try:
             for i, (env, action, done) in enumerate(zip(self._envs, env_actions, self._done.tolist(), strict=True)):
                 results.append((self._log.begin(i, env), 0.0, False, False, None) if done else env.step(action))
@@ -132,7 +133,7 @@ class SerialBatch:
         if results is None:
             return None
         i = min(len(results), len(self._envs) - 1)
-        return watch.Call((self._log.steps, i), name_of(self._envs[i]), self._doing(i), self._place(i))
+        return watch.Call((self._calls, i), name_of(self._envs[i]), self._doing(i), self._place(i))
 
     def _to_env_actions(self, actions: NDArray) -> Sequence[Any]:
         """An action for each environment, as its space has it: numbers from the space's first, or arrays of its shape."""

@@ -44,7 +44,7 @@ BUTTONS = MultiDiscrete([2, 3, 1], dtype=np.int32, start=[0, -1, 5])
 SWITCHES = MultiBinary((2, 2))
 MIXED = Dict(place=Discrete(3, start=2), board=Box(0, 4, (2, 2), np.int8), arms=Tuple((MultiDiscrete([2, 3]), MultiBinary(2))))
 for name, observation, action in (
-    ("Buttons", VECTOR, BUTTONS), ("Switches", MIXED, SWITCHES), ("Mixed", MIXED, Discrete(2)), ("Slide", MIXED, Box(-1, 1, (2,))),
+    ("Buttons", VECTOR, BUTTONS), ("Switches", MIXED, SWITCHES), ("Mixed", MIXED, Discrete(2)),
 ):  # fmt: skip
     if f"Spaces/{name}-v0" not in gym.registry:
         gym.register(f"Spaces/{name}-v0", entry_point=Samples, kwargs={"observation": observation, "action": action})

@@ -121,7 +121,8 @@ def test_arguments_survive_the_way_through_texts_tables_and_toml(for_all: dict[s
     ("text", "value"),
     [
         ("x=3", 3), ("x=1e5", 1e5), ("x=-0.5", -0.5), ("x=true", True), ("x=False", False), ("x=4x4", "4x4"), ("x='3'", "3"),
-        ("x=[1, 2.5]", [1, 2.5]), ("x=a,b", "a,b"), ("x = 3", 3), ("x=1\ny=2", "1\ny=2"), ("x={a=1}", "{a=1}"), ("x=inf", float("inf")),
+        ("x=[1, 2.5]", [1, 2.5]), ("x=a,b", "a,b"), ("x = 3", 3), ("x=1\ny=2", "1\ny=2"), ("x={a=1}", "{a=1}"),
+        ("x=inf", float("inf")),
     ],
 )  # fmt: skip
 def test_values_are_those_of_toml_and_all_else_is_text(text: str, value: Any) -> None:
@@ -266,7 +267,7 @@ gym.register("Local/Pole-v0", entry_point=CartPoleEnv, max_episode_steps=20)
 
 
 def test_an_installed_command_finds_modules_in_the_working_directory_and_so_do_its_workers(tmp_path: Path) -> None:
-    """Silent failure: `python -m rl_rmsprop` finds my_envs.py, `rl-rmsprop` does not; or the driver does, and its workers fail."""
+    """Silent failure: `python -m rl_rmsprop` finds my_envs.py, `rl-rmsprop` does not, or its workers do not."""
     (tmp_path / "my_envs.py").write_text(MODULE)
     (tmp_path / "agents").mkdir()  # which many people have
     (tmp_path / "agents" / "__init__.py").write_text("raise RuntimeError('a stranger')")
