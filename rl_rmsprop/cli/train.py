@@ -19,8 +19,10 @@ class Train:
         ("rl-rmsprop train --env CartPole-v1 --seeds 0-4 --steps 1e5", "RMSProp with β = 0.99, five runs"),
         ("rl-rmsprop train --env LunarLander-v3 --agent ppo --beta cusum:max=0.999",
          "PPO, β restarted by a detector of shifts, ten runs in a folder below runs/"),
-        ("rl-rmsprop train --env LunarLander-v3 --env-kwargs continuous=true --wrapper gymnasium.wrappers:TimeAwareObservation",
-         "the environment with another argument, inside a wrapper; one of your own is written module:Env-v0"),
+        ("rl-rmsprop train --env LunarLander-v3 --env-kwargs continuous=true gravity=-5",
+         "the environment made with other arguments"),
+        ("rl-rmsprop train --env my_envs:Walk-v0 --wrapper my_envs:Normalized",
+         "an environment of your own and a wrapper around it, from my_envs.py in this folder"),
         ("rl-rmsprop train --env CartPole-v1 --optimizer adam:beta2=0.99 --lr 1e-3", "torch's Adam instead"),
     )  # fmt: skip
 
