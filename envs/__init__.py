@@ -2,7 +2,6 @@
 
 from envs import minatar
 from envs.checks import check_env_id
-from envs.classic_control import KINDS as CLASSIC_CONTROL
 from envs.classic_control import ClassicControlBatch
 from envs.core import EnvBatch, Step
 from envs.episode_replay import NotReplayable
@@ -19,7 +18,6 @@ from envs.watch import watching
 from rl_rmsprop.seeding import seed_sequence
 
 __all__ = [
-    "CLASSIC_CONTROL",
     "ClassicControlBatch",
     "EnvBatch",
     "EnvironmentFailure",

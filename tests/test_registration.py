@@ -58,7 +58,7 @@ def steps_in(env_id: str, modules: tuple[str, ...]) -> int:
 def test_a_new_process_knows_the_second_id_once_it_has_the_modules(method: str, pair: Path) -> None:
     """Silent failure: every run of the second environment fails in its worker, which never imported the first one's module."""
     with multiprocessing.get_context(method).Pool(1) as pool:
-        with pytest.raises(ValueError, match=r"registered Gymnasium id, got 'Pair/Second-v0': .* is written module:id"):
+        with pytest.raises(ValueError, match=r"registered Gymnasium id, got 'Pair/Second-v0': "):
             pool.apply(steps_in, (SECOND, ()))
         assert pool.apply(steps_in, (SECOND, modules_of([SECOND, FIRST]))) == 20
 
