@@ -84,7 +84,7 @@ LINES: dict[str, tuple[list[str], str]] = {
     "environment's module is odd": (["--env", "..:x"], "module '..' cannot be imported: TypeError"),
     "environment's observations are images": (["--env", "CarRacing-v3"], "observations must not be images"),
     "environment's observations are no table as it says": (["--env", "Bad/Dict-v0"], "cannot begin an episode: IndexError"),
-    "environment's actions are texts": (["--env", "Bad/Text-v0"], "action space must be Discrete, MultiDiscrete, MultiBinary, or"),
+    "environment's actions are texts": (["--env", "Bad/Text-v0"], "action space must be Discrete, MultiDiscrete, MultiBinary"),
     "environment follows more than its seed": (["--env", "Bad/Unseeded-v0"], "must depend on its seed alone"),
     "environment lies about its shape": (["--env", "Bad/Shape-v0"], "must have its space's shape (2,), got (3,)"),
     "environment breaks when made": (["--env", "Bad/Init-v0"], "'Bad/Init-v0' cannot be made: RuntimeError: no display"),
