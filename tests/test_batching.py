@@ -299,8 +299,8 @@ aten = torch.ops.aten
 WITHOUT_ROUNDING = """
     __rshift__ _foreach_copy_ _local_scalar_dense _to_copy _unsafe_view abs abs_ alias all any arange bitwise_and bitwise_not
     bitwise_xor cat clamp clamp_ clone copy_ copysign detach empty empty_like eq expand fill_ full full_like gather ge gt gt_
-    index index_copy_ isnan le le_ lift_fresh logical_and_ lt masked_fill_ maximum minimum nan_to_num nan_to_num_ ne neg neg_
-    new_empty new_full new_zeros nonzero ones ones_like permute promote_types remainder repeat_interleave scalar_tensor
+    index index_copy_ isnan le le_ lift_fresh logical_and_ lt masked_fill masked_fill_ maximum minimum nan_to_num nan_to_num_ ne
+    neg neg_ new_empty new_full new_zeros nonzero ones ones_like permute promote_types remainder repeat_interleave scalar_tensor
     scatter_add select sign_ slice slice_backward split squeeze stack transpose unbind unsqueeze view where zeros zeros_like
 """
 ROUNDED_CORRECTLY = "_foreach_add_ _foreach_mul_ add add_ div div_ mul mul_ reciprocal reciprocal_ rsub sub sub_"
