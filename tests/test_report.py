@@ -446,6 +446,16 @@ def test_counts_are_drawn_as_steps_and_values_between_points_are_the_last_ones()
     assert [line.get_drawstyle() for line in axes.lines] == ["steps-post", "default"]
 
 
+@pytest.mark.parametrize("paper", [plotting.WIDE, plotting.NARROW], ids=["wide", "narrow"])
+def test_a_long_legend_leaves_the_panels_their_height(paper: plotting.Paper) -> None:
+    """Silent failure: thirty-six arms are named, and their curves are a line's height."""
+    figure, grid = plotting.panels(paper, 2, 3.0)
+    lines = [axes.plot([0, 1], label=f"cusum:arl=50000,max=0.99,signal=number_{n}")[0] for axes in grid for n in range(18)]
+    plotting.put_below(figure, lines)
+    figure.draw_without_rendering()
+    assert min(axes.get_position().height * figure.get_figheight() for axes in grid) > 1.8
+
+
 def test_no_legend_stands_on_curves() -> None:
     """A legend inside the panel covers what it names."""
     arms = [arm("0.9", [1.0] * 6), arm("cusum", [2.0] * 6, place=1)]

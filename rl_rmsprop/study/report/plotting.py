@@ -50,6 +50,8 @@ class Paper(NamedTuple):
         return "\n".join(lines)
 
 
+LEGEND_ROW = 0.19
+"""Inches of a row of a legend."""
 WIDE, NARROW = Paper(11.0, 2), Paper(4.6, 1)
 """Paper for a desk's screen and for a phone's."""
 
@@ -109,10 +111,12 @@ def legend_below(figure: Figure, results: Sequence[ArmResults]) -> None:
 
 
 def put_below(figure: Figure, handles: Sequence[matplotlib.artist.Artist]) -> None:
-    """A legend of these lines under the panels, in as many columns as there is room for."""
+    """A legend of these lines under the panels, in as many columns as there is room for; the figure grows by its further rows."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     width = int(figure.get_figwidth() * 13)  # characters
     columns = max(1, min(len(handles), width // (longest + 8)))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW * max(0, rows - 2))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 
