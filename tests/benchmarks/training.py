@@ -243,6 +243,12 @@ def comparisons() -> list[Comparison]:
             Case(f"A2C, {cart}, 64 runs, {both}", partial(ours_on_all_cores, cart, a2c, 64, 500_000), "≥ 40"),
             Case(f"A2C, {cart}, one run, one core", partial(ours, cart, a2c, 1, 500_000), "≥ 4"),
         ]),
+        *[
+            Comparison("SB3 A2C, one run", partial(theirs, classic, a2c, 10_000), [
+                Case(f"A2C, {classic}, 64 runs, {both}", partial(ours_on_all_cores, classic, a2c, 64, 100_000), "≥ 40"),
+            ])
+            for classic in ("Acrobot-v1", "Pendulum-v1")
+        ],
         Comparison("SB3 A2C, one run", partial(theirs, lander, a2c, 10_000), [
             Case(f"A2C, {lander}, one run, one core", partial(ours, lander, a2c, 1, 40_000)),
         ]),
