@@ -62,7 +62,7 @@ class EnvPoolBatch:
         return array.reshape(self.runs, self.envs_per_run, *array.shape[1:]).copy()
 
     def truncate(self, which: NDArray[np.bool_]) -> None:
-        raise NotImplementedError("EnvPool's environments end their episodes themselves, by their time limits")
+        raise RuntimeError("EnvPool's environments end their episodes themselves, by their time limits")
 
     def dynamics(self) -> Dynamics:
         return FixedDynamics()

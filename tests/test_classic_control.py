@@ -171,5 +171,5 @@ def test_an_angle_that_has_diverged_is_nan() -> None:
 def test_every_environment_says_what_it_lacks() -> None:
     """A file of equations that forgets a method."""
     for name in ("start", "step"):
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(TypeError, match=f"Equations must define {name}"):
             getattr(Equations, name)(object.__new__(Equations), *[None] * (2 if name == "start" else 1))

@@ -18,8 +18,7 @@ from envs.dynamics import with_dynamics
 from envs.minatar import GAMES, RAMPING
 from envs.parameters import parameters_of
 from envs.registration import make_env
-from rl_rmsprop.study.training.train import train_batch
-from tests.test_resume import Interrupting, cut_off, digest, spec
+from tests.test_resume import assert_goes_on, spec
 
 each_game = pytest.mark.parametrize("name", GAMES)
 
@@ -100,12 +99,7 @@ def test_a_training_in_a_changing_game_goes_on_bit_for_bit(tmp_path: Path) -> No
     """Silent failure: what is shifted in a game is not in the checkpoint."""
     shift = "sticky_action_prob:values=0.1/0.5,at=100 difficulty_ramping:values=1/0,at=150"
     whole, cut = (spec(tmp_path / name, "MinAtar/SpaceInvaders-v1", "0.99", shift) for name in ("whole", "cut"))
-    train_batch(whole)
-    cut_off(cut, save=13, die=17)
-    monitor = Interrupting(0, None)
-    train_batch(cut, monitor)
-    assert (monitor.iterations, monitor.notes) == (30 - 13, [])
-    assert digest(cut) == digest(whole)
+    assert_goes_on(whole, cut)
 
 
 @each_game

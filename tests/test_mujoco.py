@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 import envs
 from envs.dynamics import family_of, with_dynamics
 from envs.mujoco_states import MujocoStates, is_mujoco, redirect_messages
-from rl_rmsprop.study.training.train import train_batch
 from tests.builders import ROBOTS
-from tests.test_resume import Interrupting, cut_off, digest, spec
+from tests.test_resume import assert_goes_on, spec
 
 mujoco = pytest.importorskip("mujoco")
 redirect_messages("Ant-v5")
@@ -149,12 +148,7 @@ def test_a_training_of_a_robot_goes_on_bit_for_bit(tmp_path: Path) -> None:
     """Silent failure: what a checkpoint of a shifted robot holds is another robot."""
     more = {"normalize_observations": True, "shift": "friction:values=1/0.2,at=100 body_mass:values=1/2,at=150", "agent": "ppo"}
     whole, cut = (spec(tmp_path / name, "HalfCheetah-v5", "0.99", **more) for name in ("whole", "cut"))
-    train_batch(whole)
-    cut_off(cut, save=13, die=17)
-    monitor = Interrupting(0, None)
-    train_batch(cut, monitor)
-    assert (monitor.iterations, monitor.notes) == (30 - 13, [])
-    assert digest(cut) == digest(whole)
+    assert_goes_on(whole, cut)
 
 
 def test_states_are_saved_where_no_wrapper_has_a_memory_of_its_own() -> None:

@@ -68,6 +68,16 @@ def cut_off(batch: BatchSpec, save: int, die: int) -> None:
         train_batch(batch, Interrupting(save, die))
 
 
+def assert_goes_on(whole: BatchSpec, cut: BatchSpec) -> None:
+    """A batch that is cut off once and taken up again writes what the other one does."""
+    train_batch(whole)
+    cut_off(cut, save=13, die=17)
+    monitor = Interrupting(0, None)
+    train_batch(cut, monitor)
+    assert (monitor.iterations, monitor.notes) == (30 - 13, [])
+    assert digest(cut) == digest(whole)
+
+
 NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
 CASES: dict[str, tuple[str, dict]] = {
     "CartPole": ("CartPole-v1", {}),

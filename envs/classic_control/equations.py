@@ -44,11 +44,11 @@ class Equations(Snapshottable):
 
     def start(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
         """States at the start of `count` episodes of one run, [count, S]."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define start(generator, count)")
 
     def step(self, actions: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         """One step of all, with actions [K], or [K, A] of a Box: rewards [K] and who has terminated [K], in new memory."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define step(actions)")
 
     def observations(self, began: NDArray[np.bool_]) -> NDArray[np.float32]:
         """What the agent sees, [K, O], in new memory; `began` are those at the start of an episode [K]."""

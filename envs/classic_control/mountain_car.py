@@ -18,21 +18,21 @@ LOW, HIGH, MAX_SPEED = -1.2, 0.6, 0.07
 """Ends of the road, and the largest speed."""
 
 
-def start(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """States at rest somewhere in the valley, [count, 2]."""
-    return np.stack((generator.uniform(-0.6, -0.4, count), np.zeros(count)), 1)
+class Cars(Equations):
+    """Base of both: state x, ẋ, at rest somewhere in the valley at the start."""
+
+    size = 2
+
+    def start(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+        return np.stack((generator.uniform(-0.6, -0.4, count), np.zeros(count)), 1)
 
 
-class MountainCars(Equations):
-    """State x, ẋ; −1 a step until x reaches 0.5."""
+class MountainCars(Cars):
+    """−1 a step until x reaches 0.5."""
 
     gymnasium = MountainCarEnv
     max_episode_steps = 200
-    size = 2
     usual: ClassVar = {"force": 0.001, "gravity": 0.0025}
-
-    def start(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        return start(generator, count)
 
     def step(self, actions: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         position, velocity = self.state
@@ -44,8 +44,8 @@ class MountainCars(Equations):
         return np.full(self.count, -1.0, np.float32), (position >= 0.5) & (velocity >= 0.0)
 
 
-class ContinuousMountainCars(Equations):
-    """State x, ẋ; 100 for reaching 0.45, and −0.1 u² a step.
+class ContinuousMountainCars(Cars):
+    """100 for reaching 0.45, and −0.1 u² a step.
 
     Gymnasium computes in the precision of the state, which is single but for the first one of an episode; and of the push, which
     is single but for an action beyond ±1, in whose place it takes a number of Python's.
@@ -53,16 +53,12 @@ class ContinuousMountainCars(Equations):
 
     gymnasium = Continuous_MountainCarEnv
     max_episode_steps = 999
-    size = 2
     usual: ClassVar = {"power": 0.0015}
     STATE_ATTRIBUTES = (*Equations.STATE_ATTRIBUTES, "_is_first")
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self._is_first = np.ones(count, bool)
-
-    def start(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        return start(generator, count)
 
     def step(self, actions: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
         u, first = actions[:, 0].astype(np.float32), self._is_first

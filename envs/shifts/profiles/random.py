@@ -95,30 +95,11 @@ class Walk(Profile):
         return 1
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
-        return WalkTrace(self, generators)
+        return PeriodicTrace(self, generators)
 
-
-class WalkTrace(Trace, Snapshottable):
-    """The value of each run's walk, stepped when it is needed."""
-
-    STATE_ATTRIBUTES = ("_generators", "_steps", "_value")
-
-    def __init__(self, profile: Walk, generators: Sequence[np.random.Generator]) -> None:
-        self._profile, self._generators = profile, generators
-        self._steps = np.zeros(len(generators), np.int64)  # [R]
-        self._value = np.full(len(generators), profile.first)  # [R]
-
-    def evaluate(self, t: Clock) -> tuple[Values, Clock]:
-        walk = self._profile
-        due = t // walk.every
-        for r in np.flatnonzero(due > self._steps).tolist():
-            for _ in range(due[r] - self._steps[r]):
-                self._value[r] = reflect(self._value[r] + self._generators[r].normal(0.0, walk.sd), walk.low, walk.high)
-        self._steps = np.maximum(self._steps, due)
-        return self._value.copy(), np.zeros_like(t)
-
-    def next_change(self, t: Clock) -> Clock:
-        return (t // self._profile.every + 1) * self._profile.every
+    def next_value(self, value: float, generator: np.random.Generator) -> float:
+        """The value after a step of the walk."""
+        return reflect(value + generator.normal(0.0, self.sd), self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -153,32 +134,32 @@ class Redrawn(Profile):
         return self.first, self.low, self.high
 
     def start(self, generators: Sequence[np.random.Generator]) -> Trace:
-        return RedrawnTrace(self, generators)
+        return PeriodicTrace(self, generators)
 
-    def draw(self, generator: np.random.Generator) -> float:
-        """A new value."""
+    def next_value(self, value: float, generator: np.random.Generator) -> float:
+        """A new value, whatever the last one was."""
         if not self.log:
             return float(generator.uniform(self.low, self.high))
         return min(self.high, max(self.low, math.exp(generator.uniform(math.log(self.low), math.log(self.high)))))
 
 
-class RedrawnTrace(Trace, Snapshottable):
-    """The value of each run, drawn when it is needed; a regime's number is the count of its draws, from 0 again after 9999."""
+class PeriodicTrace(Trace, Snapshottable):
+    """The value of each run, which changes every `every`; a regime's number is the count of changes, modulo those there are."""
 
-    STATE_ATTRIBUTES = ("_generators", "_draws", "_value")
+    STATE_ATTRIBUTES = ("_generators", "_changes", "_value")
 
-    def __init__(self, profile: Redrawn, generators: Sequence[np.random.Generator]) -> None:
+    def __init__(self, profile: Walk | Redrawn, generators: Sequence[np.random.Generator]) -> None:
         self._profile, self._generators = profile, generators
-        self._draws = np.zeros(len(generators), np.int64)  # [R]
+        self._changes = np.zeros(len(generators), np.int64)  # [R]  so far
         self._value = np.full(len(generators), profile.first)  # [R]
 
     def evaluate(self, t: Clock) -> tuple[Values, Clock]:
         due = t // self._profile.every
-        for r in np.flatnonzero(due > self._draws).tolist():
-            for _ in range(due[r] - self._draws[r]):
-                self._value[r] = self._profile.draw(self._generators[r])
-        self._draws = np.maximum(self._draws, due)
-        return self._value.copy(), self._draws % self._profile.regimes
+        for r in np.flatnonzero(due > self._changes).tolist():
+            for _ in range(due[r] - self._changes[r]):
+                self._value[r] = self._profile.next_value(self._value[r], self._generators[r])
+        self._changes = np.maximum(self._changes, due)
+        return self._value.copy(), self._changes % self._profile.regimes
 
     def next_change(self, t: Clock) -> Clock:
         return (t // self._profile.every + 1) * self._profile.every
