@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agents.config import A2C, Settings
 from agents.distributions import Generators
+from agents.kernels.native_losses import Arrays
 from agents.losses import Evaluation, MetricsFn, UpdateStep, evaluate, explained_variance, mean, normalized
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
@@ -21,9 +22,20 @@ from agents.rollout import Rollout
 
 def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
-    evaluation = evaluate(policy, rollout, settings, settings.gae_lambda)
+    return learn_once(settings, policy, rollout, update, settings.gae_lambda)
+
+
+def learn_once(settings: Settings, policy: ActorCritic, rollout: Rollout, update: UpdateStep, gae_lambda: float) -> MetricsFn:
+    """One update on the loss above: by the compiled kernel, if the policy has it, or by what follows it here."""
+    native = policy.native_losses(settings, gae_lambda)
+    if native is not None:
+        statistics = native.a2c_gradient(Arrays(*rollout))
+        update(statistics[:, 1])
+        return partial(named, statistics)
+    evaluation = evaluate(policy, rollout, settings, gae_lambda)
     critic_loss = value_loss(evaluation)
-    update(loss(evaluation, critic_loss, settings), critic_loss.detach())
+    policy.backward(loss(evaluation, critic_loss, settings))
+    update(critic_loss.detach())
     return partial(metrics, evaluation)
 
 
@@ -44,12 +56,21 @@ def value_loss(evaluation: Evaluation) -> Tensor:
     return mean((evaluation.returns - evaluation.value).square(), evaluation.mask)
 
 
+def named(statistics: Tensor) -> dict[str, Tensor]:
+    """The kernel's statistics [R, 4] as values for curves."""
+    return dict(zip(METRICS, statistics.unbind(1), strict=True))
+
+
+METRICS = ("train/policy_loss", "train/value_loss", "train/entropy", "train/explained_variance")
+
+
 def metrics(evaluation: Evaluation) -> dict[str, Tensor]:
     """Values for curves, one a run [R]."""
     with torch.no_grad():
-        return {
-            "train/policy_loss": policy_loss(evaluation, evaluation.advantage),
-            "train/value_loss": value_loss(evaluation),
-            "train/entropy": mean(evaluation.entropy, evaluation.mask),
-            "train/explained_variance": explained_variance(evaluation),
-        }
+        values = (
+            policy_loss(evaluation, evaluation.advantage),
+            value_loss(evaluation),
+            mean(evaluation.entropy, evaluation.mask),
+            explained_variance(evaluation),
+        )
+    return dict(zip(METRICS, values, strict=True))

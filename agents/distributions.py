@@ -38,6 +38,8 @@ class ActionDistribution(Protocol):
     """Outputs of the network that depend on the state."""
     constants: tuple[float, ...]
     """Initial values of the outputs behind them that do not."""
+    choices: tuple[int, ...]
+    """Of how many each choice is one; empty for real actions."""
 
     def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
         """Noise to add to the outputs, [T, R, N, A], drawn run by run; `constants` are the network's, [R, 1, C]."""
@@ -75,6 +77,7 @@ class Categorical:
 
     def __init__(self, actions: int) -> None:
         self.outputs = actions
+        self.choices: tuple[int, ...] = (actions,)
 
     def noise(self, generators: Generators, steps: int, envs: int, constants: Tensor | None) -> NDArray[np.float32]:
         return gumbel_noise(generators, (steps, envs, self.outputs))
@@ -112,6 +115,7 @@ class MultiCategorical:
     def __init__(self, sizes: Sequence[int]) -> None:
         """`sizes`: of how many each choice is one, [H]."""
         self._sizes = [int(size) for size in sizes]
+        self.choices: tuple[int, ...] = tuple(self._sizes)
         self._heads = [Categorical(size) for size in self._sizes]
         self._ends = np.cumsum(self._sizes)[:-1]
         self.outputs = sum(self._sizes)
@@ -150,6 +154,7 @@ class Gaussian:
     def __init__(self, low: NDArray, high: NDArray, log_std: float = 0.0) -> None:
         """`low` and `high` [A], which may be infinite; `log_std` is the initial ln σ of every action."""
         self._low, self._high = low, high
+        self.choices: tuple[int, ...] = ()
         self.outputs = len(low)
         self.constants = (log_std,) * len(low)
 

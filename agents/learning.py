@@ -17,9 +17,10 @@ from agents.rollout import Rollout
 
 @singledispatch
 def learn(settings: Settings, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
-    """All optimizer updates of all runs on a rollout: calls `update` with each loss; returns a function of values for curves.
+    """All optimizer updates of all runs on a rollout; returns a function of values for curves.
 
-    `update` is called as often for every rollout; random numbers come from `generators`, one a run.
+    For each it sets the networks' gradients, `policy.backward(loss)`, and calls `update` with the critic's mean squared error;
+    as often for every rollout. Random numbers come from `generators`, one a run.
     """
     raise TypeError(f"settings must be those of an agent that is registered with learn, got {type(settings).__name__}")
 

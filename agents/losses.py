@@ -17,8 +17,9 @@ from agents.networks import ActorCritic
 from agents.returns import advantages
 from agents.rollout import Rollout
 
-UpdateStep = Callable[[Tensor, Tensor], None]
-"""One optimizer update on a loss [R], beside the critic's mean squared error [R] in it; the training loop provides it."""
+UpdateStep = Callable[[Tensor], None]
+"""One optimizer update by the gradients that the networks have now; is given the critic's mean squared error [R] before it. The
+training loop provides it."""
 
 MetricsFn = Callable[[], dict[str, Tensor]]
 """Losses and the like by tag, [R] each; computed only when someone wants the numbers."""

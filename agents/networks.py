@@ -3,13 +3,14 @@
 All weights of one network lie in one flat tensor θ [R, P], which is what autograd and the optimizer see: gradient norms, clipping
 and statistics per run are then operations along one axis. Rows never meet, so the gradient of the summed loss of all runs is,
 row by row, the gradient of each run's own loss. Outputs that do not depend on the state (the ln σ of a Gaussian policy) stand
-behind the weights in θ. How the networks are computed is in agents/mlp.py; `make_policy` makes those of an agent's settings.
+behind the weights in θ. How the networks are computed is in agents/mlp.py and agents/kernels; `make_policy` makes those of an
+agent's settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 from agents.config import Settings, check_scale
 from agents.distributions import ActionDistribution, ActionEvaluation, for_space
 from agents.environments import Environments
+from agents.kernels import KernelName, check_kernel, library
+from agents.kernels.native_kernel import NativeKernel
+from agents.kernels.native_losses import NativeLosses
 from agents.mlp import MLP, ActingNetwork
 from agents.normalization import NO_NORMALIZATION, Normalization, normalization_of
 from rl_rmsprop.seeding import generators
@@ -47,8 +51,9 @@ class ActorCritic:
         observation_scale: Sequence[float] = (),
         normalization: Normalization = NO_NORMALIZATION,
         device: torch.device | str = "cpu",
+        kernel: KernelName | None = None,
     ) -> None:
-        """The policy's actions are of the `distribution`; both networks are on `device`.
+        """The policy's actions are of the `distribution`; both networks are on `device`, computed by `kernel` (see `MLP`).
 
         `observation_scale`, one number a sensor, divides observations first; ValueError if it is of another length.
         """
@@ -57,8 +62,10 @@ class ActorCritic:
         self.distribution, self.normalization = distribution, normalization
         gains = [2**0.5] * len(hidden)
         outputs, constants = distribution.outputs, distribution.constants
-        self.actor = MLP([observation_size, *hidden, outputs], [*gains, 0.01], generators, constants, gain, device)
-        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain, device)
+        self.actor = MLP([observation_size, *hidden, outputs], [*gains, 0.01], generators, constants, gain, device, kernel)
+        self._native: NativeLosses | None = None  # with the settings that they are of
+        self._native_key: tuple[Settings, float] | None = None
+        self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain, device, kernel)
 
     @property
     def runs(self) -> int:
@@ -110,6 +117,21 @@ class ActorCritic:
         for theta, gradient in zip(self.parameters(), gradients, strict=True):
             theta.grad.copy_(gradient)  # type: ignore[union-attr]  # networks have memory for theirs
 
+    def native_losses(self, settings: Settings, gae_lambda: float) -> NativeLosses | None:
+        """The agents' losses and their gradients by the compiled kernel; None where the networks are torch's."""
+        actor, critic = self.actor.kernel, self.critic.kernel
+        if not isinstance(actor, NativeKernel) or not isinstance(critic, NativeKernel):
+            return None
+        if (settings, gae_lambda) != self._native_key:
+            numbers = library.Settings(
+                settings.gamma, gae_lambda, settings.reward_scale, settings.vf_coef, settings.ent_coef,
+                getattr(settings, "clip_range", 0.0), settings.normalize_advantage,
+            )  # fmt: skip
+            gradients = [cast(Tensor, theta.grad) for theta in self.parameters()]  # networks have memory for theirs
+            self._native = NativeLosses((actor, gradients[0]), (critic, gradients[1]), self.distribution.choices, numbers)
+            self._native_key = (settings, gae_lambda)
+        return self._native
+
     def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
         """The distribution's parameters: logits, or means and ln σ."""
         return self.actor(observations)
@@ -127,10 +149,17 @@ class ActorCritic:
         return self.critic(observations).squeeze(-1)
 
 
-def make_policy(env: Environments, settings: Settings, seeds: Sequence[int], device: torch.device | str = "cpu") -> ActorCritic:
+def make_policy(
+    env: Environments,
+    settings: Settings,
+    seeds: Sequence[int],
+    device: torch.device | str = "cpu",
+    kernel: KernelName | None = None,
+) -> ActorCritic:
     """Freshly initialised networks of an agent's settings for the runs of `env`, and empty running statistics.
 
-    `seeds`, one a run, determine the initial weights. ValueError if they are not as many as the runs of `env`.
+    `seeds`, one a run, determine the initial weights. `kernel` computes the networks, by default the fastest that this machine
+    has (see agents/kernels). ValueError if the seeds are not as many as the runs of `env`, and for a kernel that isn't there.
 
     >>> import envs
     >>> from agents import A2C, make_policy
@@ -140,8 +169,10 @@ def make_policy(env: Environments, settings: Settings, seeds: Sequence[int], dev
     """
     if len(seeds) != env.runs:
         raise ValueError(f"seeds must be one a run, {env.runs}, got {len(seeds)}: pass those that env was made with")
+    if kernel is not None:
+        check_kernel(kernel)
     size = env.observation_space.shape[0]
     return ActorCritic(
         size, for_space(env.action_space, settings.log_std_init), settings.hidden, generators(seeds, "init"),
-        settings.observation_scale, normalization_of(settings, env.runs, env.envs_per_run, size), device,
+        settings.observation_scale, normalization_of(settings, env.runs, env.envs_per_run, size), device, kernel,
     )  # fmt: skip

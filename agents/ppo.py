@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.config import PPO
 from agents.distributions import Generators
+from agents.kernels.native_losses import Arrays, NativeLosses
 from agents.losses import (
     Evaluation,
     Mask,
@@ -38,6 +40,9 @@ from agents.rollout import Rollout
 
 def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """`updates_per_iteration` updates of all runs; the order of the minibatches is drawn from `generators`."""
+    native = policy.native_losses(settings, settings.gae_lambda)
+    if native is not None:
+        return learn_natively(settings, native, rollout, update, generators)
     with torch.no_grad():
         before = evaluate(policy, rollout, settings, settings.gae_lambda)
     steps = Minibatch(
@@ -56,9 +61,30 @@ def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateSt
             if settings.ent_coef:
                 loss = loss - settings.ent_coef * terms.entropy
             terms = terms.detached()
-            update(loss, terms.value_loss)
+            policy.backward(loss)
+            update(terms.value_loss)
             updates.append(terms)
     return partial(metrics, before, updates, settings)
+
+
+def learn_natively(
+    settings: PPO, native: NativeLosses, rollout: Rollout, update: UpdateStep, generators: Generators
+) -> MetricsFn:
+    """The same by the compiled kernel."""
+    prepared, statistics = native.ppo_prepare(Arrays(*rollout)), []
+    rows = rollout.rewards.shape[0] * rollout.rewards.shape[2]
+    for _ in range(settings.n_epochs):
+        order = orders(generators, rows)
+        for start in range(0, rows, settings.batch_size):
+            terms = native.ppo_gradient(prepared, order, start, min(settings.batch_size, rows - start))
+            update(terms[:, 1])
+            statistics.append(terms)
+    return partial(named, statistics, prepared.explained_variance, settings)
+
+
+def orders(generators: Generators, count: int) -> NDArray[np.int64]:
+    """An order of so many steps for each run [R, B]."""
+    return np.stack([g.permutation(count) for g in generators])
 
 
 class Minibatch(NamedTuple):
@@ -90,7 +116,7 @@ class LossTerms(NamedTuple):
 def minibatches(steps: Minibatch, size: int, generators: Generators) -> Iterator[Minibatch]:
     """All steps of a rollout once, in an order of each run's own, `size` at a time."""
     runs, count = steps.valid.shape
-    order = torch.from_numpy(np.stack([g.permutation(count) for g in generators]))  # [R, B]
+    order = torch.from_numpy(orders(generators, count))  # [R, B]
     indices = (order + count * torch.arange(runs).unsqueeze(1)).to(steps.valid.device)  # runs and steps as one axis
     shuffled = [x.flatten(0, 1)[indices] for x in steps]
     for start in range(0, count, size):
@@ -131,6 +157,21 @@ def metrics(before: Evaluation, updates: Sequence[LossTerms], settings: PPO) -> 
         "train/clip_fraction": average(
             [mean(((u.log_ratio.exp() - 1).abs() > settings.clip_range).float(), u.mask) for u in updates]
         ),
+    }
+
+
+def named(statistics: Sequence[Tensor], explained: Tensor, settings: PPO) -> dict[str, Tensor]:
+    """The same from the kernel's statistics of every update [R, 5], and the explained variance [R]."""
+    of_updates = torch.stack(tuple(statistics), -1)  # [R, 5, U]
+    last = of_updates[..., -(len(statistics) // settings.n_epochs) :]
+    policy_loss, value_loss, entropy, _, clip_fraction = of_updates.mean(-1).unbind(1)
+    return {
+        "train/policy_loss": policy_loss,
+        "train/value_loss": value_loss,
+        "train/entropy": entropy,
+        "train/explained_variance": explained,
+        "train/approx_kl": last[:, 3].mean(-1),
+        "train/clip_fraction": clip_fraction,
     }
 
 

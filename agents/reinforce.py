@@ -10,19 +10,14 @@ VPG does: leaving cut episodes out would favour short ones.
 
 from __future__ import annotations
 
-from functools import partial
-
-from agents.a2c import loss, metrics, value_loss
+from agents.a2c import learn_once
 from agents.config import Reinforce
 from agents.distributions import Generators
-from agents.losses import MetricsFn, UpdateStep, evaluate
+from agents.losses import MetricsFn, UpdateStep
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
 
 
 def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
     """One update of all runs on the whole rollout; nothing is drawn. Its curves show the networks before the update."""
-    evaluation = evaluate(policy, rollout, settings, gae_lambda=1.0)  # λ = 1: A = G − b(s)
-    critic_loss = value_loss(evaluation)
-    update(loss(evaluation, critic_loss, settings), critic_loss.detach())
-    return partial(metrics, evaluation)
+    return learn_once(settings, policy, rollout, update, gae_lambda=1.0)  # λ = 1: A = G − b(s)

@@ -162,9 +162,8 @@ class Training(Snapshottable):
             for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
                 group["lr"] = lr * (1 - self._iteration / self._iterations)
 
-    def _update(self, loss: Tensor, td_error: Tensor) -> None:
-        """One update of the optimizer on a loss [R]; `td_error` is the critic's mean squared error [R]."""
-        self._policy.backward(loss)
+    def _update(self, td_error: Tensor) -> None:
+        """One update of the optimizer by the present gradients; `td_error` is the critic's mean squared error [R]."""
         grads: list[Tensor] = [p.grad for p in self._policy.parameters()]  # type: ignore[misc]  # networks have memory for theirs
         norms = grad_norms(grads)
         mask = self.guard.check_gradients(norms)

@@ -25,6 +25,7 @@ from agents.training import Training
 from envs import Step, make
 from rl_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.seeding import seed_sequence
+from tests.kernels import kernel  # noqa: F401  # the tests run with each
 from tests.test_mlp import flat_gradient, generators, sequential, with_random_biases
 from tests.test_returns import slow_advantages
 
@@ -67,21 +68,17 @@ def agent_name(value: object) -> str | None:
     return type(value).__name__ if isinstance(value, Settings) else None
 
 
-def learn(agent, policy: ActorCritic, rollout: Rollout) -> tuple[torch.Tensor, Evaluation]:
-    """Loss [R] and evaluation of one `learn`; the gradients are left in the policy."""
-    losses = []
-
-    def update(loss, td_error):
-        losses.append(loss.detach())
-        policy.backward(loss)
-
-    seen = learning.learn(agent, policy, rollout, update, generators()).args[0]
-    assert len(losses) == 1
-    return losses[0], seen
+def learn(agent, policy: ActorCritic, rollout: Rollout) -> dict[str, torch.Tensor]:
+    """Values for curves of one `learn`, [R] each; the gradients are left in the policy."""
+    errors: list[torch.Tensor] = []
+    values = learning.learn(agent, policy, rollout, errors.append, generators())()
+    assert len(errors) == 1
+    assert torch.equal(errors[0], values["train/value_loss"])
+    return values
 
 
-def loss_by_hand(agent, gae_lambda: float, actor, critic, rollout: Rollout, r: int) -> torch.Tensor:
-    """The loss of run r in float64: masks by indexing, log-probability and entropy by torch.distributions."""
+def loss_by_hand(agent, gae_lambda: float, actor, critic, rollout: Rollout, r: int) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of run r and values for curves, in float64: masks by indexing, probabilities by torch.distributions."""
     observations = rollout.observations[:, r].double()
     rewards, terminated, truncated, valid = (x[:, r].numpy() for x in rollout[2:])
     values = critic(observations).squeeze(-1)  # [T + 1, N]
@@ -92,13 +89,18 @@ def loss_by_hand(agent, gae_lambda: float, actor, critic, rollout: Rollout, r: i
         advantage[:, n] = torch.from_numpy(slow_advantages(*stream, agent.gamma, gae_lambda))
     counts = torch.from_numpy(valid)
     returns = advantage + values[:-1].detach()
-    A_used = advantage[counts]
+    A, G, pi = advantage[counts], returns[counts], torch.distributions.Categorical(logits=actor(observations[:-1]))
+    log_prob, value_loss = pi.log_prob(rollout.actions[:, r])[counts], (returns - values[:-1])[counts].square().mean()
+    entropy, A_used = pi.entropy()[counts].mean(), A
     if agent.normalize_advantage:
-        A_used = (A_used - A_used.mean()) / (A_used.std(correction=0) + 1e-8)
-    pi = torch.distributions.Categorical(logits=actor(observations[:-1]))
-    policy_loss = -(A_used * pi.log_prob(rollout.actions[:, r])[counts]).mean()
-    value_loss = (returns - values[:-1])[counts].square().mean()
-    return policy_loss + agent.vf_coef * value_loss - agent.ent_coef * pi.entropy()[counts].mean()
+        A_used = (A - A.mean()) / (A.std(correction=0) + 1e-8)
+    shown = {
+        "train/policy_loss": -(A * log_prob).mean().item(),
+        "train/value_loss": value_loss.item(),
+        "train/entropy": entropy.item(),
+        "train/explained_variance": 1 - (A.var(correction=0) / G.var(correction=0)).item(),
+    }
+    return -(A_used * log_prob).mean() + agent.vf_coef * value_loss - agent.ent_coef * entropy, shown
 
 
 @pytest.mark.parametrize(
@@ -118,15 +120,14 @@ def loss_by_hand(agent, gae_lambda: float, actor, critic, rollout: Rollout, r: i
 def test_loss_and_gradient_of_each_run_equal_the_ones_by_hand(agent, gae_lambda, T, R, N, seed):
     """Silent failure: a wrong sign, a mean over reset steps or over runs, a gradient through the critic's target."""
     rollout, policy = rollout_of(T, R, N, seed), policy_of(R, seed=seed)
-    loss, _ = learn(agent, policy, rollout)
-    assert loss.shape == (R,)
+    values = learn(agent, policy, rollout)
     for r in range(R):
         if rollout.valid[:, r].sum() < 2:
             continue  # the mean of nothing, and the deviation of one advantage, are tested below
         actor, critic = sequential(policy.actor, r), sequential(policy.critic, r)
-        expected = loss_by_hand(agent, gae_lambda, actor, critic, rollout, r)
-        expected.backward()
-        torch.testing.assert_close(loss[r].double(), expected.detach(), rtol=1e-4, atol=1e-4)
+        loss, shown = loss_by_hand(agent, gae_lambda, actor, critic, rollout, r)
+        loss.backward()
+        assert {name: x[r].item() for name, x in values.items()} == pytest.approx(shown, rel=1e-3, abs=1e-4)
         for network, module in ((policy.actor, actor), (policy.critic, critic)):
             torch.testing.assert_close(network.theta.grad[r].double(), flat_gradient(module), rtol=1e-3, atol=1e-4)
 
@@ -147,8 +148,8 @@ def test_reset_steps_teach_nothing(agent):
     results = []
     for seen in (rollout, reset_steps_rewritten(rollout)):
         policy = policy_of(2)
-        loss, evaluation = learn(agent, policy, seen)
-        results.append([loss, *(p.grad.clone() for p in policy.parameters()), *metrics(evaluation).values()])
+        values = learn(agent, policy, seen).values()
+        results.append([*values, *(p.grad.clone() for p in policy.parameters())])
     for before, after in zip(*results, strict=True):
         assert torch.equal(before, after)
 
@@ -159,9 +160,11 @@ def test_a_rollout_of_reset_steps_alone_moves_nothing(agent):
     rollout = rollout_of(1, 2, 1, seed=0)
     rollout = rollout._replace(valid=torch.tensor([[[False], [True]]]))
     policy = policy_of(2)
-    loss, _ = learn(agent, policy, rollout)
-    assert torch.isfinite(loss).all()
-    assert loss[0] == 0
+    values = learn(agent, policy, rollout)
+    for name in ("train/policy_loss", "train/value_loss", "train/entropy"):
+        assert torch.isfinite(values[name]).all()
+        assert values[name][0] == 0
+    assert values["train/explained_variance"][0].isnan()
     assert not any(p.grad[0].any() for p in policy.parameters())
     assert all(p.grad[1].any() for p in policy.parameters()) or agent.normalize_advantage
 
@@ -174,9 +177,12 @@ def test_reinforce_weighs_actions_by_monte_carlo_return_minus_baseline(T, R, N, 
     The return is summed forwards, reward by reward, to the end of the episode; a cut one adds V of its last state.
     """
     rollout, policy = rollout_of(T, R, N, seed), policy_of(R, seed=seed)
-    _, seen = learn(Reinforce(gamma=gamma), policy, rollout)
+    values = learn(Reinforce(gamma=gamma), policy, rollout)
+    advantage, log_prob = np.zeros((T, R, N)), np.zeros((T, R, N))
     with torch.no_grad():
-        V = policy.values(rollout.observations.transpose(0, 1).reshape(R, -1, O)).view(R, T + 1, N)
+        states = rollout.observations.transpose(0, 1).reshape(R, -1, O)
+        V = policy.values(states).view(R, T + 1, N)
+        log_pi = policy.outputs(states).log_softmax(-1).view(R, T + 1, N, -1).numpy()
     for r, n in np.ndindex(R, N):
         for t in range(T):
             if not rollout.valid[t, r, n]:
@@ -189,8 +195,12 @@ def test_reinforce_weighs_actions_by_monte_carlo_return_minus_baseline(T, R, N, 
                     break
             if not rollout.terminated[k - 1, r, n]:
                 G += gamma ** (k - t) * V[r, k, n].item()
-            assert seen.returns[r, t * N + n].item() == pytest.approx(G, rel=1e-4, abs=1e-4)
-            assert seen.advantage[r, t * N + n].item() == pytest.approx(G - V[r, t, n].item(), rel=1e-4, abs=1e-4)
+            advantage[t, r, n] = G - V[r, t, n].item()
+            log_prob[t, r, n] = log_pi[r, t, n, rollout.actions[t, r, n]]
+    counts = np.maximum(rollout.valid.sum((0, 2)).numpy(), 1)
+    expected = {"value": (advantage**2).sum((0, 2)) / counts, "policy": -(advantage * log_prob).sum((0, 2)) / counts}
+    for name, x in expected.items():
+        assert values[f"train/{name}_loss"].numpy() == pytest.approx(x, rel=1e-4, abs=1e-4)
 
 
 def test_normalized_advantages_have_mean_zero_and_deviation_one_over_valid_steps():

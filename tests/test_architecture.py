@@ -18,11 +18,13 @@ ALLOWED = {
 }
 SHARED = {
     "envs": {"rl_rmsprop.grammar", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
-    "agents": {"rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
+    "agents": {"rl_rmsprop.native.library", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
 }
-"""What a package may take from the leaves: the grammar of β rules for shifts, one random stream a purpose, snapshots."""
+"""What a package may take from the leaves: the grammar of β rules for shifts, compiled code, one random stream a purpose,
+snapshots."""
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("rl_rmsprop.grammar", "rl_rmsprop.published", "rl_rmsprop.seeding", "rl_rmsprop.storage", "rl_rmsprop.walkthrough"),
+    ("rl_rmsprop.grammar", "rl_rmsprop.native", "rl_rmsprop.published", "rl_rmsprop.seeding", "rl_rmsprop.storage",
+     "rl_rmsprop.walkthrough"),
     ("rl_rmsprop.kernels", "rl_rmsprop.schedules", "rl_rmsprop.signals", "rl_rmsprop.reactions", "rl_rmsprop.detectors",
      "rl_rmsprop.laws", "rl_rmsprop.rules", "rl_rmsprop.step_sizes"),
     ("rl_rmsprop.optimizer", "rl_rmsprop.baselines", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),

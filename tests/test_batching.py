@@ -1,7 +1,8 @@
 """The promise of batching: a run alone and the same run within any batch write the same bytes; so does a command given twice.
 
 It is tested with the vectors of the processor at hand, in a process of its own with each narrower kind that torch can be told to
-use, and by construction: see agents/reproducible.py.
+use, and by construction: see agents/reproducible.py. What is said here of vectors is said of torch's kernel; the compiled one has
+one order of operations for all (rl_rmsprop/native/cpp/vector.h, tests/test_native.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests import space_envs  # noqa: F401  # registers environments
 from tests.builders import batch_of
+from tests.kernels import AVAILABLE
 from tests.rule_table import ROWS as RULES
 
 with warnings.catch_warnings():
@@ -76,10 +79,11 @@ def walk():
 
 
 def spec(
-    folder: Path, env_id: str, agent: str, rule: str, seeds, steps: int, episodes: int, options: dict[str, Any]
+    folder: Path, env_id: str, agent: str, rule: str, seeds, steps: int, episodes: int, options: dict[str, Any], kernel="torch"
 ) -> BatchSpec:
-    settings = make_agent(agent, env_id, options)
-    return batch_of(str(folder), env_id, agent, settings, make_arm(rule, names_baseline(rule)), seeds, steps, episodes)
+    settings, arm = make_agent(agent, env_id, options), make_arm(rule, names_baseline(rule))
+    batch = batch_of(str(folder), env_id, agent, settings, arm, seeds, steps, episodes)
+    return replace(batch, options=replace(batch.options, kernel=kernel))
 
 
 def files_of(batch: BatchSpec, seed: int = SEED) -> dict[str, bytes]:
@@ -159,13 +163,24 @@ IN_PAIRS_TOO = (
 """Rows whose run is also trained in a batch of two: each agent, kind of action, width of layers and kind of rule."""
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_a_run_alone_equals_itself_in_batches(tmp_path, row):
+NATIVE_TOO = [
+    row for row in (
+        "CartPole a2c 64-64 x8", "CartPole a2c alarms", "CartPole reinforce 10 x8", "CartPole Adam", "LunarLander a2c",
+        "CartPole ppo 10 x3", "Pendulum ppo Adam", "Acrobot ppo normalised", "one step", "one hidden unit", "no hidden layer",
+        "several choices ppo",
+    )
+    if "native" in AVAILABLE
+]  # fmt: skip
+"""Rows that are trained with the compiled kernel as well, whose promise is one run at a time."""
+
+
+@pytest.mark.parametrize(("row", "kernel"), [*((row, "torch") for row in ROWS), *((row, "native") for row in NATIVE_TOO)])
+def test_a_run_alone_equals_itself_in_batches(tmp_path, row, kernel):
     """Silent failure: a result depends on which seeds were trained beside it, so that nobody can reproduce one of them."""
     env_id, agent, rule, steps, episodes, options = ROWS[row]
 
     def of(name, seeds):
-        return trained(tmp_path / name, env_id, agent, rule, seeds, steps, episodes, options)
+        return trained(tmp_path / name, env_id, agent, rule, seeds, steps, episodes, options, kernel)
 
     alone, batches = of("alone", (SEED,)), {"7": SEVEN} | ({"2": PAIR} if row in IN_PAIRS_TOO else {})
     for batch, seeds in batches.items():
@@ -174,11 +189,12 @@ def test_a_run_alone_equals_itself_in_batches(tmp_path, row):
     assert alone["metrics.csv"].count(b"\n") > 2
 
 
-def test_a_run_alone_equals_itself_among_thirty_two_and_its_repetition(tmp_path):
+@pytest.mark.parametrize("kernel", AVAILABLE)
+def test_a_run_alone_equals_itself_among_thirty_two_and_its_repetition(tmp_path, kernel):
     """Silent failure: large batches take other code paths (threads, blocked products); something draws from the system."""
 
     def of(name, seeds):
-        return trained(tmp_path / name, "CartPole-v1", "a2c", SENSITIVE, seeds, 2000, 12, {})
+        return trained(tmp_path / name, "CartPole-v1", "a2c", SENSITIVE, seeds, 2000, 12, {}, kernel)
 
     alone = of("alone", (SEED,))
     assert of("again", (SEED,)) == alone
@@ -244,7 +260,8 @@ def test_a_run_alone_equals_itself_with_other_vectors_of_the_processor(capabilit
 
 @pytest.mark.parametrize("hidden", [(64, 64), (10,), (1,), (3, 1), ()], ids=str)
 @pytest.mark.parametrize("O", [1, 2, 4])
-def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden):  # noqa: E741  # the axes' letters
+@pytest.mark.parametrize("kernel", AVAILABLE)
+def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden, kernel):  # noqa: E741  # the axes' letters
     """Silent failure: a product with one row or column is another routine for R = 1, and rounds differently."""
     for B in (1, 3, 8, 128, 800):
         for A in (2, 3):
@@ -252,7 +269,8 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
             x, weight = torch.randn(3, B, O, generator=noise), torch.randn(3, B, A, generator=noise)
             results = []
             for runs in (slice(0, 3), slice(1, 2)):
-                policy = ActorCritic(O, Categorical(A), hidden, [np.random.default_rng(r) for r in range(3)][runs])
+                generators = [np.random.default_rng(r) for r in range(3)][runs]
+                policy = ActorCritic(O, Categorical(A), hidden, generators, kernel=kernel)
                 logits, values = policy.outputs(x[runs].clone()), policy.values(x[runs].clone())
                 policy.backward((torch.log_softmax(logits, -1) * weight[runs]).sum((1, 2)) + values.square().sum(1))
                 row = 1 if runs.stop == 3 else 0
@@ -263,7 +281,8 @@ def test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(O, hidden): 
 
 
 @pytest.mark.parametrize("A", [1, 2, 3])
-def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch(A):
+@pytest.mark.parametrize("kernel", AVAILABLE)
+def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch(A, kernel):
     """Silent failure: means and deviations share a tensor, so that gradients reach the last product strided."""
     for B in (1, 3, 8, 128, 800):
         noise = torch.Generator().manual_seed(B)
@@ -271,7 +290,7 @@ def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch
         results = []
         for runs in (slice(0, 3), slice(1, 2)):
             pi = Gaussian(-np.ones(A), np.ones(A))
-            policy = ActorCritic(4, pi, (10,), [np.random.default_rng(r) for r in range(3)][runs])
+            policy = ActorCritic(4, pi, (10,), [np.random.default_rng(r) for r in range(3)][runs], kernel=kernel)
             log_prob, entropy = policy.evaluate_actions(x[runs].clone(), actions[runs].clone())
             policy.backward((log_prob * weight[runs]).sum(1) + entropy.sum(1) + policy.values(x[runs].clone()).sum(1))
             row = 1 if runs.stop == 3 else 0
@@ -281,10 +300,11 @@ def test_forward_and_gradient_of_continuous_actions_alone_equal_those_in_a_batch
 
 @pytest.mark.parametrize("hidden", [(64, 64), (7, 7), (3, 5), (30,), (1, 7), (33, 17)], ids=str)
 @pytest.mark.parametrize("B", [5, 24, 136])
-def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden):
+@pytest.mark.parametrize("kernel", AVAILABLE)
+def test_a_run_is_the_same_at_every_place_of_a_batch(B, hidden, kernel):
     """Silent failure: operands of odd widths lie differently in memory from place to place, and MKL rounds them differently."""
     twins = [np.random.default_rng(9) for _ in range(7)]
-    policy = ActorCritic(3, Categorical(3), hidden, twins)
+    policy = ActorCritic(3, Categorical(3), hidden, twins, kernel=kernel)
     x = torch.randn(1, B, 3, generator=torch.Generator().manual_seed(1)).expand(7, -1, -1).contiguous()
     logits, values = policy.outputs(x), policy.values(x)
     policy.backward(torch.log_softmax(logits, -1).square().sum((1, 2)) + values.square().sum(1))
@@ -403,18 +423,18 @@ def test_a_run_alone_equals_itself_in_a_batch_whatever_the_width_of_vectors(step
     """Silent failure: with vectors of 512 bits the last numbers of a batch are other ones than those of a single run."""
     with OtherEnds(step):
         for hidden in ((10,), (1,), (3, 1), (33, 17), (64, 64)):
-            test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(4, hidden)
-            test_a_run_is_the_same_at_every_place_of_a_batch(10, hidden)
+            test_forward_and_gradient_of_a_run_alone_equal_those_in_a_batch(4, hidden, "torch")
+            test_a_run_is_the_same_at_every_place_of_a_batch(10, hidden, "torch")
 
 
 def test_rows_of_weights_and_layers_begin_at_whole_blocks_and_cache_lines():
     """Silent failure: rows without a gap between them are one long tensor, whose end depends on the number of runs."""
     for hidden in ((64, 64), (10,), (33, 17), (12, 20), (128,)):
-        policy = ActorCritic(4, Categorical(2), hidden, [np.random.default_rng(r) for r in range(3)])
+        policy = ActorCritic(4, Categorical(2), hidden, [np.random.default_rng(r) for r in range(3)], kernel="torch")
         for network in (policy.actor, policy.critic):
             assert all(t.stride(0) % BLOCK == 0 for t in (network.theta, network.theta.grad))
-            buffers = network.buffers(5)
-            for s in buffers._inputs[1:]:
+            passes = network.passes(5)
+            for s in passes._inputs[1:]:
                 assert s.is_contiguous()
                 assert s.untyped_storage().nbytes() % (4 * BLOCK) == 0
                 assert s.stride(0) % 16 == 0

@@ -67,7 +67,7 @@ def on(device: str, folder: Path, case: str) -> BatchSpec:
     env_id, options = CASES[case]
     batch = spec(folder, env_id, **options)
     steps = ITERATIONS * batch.agent.n_envs * batch.agent.n_steps
-    return with_options(batch, steps=steps, device=device)
+    return with_options(batch, steps=steps, device=device, kernel="torch")  # that of all devices
 
 
 def agree(there: BatchSpec, here: BatchSpec) -> None:
@@ -125,7 +125,9 @@ def test_trials_on_another_device_come_to_the_same(rule: str, tmp_path: Path) ->
     """Tuning measures the updates by itself: it must look for them where they are."""
     agent = make_agent("a2c", "CartPole-v1", {"hidden": (8,)})
     for device in ("cpu", str(DEVICE)):
-        given = batch_of("x", "CartPole-v1", "a2c", agent, make_arm(rule, rule == "adam"), (4, 9), 600, 1, device=device)
+        given = batch_of(
+            "x", "CartPole-v1", "a2c", agent, make_arm(rule, rule == "adam"), (4, 9), 600, 1, device=device, kernel="torch"
+        )
         batch = TrialBatch(given, (Setting(0, 1e-3, rule), Setting(1, 2e-2, rule)), str(tmp_path / f"{device}.csv"))
         with pretended():
             batch.run(UNWATCHED)

@@ -16,6 +16,7 @@ from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
 from agents.rollout import Actor
 from envs import Step
+from tests.kernels import kernel  # noqa: F401  # the tests run with each
 from tests.test_mlp import flat_gradient, generators, sequential, with_random_biases
 
 torch.set_num_threads(1)

@@ -13,6 +13,7 @@ from agents.distributions import Categorical, Gaussian
 from agents.mlp import MLP, orthogonal
 from agents.networks import ActorCritic
 from agents.training import clip, grad_norms
+from tests.kernels import kernel  # noqa: F401  # the tests run with each
 
 torch.set_num_threads(1)
 modest = settings(deadline=None, derandomize=True, max_examples=25, database=None)

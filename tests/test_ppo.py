@@ -28,6 +28,7 @@ from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.telemetry.csv_table import read_table
 from tests.builders import batch_of
+from tests.kernels import kernel  # noqa: F401  # the tests run with each
 from tests.test_agents import Recording, Scripted, policy_of, reset_steps_rewritten, rollout_of
 from tests.test_mlp import generators, sequential
 
@@ -110,8 +111,7 @@ def test_weights_and_curves_after_a_rollout_are_those_of_stable_baselines(env_id
     policy, rollout = copied(models, agent)
     optimizer = torch.optim.SGD(policy.parameters(), lr=agent.lr)
 
-    def update(loss, td_error):
-        policy.backward(loss)
+    def update(td_error):
         grads = [p.grad for p in policy.parameters()]
         clip(grads, grad_norms(grads), agent.max_grad_norm)
         optimizer.step()
@@ -173,9 +173,8 @@ def gradients_of(agent: PPO, rollout: Rollout) -> list[torch.Tensor]:
     """Gradients of all updates on a rollout with fixed weights, and what was measured."""
     policy, found = policy_of(rollout.rewards.shape[1]), []
 
-    def update(loss, td_error):
-        policy.backward(loss)
-        found.extend([loss.detach().clone(), *(p.grad.clone() for p in policy.parameters())])
+    def update(td_error):
+        found.extend([td_error.clone(), *(p.grad.clone() for p in policy.parameters())])
 
     measure = learning.learn(agent, policy, rollout, update, generators(*range(rollout.rewards.shape[1])))
     return found + list(measure().values())

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from agents.kernels import default_kernel
 from agents.networks import ActorCritic
 from envs.shifts.shift import CLOCKS
 from rl_rmsprop.storage.atomic import write_csv
@@ -59,7 +60,7 @@ def evaluate_saved(
     spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool, variant: tuple[int, ...] = ()
 ) -> np.ndarray:
     """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
-    some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu"))
+    some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu", kernel=default_kernel()))
     env = envs.make(some.env_id, seeds, 1, **some.made_with)
     policy = make_policy(some, env)
     env.close()

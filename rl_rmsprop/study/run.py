@@ -79,7 +79,7 @@ def run_study(
     """
     executor, observer = executor or Pool(default_workers()), observer or Observer()
     study.check_environments()
-    study.check_device()
+    study.check_machine()
     memory_estimate.check(study, executor.workers)
     begins = prepare_folder(study, if_exists)
     with locked(study.folder):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.kernels import default_kernel
 from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.options import TrainingOptions
@@ -38,13 +39,15 @@ def default_folder(
     """A folder name made from the settings: `runs/cartpole-v1_a2c_0.99_500000x10`.
 
     Before the numbers stands how environments are made, what shifts, how the arms' settings were chosen (`chosen_by`), and
-    another backend, device or step-size rule.
+    another backend, device, kernel or step-size rule.
     """
     arm = arms[0].name if len(arms) == 1 else f"{len(arms)}arms"
     made_with = [re.sub(r"[^\w.@-]+", "-", text) for text in (*options.env_kwargs, *options.wrapper)]
     shifting = [shift.parameter for shift in options.shifts]
     lr_rule = options.lr_rule.partition(":")[0]
-    unusual = [value for value in (options.backend, options.device, lr_rule) if value not in ("gymnasium", "cpu", "none")]
+    usual = ("gymnasium", "cpu", default_kernel(), "none")
+    chosen = (options.backend, options.device, options.kernel, lr_rule)
+    unusual = [value for value, of_all in zip(chosen, usual, strict=True) if value != of_all]
     environments = env_folder("-".join(env_ids).lower())
     size = f"{options.steps}x{len(seeds)}"
     name = "_".join([environments, options.agent, arm, *made_with, *shifting, *chosen_by, *unusual, size])

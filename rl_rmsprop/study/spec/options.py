@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from agents.kernels import KernelName, default_kernel
 from rl_rmsprop.study.spec import env_kwargs
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class TrainingOptions:
     """Whose environments to train in: EnvPool's LunarLander is twice as fast, but cannot shift its dynamics or be resumed."""
     device: Device = "cpu"
     """Where networks are trained; environments are always stepped on the CPU. On cuda results need not repeat bit for bit."""
+    kernel: KernelName = default_kernel()
+    """What computes the networks on the CPU: native, the compiled kernel, if this machine has it, or torch. They differ in the
+    last bits."""
     bias_correction: bool = True
     """Divide E by the weight it has received, so that arms do not also differ in how long their first steps are."""
     eps: float = 1e-5
@@ -56,7 +60,7 @@ class TrainingOptions:
 
     def check(self) -> None:
         """ValueError for a value out of its range."""
-        for name, kind in (("agent", AgentName), ("backend", Backend), ("device", Device)):
+        for name, kind in (("agent", AgentName), ("backend", Backend), ("device", Device), ("kernel", KernelName)):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         for name, least, most in (("steps", 1, MOST_STEPS), ("eval_episodes", 0, MOST_EPISODES)):

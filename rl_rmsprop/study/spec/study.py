@@ -16,6 +16,7 @@ import torch
 
 import envs
 from agents.config import check_scale
+from agents.kernels import check_kernel
 from rl_rmsprop.storage.atomic import env_folder, write_json
 from rl_rmsprop.storage.json_tables import convert, from_table, read_json
 from rl_rmsprop.study.spec import env_kwargs
@@ -106,8 +107,12 @@ class Study:
                 env.close()
                 check_scale(agent.observation_scale, env.observation_space.shape[0])
 
-    def check_device(self) -> None:
-        """ValueError unless this machine has the device; apart from the rest, since to report or evaluate a study takes none."""
+    def check_machine(self) -> None:
+        """ValueError unless this machine has the device and the kernel.
+
+        Apart from the rest, since to report or evaluate a study takes none of them.
+        """
+        check_kernel(self.options.kernel)
         if self.options.device == "cuda" and not torch.cuda.is_available():
             remedy = "torch sees no GPU; leave --device out to train on the CPU"
             raise ValueError(f"device must be one that this machine has, got {self.options.device}: {remedy}")

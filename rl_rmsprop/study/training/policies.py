@@ -23,7 +23,7 @@ EVALUATION_ENVS = 10
 
 def make_policy(spec: BatchSpec, env: envs.EnvBatch) -> ActorCritic:
     """Freshly initialised networks of all runs, and empty running statistics."""
-    return agents.make_policy(env, spec.agent, spec.seeds, spec.options.device)
+    return agents.make_policy(env, spec.agent, spec.seeds, spec.options.device, spec.options.kernel)
 
 
 def evaluation_seed(seed: int, *variant: int) -> int:

@@ -1,0 +1,48 @@
+// What Python hands to the kernel; rl_rmsprop/native/library.py has the same structures, field by field. Axes as in agents/rollout.py.
+
+#pragma once
+#include <cstdint>
+
+// R networks and their gradients, a row of θ for every run.
+struct Networks {
+    const int* widths;
+    int layers;
+    const float* theta;  // [R, stride]
+    long stride;
+    const float* gain;  // [O] or null
+    float* gradient;    // [R, gradient_stride]
+    long gradient_stride;
+};
+
+struct Policy {
+    long runs;
+    Networks actor, critic;
+    int heads;  // choices of an action; 0 for real actions
+    const int* sizes;
+    long outputs;
+};
+
+struct Rollout {
+    long steps, envs;
+    const float* observations;    // [T + 1, R, N, O]
+    const std::int64_t* chosen;   // [T, R, N, heads], or null
+    const float* actions;         // [T, R, N, A], or null
+    const float* rewards;         // [T, R, N]
+    const std::uint8_t *terminated, *truncated, *valid;
+};
+
+struct Settings {
+    float gamma, gae_lambda, reward_scale;
+    double vf_coef, ent_coef, clip_range;
+    int normalize_advantage;
+};
+
+// A rollout as PPO learns from it, run by run, with what the networks computed before its first update.
+struct Prepared {
+    long rows;                                  // B = T · N
+    float *observations;                        // [R, B, O]
+    std::int64_t* chosen;                       // [R, B, heads]
+    float* actions;                             // [R, B, A]
+    std::uint8_t* valid;                        // [R, B]
+    float *log_prob, *advantage, *returns;      // [R, B]
+};
