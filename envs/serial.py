@@ -123,6 +123,10 @@ class SerialBatch:
         self._dynamics = self._dynamics or LoggedDynamics(self._envs, self._log)
         return self._dynamics
 
+    def render(self) -> Any:
+        """A picture of the first environment, if they were made with a `render_mode`: what its `render` returns."""
+        return self._envs[0].render()
+
     def close(self) -> None:
         for env in self._envs:
             env.close()
