@@ -74,7 +74,7 @@ def check_environments(texts: Iterable[str], env_ids: Iterable[str]) -> None:
     for argument in map(parse, texts):
         if argument.env_id and argument.env_id not in (known := list(env_ids)):
             nearest = grammar.nearest(argument.env_id, known)
-            raise ValueError(f"env_kwargs must be of an environment of the study, got {argument.env_id!r}: {nearest}")
+            raise ValueError(f"env_kwargs must be of one of the environments, got {argument.env_id!r}: {nearest}")
 
 
 # Values ----------------------------------------------------------------------------------------------------------------------
