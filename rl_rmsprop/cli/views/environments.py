@@ -58,15 +58,14 @@ def kind_of(action: gym.Space) -> str:
 def show_one(env_id: str, console: Console, arguments: Sequence[str] = (), wrappers: Sequence[str] = ()) -> None:
     """One environment as a training would have it, made with `arguments` inside `wrappers`, and what can shift in it."""
     env_kwargs.check_environments(arguments, [env_id])
-    kwargs = env_kwargs.kwargs_of(arguments, env_id)
-    env = make_env(env_id, kwargs, wrappers)
+    env = make_env(env_id, env_kwargs.kwargs_of(arguments, env_id), wrappers)
     try:
         description, parameters, values = described(env), parameters_of(env), values_of(env)
     finally:
         env.close()
     if (newest := envs.newest_version(env_id)) != env_id:
         console.print(f"{env_id} is an old version; the newest is {newest}", soft_wrap=True)
-    given = ", ".join(f"{key}={env_kwargs.written(value)}" for key, value in kwargs.items())
+    given = ", ".join(env_kwargs.of_environment(arguments, env_id))
     made = (f" with {given}" if given else "") + (f" in {', '.join(wrappers)}" if wrappers else "")
     console.print(f"{env_id}{made}: {description}", soft_wrap=True)
     table = Table(
