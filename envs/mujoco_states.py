@@ -11,6 +11,7 @@ which takes one step, where the replay of envs/episode_replay.py takes all of th
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +28,24 @@ KNOWN = (TimeLimit, OrderEnforcing, PassiveEnvChecker, DynamicsWrapper)
 """Wrappers whose memory is known: the time limit's count of steps."""
 MODULE = "gymnasium.envs.mujoco."
 LOGGER = logging.getLogger("mujoco")
+OF_DATA = 500_000
+"""Bytes of an environment of MuJoCo's beside its model."""
 
 
 def is_mujoco(env: gym.Env) -> bool:
     """Whether this is one of Gymnasium's own MuJoCo environments, in wrappers whose memory is known."""
     *wrappers, inner = layers(env)
     return type(inner).__module__.startswith(MODULE) and all(isinstance(layer, KNOWN) for layer in wrappers)
+
+
+def model_memory(env: gym.Env) -> int:
+    """About how many bytes of an environment are MuJoCo's: 0 without a model, else the model, its data, and what belongs to them.
+
+    Of Gymnasium's eleven robots it is what was measured, within a tenth: 0.5 to 1.1 MB, of which a floor's texture is a half.
+    """
+    mujoco: Any = sys.modules.get("mujoco")  # which an environment with a model has imported
+    model = getattr(env.unwrapped, "model", None)
+    return OF_DATA + mujoco.mj_sizeModel(model) if mujoco is not None and isinstance(model, mujoco.MjModel) else 0
 
 
 def redirect_messages(env_id: str) -> None:
