@@ -10,22 +10,19 @@ import ctypes.util
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from envs.mujoco_states import MODULE
+from envs.mujoco_states import MODULE, OPENGL
 from envs.registration import make_env
 
 MODE = "rgb_array"
 """The render mode in which `render` returns a picture: bytes [height, width, 3]."""
 USUAL_RATE = 30.0
 """Pictures a second of an environment that does not say it."""
-OPENGL = (
-    "MuJoCo draws with OpenGL; where there is no screen, install EGL or OSMesa (Debian: libegl1, libosmesa6) and set "
-    "MUJOCO_GL=egl or MUJOCO_GL=osmesa"
-)
 
 
 def frame_rate(env_id: str, kwargs: Mapping[str, Any] | None = None, wrappers: Sequence[str] = ()) -> float:
@@ -36,19 +33,21 @@ def frame_rate(env_id: str, kwargs: Mapping[str, Any] | None = None, wrappers: S
     >>> frame_rate("CartPole-v1")
     50.0
     """
-    do_without_a_screen()
     env = make_env(env_id, kwargs, wrappers)
     env.close()
+    do_without_a_screen()  # after MuJoCo's import, which fails if what is chosen does not work
     if MODE not in (modes := env.metadata.get("render_modes") or ()):
         known = f"has the render modes {', '.join(modes)}" if modes else "has no render modes"
         raise ValueError(f"environment {env_id} must have the render mode {MODE} to be filmed, and {known}: leave --video out")
     is_robot = any(kind.__module__.startswith(MODULE) for kind in type(env.unwrapped).__mro__)
     env = make_env(env_id, {**(kwargs or {}), "render_mode": MODE}, wrappers)
     try:
-        if is_robot:
-            check_opengl()
-        env.reset(seed=0)
-        check_picture(env.render())
+        with warnings.catch_warnings():  # of GLFW, before the error that says it all
+            warnings.simplefilter("ignore")
+            if is_robot:
+                check_opengl()
+            env.reset(seed=0)
+            check_picture(env.render())
     except (Exception, SystemExit) as error:  # an environment is anybody's code
         remedy = OPENGL if is_robot else "leave --video out"
         raise ValueError(f"environment {env_id} cannot be drawn ({type(error).__name__}: {error}): {remedy}") from error

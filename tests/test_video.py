@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from tests.builders import study_of
 
 needed = pytest.mark.skipif(importlib.util.find_spec("imageio_ffmpeg") is None, reason="needs the extra video")
 LANDER = "LunarLander-v3"
+ROOT = Path(__file__).parents[1]
 
 
 class Drawn(odd_envs.Plain):
@@ -262,6 +264,30 @@ def test_a_robot_that_cannot_be_drawn_says_what_draws_without_a_screen(monkeypat
         ValueError, match=r"HalfCheetah-v5 cannot be drawn .*install EGL or OSMesa .*MUJOCO_GL=egl or MUJOCO_GL=osmesa"
     ):
         rendering.frame_rate("HalfCheetah-v5")
+
+
+NO_EGL = (
+    "import ctypes.util, sys; ctypes.util.find_library = lambda name: None; from rl_rmsprop.cli import main; sys.exit(main())"
+)
+
+
+@needed
+@pytest.mark.parametrize(("chosen", "start"), [({"MUJOCO_GL": "no_such_backend"}, ["-m", "rl_rmsprop"]), ({}, ["-c", NO_EGL])])
+def test_a_server_that_has_nothing_to_draw_with_is_told_so_in_one_line(
+    chosen: dict[str, str], start: list[str], tmp_path: Path
+) -> None:
+    """Silent failure: MuJoCo cannot even be imported then, and says so in thirty lines."""
+    pytest.importorskip("mujoco")
+    if ctypes.util.find_library("OSMesa"):
+        pytest.skip("OSMesa is installed, and draws")
+    trained(tmp_path, "HalfCheetah-v5")
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL", "PYOPENGL_PLATFORM")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    command = [sys.executable, *start, "evaluate", str(tmp_path), "--video"]
+    done = subprocess.run(command, env={**environment, "PYTHONPATH": str(ROOT), **chosen}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "install EGL or OSMesa (Debian: libegl1, libosmesa6) and set MUJOCO_GL=egl or MUJOCO_GL=osmesa" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # Screens and files -----------------------------------------------------------------------------------------------------------
