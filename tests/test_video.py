@@ -272,9 +272,16 @@ NO_EGL = (
 
 
 @needed
-@pytest.mark.parametrize(("chosen", "start"), [({"MUJOCO_GL": "no_such_backend"}, ["-m", "rl_rmsprop"]), ({}, ["-c", NO_EGL])])
+@pytest.mark.parametrize(
+    ("chosen", "start", "message"),
+    [
+        ({"MUJOCO_GL": "no_such_backend"}, ["-m", "rl_rmsprop"], "MuJoCo cannot be imported with MUJOCO_GL=no_such_backend"),
+        ({}, ["-c", NO_EGL], "environment HalfCheetah-v5 cannot be drawn"),
+    ],
+    ids=["chosen", "not chosen"],
+)
 def test_a_server_that_has_nothing_to_draw_with_is_told_so_in_one_line(
-    chosen: dict[str, str], start: list[str], tmp_path: Path
+    chosen: dict[str, str], start: list[str], message: str, tmp_path: Path
 ) -> None:
     """Silent failure: MuJoCo cannot even be imported then, and says so in thirty lines."""
     pytest.importorskip("mujoco")
@@ -286,6 +293,7 @@ def test_a_server_that_has_nothing_to_draw_with_is_told_so_in_one_line(
     command = [sys.executable, *start, "evaluate", str(tmp_path), "--video"]
     done = subprocess.run(command, env={**environment, "PYTHONPATH": str(ROOT), **chosen}, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message}")
     assert "install EGL or OSMesa (Debian: libegl1, libosmesa6) and set MUJOCO_GL=egl or MUJOCO_GL=osmesa" in done.stderr
     assert done.stderr.count("\n") == 1
 
