@@ -15,7 +15,7 @@ from envs.core import Step
 from envs.dynamics import with_dynamics
 from envs.dynamics.base import Dynamics
 from envs.episode_replay import EpisodeLog, LoggedDynamics
-from envs.mujoco_states import MujocoStates, is_mujoco
+from envs.mujoco_states import MujocoStates, is_mujoco, model_memory
 from envs.registration import make_env
 from envs.spaces import check_spaces, name_of
 from envs.transitions import EnvironmentFailure, check_step, reason, stack
@@ -122,6 +122,14 @@ class SerialBatch:
         self._envs = [with_dynamics(env) for env in self._envs]
         self._dynamics = self._dynamics or LoggedDynamics(self._envs, self._log)
         return self._dynamics
+
+    def render(self) -> Any:
+        """A picture of the first environment, if they were made with a `render_mode`: what its `render` returns."""
+        return self._envs[0].render()
+
+    def memory_of_each(self) -> int:
+        """About how many bytes one of the environments takes: 100,000, as LunarLander, and what MuJoCo adds to it."""
+        return 100_000 + model_memory(self._envs[0])
 
     def close(self) -> None:
         for env in self._envs:

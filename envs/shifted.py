@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -103,6 +103,10 @@ class ShiftedBatch(Snapshottable):
     def dynamics(self) -> Dynamics:
         """What sets the equations of motion; the shifts go on setting their parameters."""
         return self._batch.dynamics()
+
+    def render(self) -> Any:
+        """A picture of the first environment, where the batch within draws them; see `SerialBatch`."""
+        return self._batch.render()  # type: ignore[attr-defined]  # of environments that are stepped one by one
 
     def close(self) -> None:
         self._batch.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -164,7 +165,7 @@ def test_words_and_a_table_of_a_study_file_describe_the_same_study(tmp_path: Pat
     ("words", "message"),
     [
         ("--env-kwargs continous=true", "LunarLander-v3 takes no argument 'continous': did you mean continuous?"),
-        ("--env-kwargs Acrobot-v1:x=1", "env_kwargs must be of an environment of the study, got 'Acrobot-v1'"),
+        ("--env-kwargs Acrobot-v1:x=1", "env_kwargs must be of one of the environments, got 'Acrobot-v1'"),
         ("--env-kwargs continuous", "env_kwargs must be written key=value, or Env-v1:key=value, got 'continuous'"),
         ("--env-kwargs gravity=-5 gravity=-6", "each of the env_kwargs may be given once, got gravity twice"),
         ("--env-kwargs gravity=-50", "cannot be made with gravity=-50: AssertionError"),
@@ -250,6 +251,58 @@ def test_a_wrapper_leaves_the_scales_of_a_preset_out() -> None:
     study = studied("--env LunarLander-v3 --betas 0.9 --wrapper tests.test_env_kwargs:Twice")
     assert study.agents[0].observation_scale == ()
     assert studied("--env LunarLander-v3 --betas 0.9").agents[0].observation_scale
+
+
+def described(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `rl-rmsprop envs` says of an environment."""
+    assert main(["envs", *shlex.split(line)]) == 0
+    return capsys.readouterr().out
+
+
+def test_an_environment_is_described_as_a_training_with_these_options_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Silent failure: four actions and gravity −10 are shown of a lander whose training has neither."""
+    options = "--env-kwargs continuous=true gravity=-5.5 LunarLander-v3:max_episode_steps=70"
+    output = described(f"LunarLander-v3 {options} --wrapper gymnasium.wrappers:TimeAwareObservation", capsys)
+    batch = envs.make(
+        "LunarLander-v3", (0,), 1, **studied(f"--env LunarLander-v3 --betas 0.9 {options}").options.made_with("LunarLander-v3")
+    )
+    assert (batch.observation_space.shape, batch.action_space.shape, batch.max_episode_steps) == ((8,), (2,), 70)
+    first = output.splitlines()[0]
+    assert first.startswith(
+        "LunarLander-v3 with continuous=true, gravity=-5.5, max_episode_steps=70 in gymnasium.wrappers:TimeAware"
+    )
+    assert first.endswith(": observations of 9 numbers, 2 continuous actions, episodes of at most 70 steps, solved at 200")
+    assert re.search(r"│ gravity .*│ -5\.5 +│ -11\.9 +│ -2 +│", output)
+    assert "action_permutation" not in output  # of real numbers
+    assert "cost a trained policy" not in output  # which was measured in the environment as it is
+
+
+def test_an_environment_without_options_is_described_with_its_usual_values_and_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    """Silent failure: the table of losses is gone where it holds."""
+    output = described("LunarLander-v3", capsys)
+    assert output.startswith(
+        "LunarLander-v3: observations of 8 numbers, 4 actions, episodes of at most 1000 steps, solved at 200\n"
+    )
+    assert re.search(r"│ gravity .*│ -10 +│ -11\.9 +│ -2 +│", output)
+    assert "action_permutation" in output
+    assert "cost a trained policy" in output
+    assert ": observations of 3 numbers, 2 actions, episodes without a time limit\n" in described("Odd/Plain-v0", capsys)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--env-kwargs size=3", "env_kwargs and wrapper are of one environment: rl-rmsprop envs needs its ID before them"),
+        ("--wrapper a:B", "env_kwargs and wrapper are of one environment: rl-rmsprop envs needs its ID before them"),
+        ("Test/Made-v0 --env-kwargs size", "env_kwargs must be written key=value, or Env-v1:key=value, got 'size'"),
+        ("Test/Made-v0 --env-kwargs Other-v0:size=3", "env_kwargs must be of one of the environments, got 'Other-v0'"),
+        ("Test/Made-v0 --env-kwargs sise=3", "takes no argument 'sise': did you mean size?"),
+        ("Test/Made-v0 --wrapper tests.test_env_kwargs:Doublet", "has no wrapper 'Doublet': did you mean Doubled?"),
+    ],
+)
+def test_what_cannot_be_described_is_refused_in_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Silent failure: the environment is described without the argument that is mistyped."""
+    assert message in refusal(f"envs {line}", capsys)
 
 
 # The working directory -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
-"""EnvPool's environments beside Gymnasium's; all but the refusals need the extra envpool."""
+"""EnvPool's environments beside Gymnasium's, which need the extra envpool, and what is refused, with a fake one in its place."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -12,19 +16,21 @@ from scipy import stats
 
 import envs
 from agents import A2C
+from envs.episode_replay import NotReplayable
 from envs.make import BACKENDS
 from envs.shifts.shift import parse_all
+from rl_rmsprop.cli import main, parse
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.run_files import WEIGHTS
 from rl_rmsprop.study.training.monitor import Monitor
 from rl_rmsprop.study.training.train import train_batch
+from tests import odd_envs
 from tests.builders import batch_of
 
 torch.set_num_threads(1)
 LANDER = "LunarLander-v3"
 HERE = importlib.util.find_spec("envpool") is not None
 needed = pytest.mark.skipif(not HERE, reason="needs the extra envpool")
-absent = pytest.mark.skipif(HERE, reason="envpool is installed")
 
 
 def pooled(env_id, seeds, N, shifts=()):
@@ -41,9 +47,9 @@ def played(batch, steps, seed=0):
     return first, [np.stack(column) for column in zip(*steps_made, strict=True)]
 
 
-@absent
-def test_without_envpool_its_backend_says_what_to_install():
+def test_without_envpool_its_backend_says_what_to_install(monkeypatch):
     """Silent failure: a traceback of imports, or a training in Gymnasium that calls itself EnvPool's."""
+    monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(ValueError, match=r"needs a package that is not installed .*pip install 'rl-rmsprop\[envpool\]'"):
         pooled(LANDER, (0,), 1)
 
@@ -124,3 +130,115 @@ def test_a_run_trains_in_it_and_starts_again_instead_of_being_resumed(tmp_path: 
     assert (spec.run_folder(1) / WEIGHTS).is_file()
     assert any("start again" in note for note in notes)
     assert not spec.checkpoints.exists()
+
+
+# What is refused, with a fake EnvPool, whether the real one is installed or not ----------------------------------------------
+
+
+class FakePool:
+    """As many environments as asked for, which show zeros."""
+
+    spec = SimpleNamespace(config=SimpleNamespace(max_episode_steps=1000))
+    closed = False
+
+    def __init__(self, env_id: str, num_envs: int, **options: Any) -> None:
+        self.made = {"env_id": env_id, "num_envs": num_envs, **options}
+
+    def reset(self) -> Any:
+        return np.zeros((self.made["num_envs"], 8), np.float32), {}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class OneBased(odd_envs.Plain):
+    """Numbers its actions from 1."""
+
+    action_space = gym.spaces.Discrete(2, start=1)
+
+
+class Choices(odd_envs.Plain):
+    """Takes two choices at once."""
+
+    action_space = gym.spaces.MultiDiscrete([2, 2])
+
+    def step(self, action: Any) -> Any:
+        return super().step(action[0])
+
+
+for kind in (OneBased, Choices):
+    if f"Test/{kind.__name__}-v0" not in gym.registry:
+        gym.register(f"Test/{kind.__name__}-v0", entry_point=kind)
+
+IN_FAKE = (LANDER, "CartPole-v1", "FrozenLake-v1", "Test/OneBased-v0", "Test/Choices-v0")
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An EnvPool that has a few environments."""
+    module = ModuleType("envpool")
+    module.list_all_envs = lambda: list(IN_FAKE)  # type: ignore[attr-defined]
+    module.make = FakePool  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "envpool", module)
+
+
+REFUSED = {
+    "Acrobot-v1": "backend envpool must have the environment, and has no Acrobot-v1: leave --backend out",
+    f"{LANDER} --env-kwargs continuous=true": f"backend envpool makes {LANDER} as it is, without --env-kwargs and --wrapper",
+    "CartPole-v1 --wrapper gymnasium.wrappers:FlattenObservation": "without --env-kwargs and --wrapper: leave --backend out",
+    "FrozenLake-v1": "takes vectors and single choices, FrozenLake-v1 has Discrete(16): leave --backend out",
+    "Test/OneBased-v0": "takes vectors and single choices, Test/OneBased-v0 has Discrete(2, start=1): leave --backend out",
+    "Test/Choices-v0": "takes vectors and single choices, Test/Choices-v0 has MultiDiscrete([2 2]): leave --backend out",
+    f"{LANDER} --shift gravity:values=-10/-5,at=100": "must be of rewards, observations or actions with backend envpool, "
+    "got gravity: leave --backend out to change the dynamics",
+    "CartPole-v1 --shift reward_scale:values=1/2,at=9 length:values=0.5/1,at=9": "with backend envpool, got length: leave",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_envpool_cannot_do_is_refused_in_one_line_before_anything_is_created(
+    words: str, fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Silent failure: EnvPool trains in another environment than the one asked for, or in one that never shifts."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--backend", "envpool", "--env", *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert REFUSED[words] in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [LANDER, "CartPole-v1", f"{LANDER} --shift reward_scale:values=1/2,at=9 obs_noise:values=0/1,at=9"]
+)
+def test_what_envpool_can_do_is_not_refused(words: str, fake: None) -> None:
+    """Silent failure: a check that refuses everything would pass the test above."""
+    study = parse(["compare", "--backend", "envpool", "--betas", "0.9", "--env", *words.split()]).described()
+    study.check_environments()
+
+
+def test_a_pool_says_that_it_can_be_neither_cut_short_nor_saved_nor_changed(fake: None) -> None:
+    """Silent failure: a run goes on from a checkpoint that holds nothing, or in dynamics that did not change."""
+    pool = pooled(LANDER, (3, 4), 2)
+    assert pool.reset().shape == (2, 2, 8)
+    with pytest.raises(RuntimeError, match="EnvPool's environments end their episodes themselves, by their time limits"):
+        pool.truncate(np.ones((2, 2), bool))
+    for attempt in (pool.snapshot, lambda: pool.restore({})):
+        with pytest.raises(NotReplayable, match="EnvPool's environments cannot be saved: their runs start again"):
+            attempt()
+    dynamics = pool.dynamics()
+    with pytest.raises(AttributeError, match="EnvPool's environments do not show their gravity"):
+        dynamics.get("gravity")
+    with pytest.raises(AttributeError, match="EnvPool's environments cannot change gravity"):
+        dynamics.set("gravity", np.ones(4))
+    pool.close()
+    assert pool._pool.closed
+
+
+def test_every_environment_of_a_pool_has_a_seed_of_its_own_that_fits_into_its_integers(fake: None) -> None:
+    """Silent failure: a seed of 2³¹ or more becomes another one, or ends EnvPool."""
+    made = pooled(LANDER, range(40), 3)._pool.made
+    assert (made["env_id"], made["num_envs"], made["num_threads"]) == (LANDER, 120, 1)
+    assert len(set(made["env_seed"])) == 120
+    assert 2**30 < max(made["env_seed"]) < 2**31
+    assert made["env_seed"][6:9] == pooled(LANDER, (2,), 3)._pool.made["env_seed"]

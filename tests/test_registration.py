@@ -85,11 +85,11 @@ def test_an_old_version_is_named_with_the_newest():
     assert newest_version("LunarLander-v3") == "LunarLander-v3"
     assert newest_version("tests.odd_envs:Odd/Plain-v0") == "tests.odd_envs:Odd/Plain-v0"
     console = Console(file=io.StringIO(), width=200)
-    environments.show_shifts("CartPole-v0", console)
+    environments.show_one("CartPole-v0", console)
     assert "CartPole-v0 is an old version; the newest is CartPole-v1\n" in console.file.getvalue()  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="must be given with its version, got 'CartPole': did you mean CartPole-v1"):
-        environments.show_shifts("CartPole", console)
-    environments.show_shifts("CartPole-v1", console := Console(file=io.StringIO(), width=200))
+        environments.show_one("CartPole", console)
+    environments.show_one("CartPole-v1", console := Console(file=io.StringIO(), width=200))
     assert "old version" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 

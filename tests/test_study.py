@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,14 +20,14 @@ from rl_rmsprop.study.report import figures
 from rl_rmsprop.study.spec.arms import make_arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import PRESETS, make_agent
-from rl_rmsprop.study.spec.run_config import hparams_group
+from rl_rmsprop.study.spec.run_config import hparams, hparams_group
 from rl_rmsprop.study.training.monitor import UNWATCHED
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import evaluation_seed
 from rl_rmsprop.study.training.train import BatchTask, train_batch
 from rl_rmsprop.telemetry import tags, tensorboard
 from rl_rmsprop.telemetry.csv_table import read_table
-from tests.builders import batch_of, study_of, write_placeholders
+from tests.builders import batch_of, study_of, with_options, write_placeholders
 
 ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
 TINY = ["--seeds", "0-2", "--steps", "4000", "--eval-episodes", "4", "--workers", "2"]
@@ -379,6 +379,47 @@ def test_the_hparams_tab_averages_over_seeds_alone(tmp_path: Path) -> None:
     groups = [hparams_group(batch_of(str(tmp_path / f), env_id, "a2c", agent, arm, (seed,), 300)) for f, env_id, seed in places]
     assert groups[0] == groups[1] == "a/CartPole-v1/0.9"
     assert len(set(groups)) == 3
+
+
+CHANGED_OPTIONS: dict[str, tuple[object, object]] = {
+    "agent": ("ppo", "ppo"),
+    "steps": (300, 300),
+    "env_kwargs": (("gravity=-5", "Acrobot-v1:speed=2", "CartPole-v1:gravity=9.5"), "gravity=9.5"),
+    "wrapper": (("a:One", "b:Two"), "a:One b:Two"),
+    "shift": (("gravity:values=9.8/25,at=100",), "gravity:values=9.8/25,at=100"),
+    "backend": ("envpool", "envpool"),
+    "device": ("cuda", "cuda"),
+    "bias_correction": (False, False),
+    "eps": (1e-3, 1e-3),
+    "lr_rule": ("trac", "trac"),
+}
+"""Option → a value that is not its default, and what the HParams tab shows of it."""
+UNCHANGING = {"eval_episodes": 7, "record_signals": True}
+"""The same for options that do not change a training."""
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(TrainingOptions)])
+def test_the_hparams_tab_shows_every_option_that_changes_a_training(name: str) -> None:
+    """Two studies that differ in one option look alike there. An option that is new must be in one of the tables above."""
+    batch = batch_of("x", "CartPole-v1", "a2c", make_agent("a2c", "CartPole-v1", {}), make_arm("0.9"), (0,), 500_000)
+    usual = hparams(batch)
+    assert {column for column in usual if hasattr(batch.options, column)} == {"agent", "shift", "eps", "lr_rule"}
+    if name in UNCHANGING:
+        assert hparams(with_options(batch, **{name: UNCHANGING[name]})) == usual
+        return
+    value, shown = CHANGED_OPTIONS[name]
+    assert hparams(with_options(batch, **{name: value})) == usual | {name: shown}
+
+
+def test_all_runs_of_a_study_have_the_same_columns_in_the_hparams_tab(tmp_path: Path) -> None:
+    """The tab takes its columns from the first run that it finds: an argument of the second environment would be lost."""
+    agents = tuple(make_agent("a2c", env_id, {}) for env_id in ("CartPole-v1", "Acrobot-v1"))
+    study = study_of(tmp_path, ("CartPole-v1", "Acrobot-v1"), "a2c", agents, (make_arm("0.9"),), (0,), 300)
+    options = replace(study.options, env_kwargs=("Acrobot-v1:render_mode=rgb_array",))
+    first, second = (hparams(spec) for spec in replace(study, options=options).batches())
+    assert list(first) == list(second)
+    assert (first["env_kwargs"], second["env_kwargs"]) == ("none", "render_mode=rgb_array")
+    assert (second["lr"], second["hidden"]) == (agents[1].lr, "64 64")
 
 
 def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -59,7 +60,21 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
 def evaluate_saved(
     spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool, variant: tuple[int, ...] = ()
 ) -> np.ndarray:
-    """Returns [len(seeds), episodes] of saved policies, on the CPU wherever they were trained."""
+    """Returns [len(seeds), episodes] of saved policies."""
+    saved = load_runs(spec, seeds)
+    return evaluate_batch(saved.spec, saved.policy, episodes, saved.clocks, stochastic, variant=variant)
+
+
+class SavedRuns(NamedTuple):
+    """Trained runs of one arm and environment."""
+
+    spec: BatchSpec  # theirs alone, on the CPU
+    policy: ActorCritic
+    clocks: dict[str, np.ndarray]  # where those of their shifts stood at the end [R]
+
+
+def load_runs(spec: BatchSpec, seeds: tuple[int, ...]) -> SavedRuns:
+    """The finished runs with these seeds, on the CPU wherever they were trained; ValueError for a file that is broken."""
     some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu", kernel=default_kernel()))
     env = envs.make(some.env_id, seeds, 1, **some.made_with)
     policy = make_policy(some, env)
@@ -70,7 +85,7 @@ def evaluate_saved(
     load_weights([folder / WEIGHTS for folder in folders], policy)
     snapshots = [read_clocks(folder / SHIFT_CLOCKS) for folder in folders] if some.options.shift else []
     clocks = {name: np.array([clock[name] for clock in snapshots]) for name in (CLOCKS if snapshots else ())}
-    return evaluate_batch(some, policy, episodes, clocks, stochastic, variant=variant)
+    return SavedRuns(some, policy, clocks)
 
 
 def check_weights(path: Path, policy: ActorCritic) -> None:

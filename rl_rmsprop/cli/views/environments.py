@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -11,11 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from envs.dynamics import family_of, with_dynamics
+from envs.dynamics.base import DynamicsWrapper, layers
 from envs.parameters import parameters_of
 from envs.registration import make_env
 from envs.severity import LEVELS, load
 from envs.shifts.profiles import PROFILES
 from rl_rmsprop import grammar
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.presets import PRESETS
 
 
@@ -51,27 +55,55 @@ def kind_of(action: gym.Space) -> str:
     return str(action.n) if isinstance(action, gym.spaces.Discrete) else f"{math.prod(action.shape or ())} continuous"
 
 
-def show_shifts(env_id: str, console: Console) -> None:
-    """What can shift in one environment, and how it is written."""
-    env = make_env(env_id)
-    parameters = parameters_of(env)
-    env.close()
+def show_one(env_id: str, console: Console, arguments: Sequence[str] = (), wrappers: Sequence[str] = ()) -> None:
+    """One environment as a training would have it, made with `arguments` inside `wrappers`, and what can shift in it."""
+    env_kwargs.check_environments(arguments, [env_id])
+    env = make_env(env_id, env_kwargs.kwargs_of(arguments, env_id), wrappers)
+    try:
+        description, parameters, values = described(env), parameters_of(env), values_of(env)
+    finally:
+        env.close()
     if (newest := envs.newest_version(env_id)) != env_id:
         console.print(f"{env_id} is an old version; the newest is {newest}", soft_wrap=True)
+    given = ", ".join(env_kwargs.of_environment(arguments, env_id))
+    made = (f" with {given}" if given else "") + (f" in {', '.join(wrappers)}" if wrappers else "")
+    console.print(f"{env_id}{made}: {description}", soft_wrap=True)
     table = Table(
-        "parameter", "meaning", "default", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
+        "parameter", "meaning", "unshifted", "tested from", "to", title=f"What can shift in {env_id}", title_justify="left"
     )
     for parameter in parameters.values():
-        numbers = [f"{x:g}" for x in (parameter.default, *parameter.tested)]
+        numbers = [f"{x:g}" for x in (values.get(parameter.name, parameter.default), *parameter.tested)]
         table.add_row(parameter.name, parameter.meaning, *numbers)
     console.print(table)
-    show_severity(env_id, console)
+    if not made:  # losses were measured in the environment as it is
+        show_severity(env_id, console)
+    show_profiles(console)
+    console.print(SYNTAX, soft_wrap=True)
+
+
+def described(env: gym.Env) -> str:
+    """What an agent meets in an environment: its spaces, the longest episode, and the return that counts as solved."""
+    observation, action = envs.check_spaces(env)
+    limit, solved = (env.spec.max_episode_steps, env.spec.reward_threshold) if env.spec else (None, None)
+    longest = f"episodes of at most {limit} steps" if limit else "episodes without a time limit"
+    spaces = f"observations of {observation.shape[0]} numbers, {kind_of(action)} actions"
+    return f"{spaces}, {longest}{'' if solved is None else f', solved at {solved:g}'}"
+
+
+def values_of(env: gym.Env) -> dict[str, float]:
+    """The parameters of the dynamics, by name, as the environment was made."""
+    env = with_dynamics(env)
+    dynamics = next(layer for layer in layers(env) if isinstance(layer, DynamicsWrapper))
+    return {parameter.name: dynamics.get(parameter.name) for parameter in family_of(env.unwrapped).parameters}
+
+
+def show_profiles(console: Console) -> None:
+    """How a parameter can shift over time."""
     profiles = Table("profile", "keys", "what it does", title="How it shifts over time", title_justify="left")
     for name, kind in PROFILES.items():
         keys = ", ".join(f.name if f.default is MISSING else f"{f.name}={grammar.value_text(f.default)}" for f in fields(kind))
         profiles.add_row(name, keys, (kind.__doc__ or "").split(". ")[0].rstrip("."))
     console.print(profiles)
-    console.print(SYNTAX, soft_wrap=True)
 
 
 def show_severity(env_id: str, console: Console) -> None:

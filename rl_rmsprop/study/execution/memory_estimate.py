@@ -17,8 +17,8 @@ import envs
 from agents.distributions import for_space
 from rl_rmsprop.study.spec.study import LARGEST_BATCH, Study
 
-IN_ARRAYS, OF_ANY = 500, 100_000
-"""Bytes of one environment: of classic control, which is rows of arrays, and of any other (LunarLander 100,000)."""
+IN_ARRAYS = 500
+"""Bytes of one environment of classic control, which is rows of arrays; others know theirs."""
 OF_PROCESS = 300_000_000
 """Bytes of a worker that has imported everything."""
 OF_WEIGHTS, OF_ROLLOUTS = 4, 2
@@ -59,7 +59,7 @@ def batch_memory(study: Study, env_id: str, runs: int) -> int:
     forward = steps * 2 * max(agent.hidden, default=0)  # one layer of both, for a whole rollout
     rollout = steps * (sensors + outputs + 10) + max(activations, forward)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
-    of_env = IN_ARRAYS if isinstance(env, envs.ClassicControlBatch) else OF_ANY
+    of_env = env.memory_of_each() if isinstance(env, envs.SerialBatch) else IN_ARRAYS
     return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_ROLLOUTS * rollout) + signals)
 
 

@@ -69,12 +69,21 @@ def kwargs_of(texts: Iterable[str], env_id: str) -> dict[str, Any]:
     return {argument.key: argument.value for argument in sorted(arguments, key=lambda argument: argument.env_id != "")}
 
 
+def of_environment(texts: Iterable[str], env_id: str) -> tuple[str, ...]:
+    """The arguments of one environment, as text without its id.
+
+    >>> of_environment(["size=3", "Walk-v0:size=5", "Run-v0:fast=true"], "Walk-v0")
+    ('size=5',)
+    """
+    return tuple(f"{key}={written(value)}" for key, value in kwargs_of(texts, env_id).items())
+
+
 def check_environments(texts: Iterable[str], env_ids: Iterable[str]) -> None:
     """ValueError for an argument of an environment that is none of these."""
     for argument in map(parse, texts):
         if argument.env_id and argument.env_id not in (known := list(env_ids)):
             nearest = grammar.nearest(argument.env_id, known)
-            raise ValueError(f"env_kwargs must be of an environment of the study, got {argument.env_id!r}: {nearest}")
+            raise ValueError(f"env_kwargs must be of one of the environments, got {argument.env_id!r}: {nearest}")
 
 
 # Values ----------------------------------------------------------------------------------------------------------------------

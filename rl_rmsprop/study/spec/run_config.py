@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 
 
@@ -50,12 +51,36 @@ def commit() -> str | None:
     return process.stdout.strip()
 
 
+ALWAYS_SHOWN, NEVER_SHOWN = ("agent", "shift", "eps", "lr_rule"), ("eval_episodes", "record_signals")
+"""Options in the HParams tab whatever their value, and those that do not change a training."""
+
+
 def hparams(spec: BatchSpec) -> dict[str, str | float]:
-    """The columns of TensorBoard's HParams tab; the seed is left out so that an arm's runs are averaged."""
-    settings = {k: v if isinstance(v, (int, float)) else str(v) for k, v in asdict(spec.agent).items()}
-    options, shift = spec.options, " ".join(spec.options.shift) or "none"
-    of_study: dict[str, str | float] = {"shift": shift, "agent": options.agent, "eps": options.eps, "lr_rule": options.lr_rule}
-    return {"arm": spec.arm.text, "env": spec.env_id, **of_study, **settings}
+    """The columns of TensorBoard's HParams tab: settings, and options of the study where it departs from their defaults.
+
+    The seed is left out so that an arm's runs are averaged. All runs of a study have the same columns.
+    """
+    options = {field.name: (getattr(spec.options, field.name), field.default) for field in fields(spec.options)}
+    shown = [
+        name
+        for name, (value, default) in options.items()
+        if name in ALWAYS_SHOWN or (value != default and name not in NEVER_SHOWN)
+    ]
+    values = asdict(spec.options) | {"env_kwargs": env_kwargs.of_environment(spec.options.env_kwargs, spec.env_id)}
+    of_study = {name: hparam(values[name]) for name in shown}
+    of_agent = {name: hparam(value) for name, value in asdict(spec.agent).items()}
+    return {"arm": spec.arm.text, "env": spec.env_id, **of_study, **of_agent}
+
+
+def hparam(value: Any) -> str | float:
+    """A setting as the HParams tab takes it: a number, or a text.
+
+    >>> hparam(0.5), hparam(("gravity=-5", "continuous=true")), hparam(()), hparam("trac")
+    (0.5, 'gravity=-5 continuous=true', 'none', 'trac')
+    """
+    if isinstance(value, (int, float)):
+        return value
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def hparams_group(spec: BatchSpec) -> str:

@@ -47,14 +47,30 @@ def evaluate_batch(
     """
     if not episodes:
         return np.empty((len(spec.seeds), 0))
-    seeds, count = [evaluation_seed(s, *variant) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
-    shifts, made_with = spec.options.shifts, spec.made_with
-    env = envs.make(spec.env_id, seeds, count, shifts, frozen_at=clocks, shift_seeds=spec.seeds, **made_with)
-    noise = generators(spec.seeds, "evaluation", *variant) if stochastic else None
+    env = evaluation_envs(spec, episodes, clocks, variant)
     try:
-        return episode_returns(env, policy, episodes, noise, progress)
+        return episode_returns(env, policy, episodes, evaluation_noise(spec, stochastic, variant), progress)
     finally:
         env.close()
+
+
+def evaluation_envs(
+    spec: BatchSpec,
+    episodes: int,
+    clocks: dict[str, NDArray[np.int64]],
+    variant: tuple[int, ...] = (),
+    **made_with: Any,
+) -> envs.EnvBatch:
+    """Environments in which so many episodes are evaluated, see `evaluate_batch`; `made_with` are further arguments of each."""
+    seeds, count = [evaluation_seed(s, *variant) for s in spec.seeds], min(EVALUATION_ENVS, episodes)
+    own = spec.made_with
+    made = {**own, "kwargs": own["kwargs"] | made_with}
+    return envs.make(spec.env_id, seeds, count, spec.options.shifts, frozen_at=clocks, shift_seeds=spec.seeds, **made)
+
+
+def evaluation_noise(spec: BatchSpec, stochastic: bool, variant: tuple[int, ...] = ()) -> list[np.random.Generator] | None:
+    """What a stochastic policy draws its actions from in an evaluation, None for a greedy one."""
+    return generators(spec.seeds, "evaluation", *variant) if stochastic else None
 
 
 def save_weights(path: Path, policy: ActorCritic, run: int) -> None:
