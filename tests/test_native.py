@@ -19,6 +19,7 @@ from agents.kernels.torch_kernel import TorchKernel
 from agents.learning import learn
 from agents.networks import ActorCritic
 from agents.rollout import Rollout
+from rl_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.native import library
 
 if not library.is_useful():
@@ -168,3 +169,57 @@ def test_a_kernel_that_is_not_there_is_refused(monkeypatch):
     check_kernel("torch")
     with pytest.raises(ValueError, match="which is not built here: install a C\\+\\+ compiler"):
         check_kernel("native")
+
+
+# The optimizer's step ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eps_in_sqrt", [False, True])
+@pytest.mark.parametrize("bias_correction", [False, True])
+@pytest.mark.parametrize("rule", [0.9, "linear:start=0.2,end=0.99,steps=20", "cusum:arl=5,burn_in=2,max=0.99"])
+def test_steps_of_the_optimizer_are_those_of_torch_but_for_the_last_bits(rule, bias_correction, eps_in_sqrt):
+    """Silent failure: E takes the share of another run, rows that have a gap between them are mixed, w is not the one of now."""
+    noise, options = torch.Generator().manual_seed(0), {"bias_correction": bias_correction, "eps_in_sqrt": eps_in_sqrt}
+    start, size = torch.randn(3, 40, generator=noise), 37  # rows with a gap
+    params = {kernel: torch.nn.Parameter(start.clone()[:, :size]) for kernel in ("torch", "native")}
+    optimizers = {
+        kernel: AdaptiveRMSprop([p], 0.01, rule, eps=1e-3, runs=3, nonfinite="skip", weight_decay=0.1, kernel=kernel, **options)
+        for kernel, p in params.items()
+    }
+    for n in range(25):
+        g = torch.randn(3, size, generator=noise) * torch.tensor([[1.0], [0.1], [10.0**n if n < 9 else 1.0]])
+        g[1] = torch.nan if n == 7 else g[1]
+        for kernel, p in params.items():
+            p.grad = g.clone()
+            optimizers[kernel].step()
+    E = {kernel: optimizers[kernel].state[p]["square_avg"] for kernel, p in params.items()}
+    torch.testing.assert_close(E["native"], E["torch"], rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(params["native"], params["torch"], rtol=1e-5, atol=1e-6)
+    assert optimizers["native"].stats()["skipped"].tolist() == [0, 1, 0]
+    assert not torch.equal(params["native"], params["torch"])  # or it was torch that stepped
+
+
+def test_a_step_of_the_compiled_kernel_has_the_bits_of_plain_arithmetic(monkeypatch):
+    """Silent failure: an instruction set of its own, which is tried out on networks alone."""
+    results = []
+    for name in SETS:
+        monkeypatch.setattr(library, "quickest", lambda name=name: name)
+        p = torch.nn.Parameter(torch.linspace(-3, 3, 100).view(2, 50).contiguous())
+        optimizer = AdaptiveRMSprop([p], 0.1, "linear:start=0.1,end=0.9,steps=4", runs=2, bias_correction=True, kernel="native")
+        for n in range(5):
+            p.grad = torch.linspace(-1, 2, 100).view(2, 50) ** (n + 1)
+            optimizer.step()
+        results.append(torch.cat([p.detach(), optimizer.state[p]["square_avg"]]))
+    assert all(torch.equal(result, results[-1]) for result in results)
+
+
+def test_an_optimizer_refuses_a_kernel_that_cannot_step_it(monkeypatch):
+    """Silent failure: an option that does nothing."""
+    p = [torch.nn.Parameter(torch.ones(2, 3))]
+    with pytest.raises(ValueError, match="kernel must be torch or native, got 'cuda'"):
+        AdaptiveRMSprop(p, kernel="cuda")
+    with pytest.raises(ValueError, match="needs runs"):
+        AdaptiveRMSprop(p, kernel="native")
+    monkeypatch.setattr(library, "is_useful", lambda: False)
+    with pytest.raises(ValueError, match="not built here"):
+        AdaptiveRMSprop(p, runs=2, kernel="native")

@@ -1,29 +1,26 @@
 """The update of R runs by the compiled kernel: E and θ of a parameter in one pass, where equations.py makes five.
 
-equations.py is the definition, and this has its bits: the kernel rounds as torch does on a processor with fused multiplication and
-addition. Whether torch does so here is tried out once; where it does not, this is not used.
+equations.py is the definition; the two differ in the last bits, because torch's square root does from processor to processor.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.native import library
 
 
 def supports(tensors: Sequence[Tensor], group: dict[str, Any]) -> bool:
     """Whether `step` can update parameters: these, their g and E, are [R, P], single, on the CPU; one lr, and E alone divides."""
-    if group["centered"] or group["momentum"] > 0 or isinstance(group["lr"], Tensor) or not library.is_useful():
+    if group["centered"] or group["momentum"] > 0 or isinstance(group["lr"], Tensor) or group["differentiable"]:
         return False
-    return all([is_table(t) for t in tensors]) and has_torchs_bits()
+    return all([is_table(t) for t in tensors])
 
 
 def is_table(t: Tensor) -> bool:
@@ -52,28 +49,3 @@ def weights(slot: Slot, group: dict[str, Any], runs: int) -> Tensor:
     if group["bias_correction"] and slot.w is not None:
         return slot.w.expand(runs)
     return torch.ones(runs, dtype=torch.float64)
-
-
-@functools.cache
-def has_torchs_bits() -> bool:
-    """Whether torch rounds here as `step` does, tried out on some numbers."""
-    random = torch.Generator().manual_seed(0)
-    group = {"lr": 0.1, "eps": 1e-3, "bias_correction": True, "centered": False, "momentum": 0.0, "capturable": False}
-    for beta, in_sqrt in ((0.9, False), (torch.tensor([0.3, 0.5, 0.97], dtype=torch.float64), True)):
-        tensors = [torch.randn(3, 77, generator=random), torch.randn(3, 77, generator=random), torch.rand(3, 77, generator=random)]
-        results = []
-        for update in (step, by_equations):
-            p, g, E = (t.clone() for t in tensors)
-            w = torch.tensor([0.4, 0.7, 1.0], dtype=torch.float64)
-            slot = Slot(p, g, E, w, torch.zeros(()), None, None, {})
-            update(slot, group | {"eps_in_sqrt": in_sqrt}, beta)
-            results.append(torch.cat([p, E]))
-        if not torch.equal(*results):
-            return False
-    return True
-
-
-def by_equations(slot: Slot, group: dict[str, Any], beta: float | Tensor) -> None:
-    """The same by the definition."""
-    equations.update_mean_square(slot, beta)
-    equations.apply_step(slot, group, False, equations.denominator(slot, group))

@@ -65,6 +65,17 @@ class Prepared(ctypes.Structure):
     ]
 
 
+class Rmsprop(ctypes.Structure):
+    """A step of RMSProp of tensors [R, P]."""
+
+    _fields_ = [
+        ("runs", ctypes.c_long), ("size", ctypes.c_long), ("p", ctypes.c_void_p), ("p_stride", ctypes.c_long),
+        ("g", ctypes.c_void_p), ("g_stride", ctypes.c_long), ("E", ctypes.c_void_p), ("E_stride", ctypes.c_long),
+        ("decay", ctypes.c_void_p), ("share", ctypes.c_void_p), ("weight", ctypes.c_void_p),
+        ("lr", ctypes.c_float), ("eps", ctypes.c_float), ("eps_in_sqrt", ctypes.c_int), ("interpolates", ctypes.c_int),
+    ]  # fmt: skip
+
+
 INT, LONG, POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
 SIGNATURES = {
     "instruction_set": (ctypes.c_char_p, [INT]),
@@ -76,6 +87,7 @@ SIGNATURES = {
     "network_backward": (None, [INT, POINTER, INT, LONG, LONG, *[POINTER] * 6, LONG, POINTER]),
     "a2c_gradient": (None, [INT, *[POINTER] * 4]),
     "ppo_prepare": (None, [INT, *[POINTER] * 5]),
+    "rmsprop_step": (None, [INT, POINTER]),
     "ppo_gradient": (None, [INT, *[POINTER] * 4, LONG, LONG, POINTER]),
 }
 """Result and arguments of every function."""

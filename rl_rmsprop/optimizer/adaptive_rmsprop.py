@@ -28,6 +28,7 @@ from rl_rmsprop.detectors import Never
 from rl_rmsprop.kernels import equations, torch_internals
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
+from rl_rmsprop.native import library
 from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, second_moment, stats
 from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names, step_size_of
 from rl_rmsprop.optimizer.rollback import (
@@ -48,7 +49,7 @@ DEVICE_OPTIONS = ("rule_state", "lr_rule_state", "skipped", "alpha")
 """Entries of a group that may be tensors, or dicts of them, and belong beside the parameters."""
 Part = tuple[int, list[Tensor], list[Tensor]]
 """The place of a parameter group, its parameters that have a gradient, and the gradients."""
-OWN_ATTRIBUTES = ("run_keys", "runs", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed", "_clip")
+OWN_ATTRIBUTES = ("run_keys", "runs", "kernel", "nonfinite", "measure_surprise", "rules", "last_surprise", "_observed", "_clip")
 
 
 class AdaptiveRMSprop(RMSprop):
@@ -85,6 +86,9 @@ class AdaptiveRMSprop(RMSprop):
             `"trac"` (rl_rmsprop/step_sizes), or the rule itself; default lr alone. It looks at all parameters of a group.
         runs: train R runs at once: the first axis of every parameter is the run, and β, w, detector and statistics are [R].
             A number R, or the R integers that name the runs (they key the `random` control); a single run is `runs=1`.
+        kernel: with `runs`, `native` lets the compiled kernel (rl_rmsprop/native) make the steps of schedules, detectors and
+            numbers, in one pass over the memory; they differ from those of `torch` in the last bits. Needs float32 on the CPU,
+            no momentum and not `centered`; elsewhere, and for laws, it changes nothing.
 
     Raises:
         ValueError: for an argument out of its range, an empty list of parameters, or shapes that do not fit `runs`.
@@ -134,13 +138,16 @@ class AdaptiveRMSprop(RMSprop):
         nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
         lr_rule: str | StepSize | None = None,
         runs: int | Sequence[int] | None = None,
+        kernel: Literal["torch", "native"] = "torch",
     ) -> None:
         names = run_names(runs)
+        check_kernel(kernel, names)
         if nonfinite not in ("propagate", "skip", "raise"):
             raise ValueError(f"nonfinite must be propagate, skip or raise, got {nonfinite!r}")
         self.run_keys = None if names is None else torch.tensor(names)
         self.runs = None if names is None else len(names)
         self.nonfinite = nonfinite
+        self.kernel = kernel
         self.measure_surprise = False
         """Whether `step` computes the surprise even when no rule listens to it (for `stats`)."""
         self.rules: list[Rule] = []
@@ -333,7 +340,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update_group(self, index: int, params: list[Tensor], grads: list[Tensor], states: list[State]) -> None:
         group, rule = self.param_groups[index], self.rules[index]
-        update = prepare(group, rule, params, grads, states, self.runs, self._workspace, self._clip)
+        update = prepare(group, rule, params, grads, states, self.runs, self._workspace, self._clip, self.kernel == "native")
         if not update.is_fusible:
             self._follow(group, params, states)
         signal = None if isinstance(rule, Constant) else rule.listens_to
@@ -482,6 +489,16 @@ class AdaptiveRMSprop(RMSprop):
         state_dict = torch_internals.call_load_pre_hooks(self, state_dict)
         with torch_internals.without_load_pre_hooks(self):
             super().load_state_dict(checkpoint.prepare(state_dict, self.param_groups, self.rules, self._keys))
+
+
+def check_kernel(kernel: str, runs: Sequence[int] | None) -> None:
+    """ValueError for a kernel that isn't there, or has no runs to go through."""
+    if kernel not in ("torch", "native"):
+        raise ValueError(f"kernel must be torch or native, got {kernel!r}")
+    if kernel == "native" and runs is None:
+        raise ValueError("kernel=native needs runs, the first axis of every parameter: give runs=1, or leave kernel out")
+    if kernel == "native" and not library.is_useful():
+        raise ValueError("kernel=native is not built here: install a C++ compiler and then the package again, or use torch")
 
 
 def move_options(group: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.rmsprop import rmsprop
 
-from rl_rmsprop.kernels import equations, fused, torch_internals
+from rl_rmsprop.kernels import equations, fused, native_step, torch_internals
 from rl_rmsprop.kernels.backends import State, scalar
 from rl_rmsprop.kernels.blocks import blocks
 from rl_rmsprop.kernels.equations import Slot
@@ -46,6 +46,7 @@ class GroupUpdate(NamedTuple):
     is_fusible: bool  # `fused.supports`
     lr_per_run: bool  # whether lr is [R]
     is_torchs: bool  # whether torch has such an update: ours must have its bits
+    is_native: bool  # whether the compiled kernel is to have it, where it can
     clip: Tensor | None  # c, [] or [R] float64: by how much the step is shorter than the gradient makes it; None for 1
 
     def decide(self, x: Tensor) -> float | Tensor:
@@ -72,13 +73,16 @@ def prepare(
     runs: int | None,
     workspace: Workspace,
     clip: Tensor | None = None,
+    is_native: bool = False,
 ) -> GroupUpdate:
     """The update of these parameters by these gradients."""
     lr_per_run = runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
     is_torchs = clip is None and not lr_per_run and has_torchs_formula(group, rule)
     is_fusible = fused.supports(params, states, group)
     clip = None if clip is None else clip.to(params[0].device)
-    return GroupUpdate(group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs, clip)
+    return GroupUpdate(
+        group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs, is_native, clip
+    )  # fmt: skip
 
 
 def update_group(update: GroupUpdate, x: Tensor = NO_SIGNAL) -> None:
@@ -179,6 +183,26 @@ def by_step_size(update: GroupUpdate, x: Tensor) -> None:
         group["lr_rule_state"] = step_size.apply(group["lr_rule_state"], StepInputs(slots, roots, group, per_run, update.clip))
 
 
+# Many runs ------------------------------------------------------------------------------------------------------------------
+
+
+def is_native(update: GroupUpdate) -> bool:
+    """Whether the compiled kernel is to have it, and can: E by one number or one a run."""
+    if not update.is_native or update.clip is not None or update.lr_per_run or isinstance(update.rule, Law):
+        return False
+    if update.group["lr_rule"]:
+        return False
+    tensors = [*update.params, *update.grads, *fused.square_averages(update.states)]
+    return native_step.supports(tensors, update.group)
+
+
+def by_native_step(update: GroupUpdate, x: Tensor) -> None:
+    """`native_step.step`."""
+    beta = update.decide(x)
+    for slot in equations.slots(update.params, update.states, update.group):
+        native_step.step(slot, update.group, beta)
+
+
 # One parameter after the other ----------------------------------------------------------------------------------------------
 
 
@@ -211,6 +235,7 @@ def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
 
 UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (
     (is_left_to_torch, by_torch),
+    (is_native, by_native_step),
     (is_fused_rmsprop, by_fused_rmsprop),
     (is_fused_adam, by_fused_adam),
     (has_step_size, by_step_size),

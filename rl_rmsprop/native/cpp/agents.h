@@ -1,10 +1,5 @@
 // Gradients of A2C, REINFORCE and PPO, one run after the other: the networks' passes, advantages, the loss and back.
 
-#include <vector>
-
-#include "interface.h"
-#include "losses.h"
-
 namespace VECTOR_NAMESPACE {
 
 // Memory that is handed out in pieces, and kept from call to call.

@@ -1,9 +1,5 @@
 // Functions of sixteen numbers, each number rounded by itself and the same with every instruction set.
 
-#include <cstdint>
-
-#include "vector.h"
-
 namespace VECTOR_NAMESPACE {
 
 // tanh as a ratio of polynomials, within five units in the last place. Coefficients: Eigen (MathFunctionsImpl.h), as in XLA.

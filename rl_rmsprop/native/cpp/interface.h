@@ -46,3 +46,18 @@ struct Prepared {
     std::uint8_t* valid;                        // [R, B]
     float *log_prob, *advantage, *returns;      // [R, B]
 };
+
+// A step of RMSProp: tensors [R, P], their rows so many numbers apart, and a number a run.
+struct Rmsprop {
+    long runs, size;
+    float* p;
+    long p_stride;
+    const float* g;
+    long g_stride;
+    float* E;
+    long E_stride;
+    const float *decay, *share;  // [R] β and 1 − β
+    const float* weight;         // [R] w, or null
+    float lr, eps;
+    int eps_in_sqrt, interpolates;
+};

@@ -28,26 +28,26 @@
 WITH("avx512f,avx512dq,avx2,fma")
 #define VECTOR_NAMESPACE avx512
 #define VECTOR_AVX512
-#include "agents.h"
+#include "instruction_set.h"
 #undef VECTOR_AVX512
 #undef VECTOR_NAMESPACE
 END_WITH
 WITH("avx2,fma")
 #define VECTOR_NAMESPACE avx2
 #define VECTOR_AVX2
-#include "agents.h"
+#include "instruction_set.h"
 #undef VECTOR_AVX2
 #undef VECTOR_NAMESPACE
 END_WITH
 #elif defined(__aarch64__)
 #define VECTOR_NAMESPACE neon
 #define VECTOR_NEON
-#include "agents.h"
+#include "instruction_set.h"
 #undef VECTOR_NEON
 #undef VECTOR_NAMESPACE
 #endif
 #define VECTOR_NAMESPACE plain
-#include "agents.h"
+#include "instruction_set.h"
 
 namespace {
 
@@ -63,6 +63,7 @@ struct Functions {
     void (*a2c)(const Policy&, const Rollout&, const Settings&, float*, std::vector<float>&);
     void (*ppo_prepare)(const Policy&, const Rollout&, const Settings&, const Prepared&, float*, std::vector<float>&);
     void (*ppo)(const Policy&, const Prepared&, const Settings&, const std::int64_t*, long, long, float*, std::vector<float>&);
+    void (*rmsprop)(const Rmsprop&);
 };
 
 #define FUNCTIONS(name, is_supported)                                                                                                \
@@ -78,7 +79,7 @@ struct Functions {
            const float* hidden, const float* delta, float* gradient, long stride, float* work) {                                     \
             name::backward_runs({widths, layers}, runs, rows, packed, gain, x, hidden, delta, gradient, stride, work);               \
         },                                                                                                                           \
-        name::a2c, name::ppo_prepare, name::ppo,                                                                                     \
+        name::a2c, name::ppo_prepare, name::ppo, name::rmsprop,                                                                                     \
     }
 
 // The quickest first.
@@ -133,4 +134,6 @@ void ppo_gradient(int set, const Policy* policy, const Prepared* prepared, const
                   long count, float* statistics) {
     ALL[set].ppo(*policy, *prepared, *settings, order, pitch, count, statistics, kept);
 }
+
+void rmsprop_step(int set, const Rmsprop* step) { ALL[set].rmsprop(*step); }
 }

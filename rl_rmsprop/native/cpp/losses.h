@@ -2,8 +2,6 @@
 //
 // Everything here is of one run: B = T · N rows, time before environments. Sums are in double precision, in the order of the rows.
 
-#include "network.h"
-
 namespace VECTOR_NAMESPACE {
 
 // What a policy's outputs y [B, A] stand for: `heads` choices of sizes[h] each, or with heads = 0 the means of A real actions.

@@ -7,8 +7,6 @@
 // depends neither on the rows beside it nor on the width of the vectors. Hidden layers lie in rows filled up with zeros to whole
 // Vecs, x and y do not.
 
-#include "functions.h"
-
 namespace VECTOR_NAMESPACE {
 
 INLINE long padded(long width) { return (width + LANES - 1) / LANES * LANES; }

@@ -2,7 +2,7 @@
 //
 //     E ← βE + (1 − β)g²        θ ← θ − lr · g / (√(E/w) + ε), or √(E/w + ε)
 //
-// Rounded as torch does it on a processor with fused multiplication and addition, operation by operation.
+// Rounded as torch does it on a processor with fused multiplication and addition, but for the root, which is rounded correctly.
 
 namespace VECTOR_NAMESPACE {
 

@@ -23,6 +23,7 @@ INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+INLINE Vec root(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 // The smaller and the larger, and a where one of them is not a number.
 INLINE Vec smaller(Vec a, Vec b) { return {_mm512_min_ps(b.v, a.v)}; }
 INLINE Vec larger(Vec a, Vec b) { return {_mm512_max_ps(b.v, a.v)}; }
@@ -44,6 +45,7 @@ INLINE Vec operator-(Vec x, Vec y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub
 INLINE Vec operator*(Vec x, Vec y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 INLINE Vec operator/(Vec x, Vec y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 INLINE Vec fma(Vec x, Vec y, Vec z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+INLINE Vec root(Vec x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
 INLINE Vec smaller(Vec x, Vec y) { return {_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)}; }
 INLINE Vec larger(Vec x, Vec y) { return {_mm256_max_ps(y.a, x.a), _mm256_max_ps(y.b, x.b)}; }
 INLINE float sum(Vec x) {
@@ -65,6 +67,7 @@ INLINE Vec operator-(Vec a, Vec b) { EACH(vsubq_f32(a.q[i], b.q[i])); }
 INLINE Vec operator*(Vec a, Vec b) { EACH(vmulq_f32(a.q[i], b.q[i])); }
 INLINE Vec operator/(Vec a, Vec b) { EACH(vdivq_f32(a.q[i], b.q[i])); }
 INLINE Vec fma(Vec a, Vec b, Vec c) { EACH(vfmaq_f32(c.q[i], a.q[i], b.q[i])); }
+INLINE Vec root(Vec a) { EACH(vsqrtq_f32(a.q[i])); }
 INLINE Vec smaller(Vec a, Vec b) { EACH(vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), b.q[i], a.q[i])); }
 INLINE Vec larger(Vec a, Vec b) { EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), b.q[i], a.q[i])); }
 INLINE float sum(Vec a) {
@@ -85,6 +88,7 @@ INLINE Vec operator-(Vec a, Vec b) { EACH(a.x[i] - b.x[i]); }
 INLINE Vec operator*(Vec a, Vec b) { EACH(a.x[i] * b.x[i]); }
 INLINE Vec operator/(Vec a, Vec b) { EACH(a.x[i] / b.x[i]); }
 INLINE Vec fma(Vec a, Vec b, Vec c) { EACH(std::fma(a.x[i], b.x[i], c.x[i])); }
+INLINE Vec root(Vec a) { EACH(std::sqrt(a.x[i])); }
 INLINE Vec smaller(Vec a, Vec b) { EACH(b.x[i] < a.x[i] ? b.x[i] : a.x[i]); }
 INLINE Vec larger(Vec a, Vec b) { EACH(b.x[i] > a.x[i] ? b.x[i] : a.x[i]); }
 INLINE float sum(Vec a) {
