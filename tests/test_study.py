@@ -403,7 +403,7 @@ def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> 
 def test_every_baseline_learns_something(name: str, tmp_path: Path) -> None:
     """A baseline that stands still makes every β look good."""
     agent = make_agent("a2c", "CartPole-v1", {"lr": 3e-2 if name in ("sgd", "momentum") else 3e-3})
-    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 30_000, 5)
+    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 12_000, 5)
     train_batch(batch)
     curves = [read_table(batch.run_folder(seed) / "metrics.csv")["rollout/ep_rew_mean"] for seed in batch.seeds]
     assert max(curve[-1] for curve in curves) > 1.5 * curves[0][0]
