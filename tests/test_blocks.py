@@ -15,8 +15,16 @@ from rl_rmsprop.laws import LAWS, Law
 from tests.rule_table import ROWS
 
 IN_BLOCKS = {name: row.arguments for name, row in ROWS.items() if isinstance(rules.as_rule(row.arguments["alpha"]), Law)}
-SHAPES = ((4, 3), (5,), (), (140, 1000), (2, 3, 2), (0,))
-"""Joined, cut (140,000 entries are two blocks), and nothing at all."""
+SHAPES = ((4, 3), (5,), (), (140, 40), (2, 3, 2), (0,))
+"""Joined, cut (5,600 entries are two blocks), and nothing at all."""
+JOINED, CUT = 2**10, 2**12
+"""Least and most entries of a parameter by itself: with the package's own numbers these tests would be slow."""
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "JOINED", JOINED)
+    monkeypatch.setattr(blocks, "CUT", CUT)
 
 
 def trained(arguments: dict[str, Any], updates: int = 12, **options: Any) -> tuple[AdaptiveRMSprop, list[Parameter]]:
@@ -67,5 +75,5 @@ def test_small_parameters_are_joined_and_large_ones_cut(monkeypatch: pytest.Monk
     whole = LAWS["yogi"].update
     monkeypatch.setattr(LAWS["yogi"], "update", counting)
     trained({"alpha": "yogi:beta=0.999"}, updates=4)
-    assert seen[0] == [12 + 1 + 12, 2**17, 140_000 - 2**17]
-    assert seen[3] == [12, 5, 1, 2**17, 140_000 - 2**17, 12]  # the second has another w than the others
+    assert seen[0] == [12 + 1 + 12, CUT, 5_600 - CUT]
+    assert seen[3] == [12, 5, 1, CUT, 5_600 - CUT, 12]  # the second has another w than the others

@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import pkgutil
 import re
 import shlex
 import socket
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -296,48 +299,61 @@ def test_a_bare_call_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None
     assert all(re.search(rf"^  {verb} ", out, re.MULTILINE) for verb in VERBS)
 
 
-def loaded_after(line: str) -> set[str]:
-    """Modules that a fresh process has loaded when it has answered a command line."""
-    code = f"import sys\nfrom rl_rmsprop.cli import main\ntry:\n    main({line.split()!r})\nexcept SystemExit:\n    pass\n"
-    code += "print(*sys.modules, file=sys.__stdout__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+def loaded_after(lines: Sequence[str]) -> dict[str, set[str]]:
+    """Command line → modules that a fresh process has loaded when it has answered it, and those before it."""
+    code = """
+import sys
+from rl_rmsprop.cli import main
+for line in sys.argv[1:]:
+    try:
+        main(line.split())
+    except SystemExit:
+        pass
+    print("loaded", *sys.modules, file=sys.__stdout__)
+"""
+    done = subprocess.run([sys.executable, "-c", code, *lines], capture_output=True, text=True, check=True)
+    loaded = [set(text.split()[1:]) for text in done.stdout.splitlines() if text.startswith("loaded ")]
+    return dict(zip(lines, loaded, strict=True))
 
 
 HEAVY = {"torch", "numpy", "gymnasium", "matplotlib", "rich", "tensorboard"}
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--help",
-        *(f"{verb} --help" for verb in VERBS),
-        *(f"{verb} nowhere" for verb in ("resume", "report", "evaluate", "replay")),
-        "train --envv CartPole-v1",
-        "train --env CartPole-v1 --steps many",
-        "train --env CartPole-v1 --steps 0",
-        "train --env CartPole-v1 --seeds x",
-        "train --env CartPole-v1 --workers 0",
-        "train --env CartPole-v1 --eps -1",
-        "train --env CartPole-v1 --n-envs 0",
-        "train --env CartPole-v1 --clip-range 0.1",
-        "compare --env CartPole-v1 --betas 0.9 --baselines adan",
-        "compare --env CartPole-v1 --betas 0.9,0.99",
-        "compare --env CartPole-v1 --betas 0.9 --metric speed",
-        "evaluate nowhere --episodes 0",
-    ],
+LIGHT = (
+    "--help",
+    *(f"{verb} --help" for verb in VERBS),
+    *(f"{verb} nowhere" for verb in ("resume", "report", "evaluate", "replay")),
+    "train --envv CartPole-v1",
+    "train --env CartPole-v1 --steps many",
+    "train --env CartPole-v1 --steps 0",
+    "train --env CartPole-v1 --seeds x",
+    "train --env CartPole-v1 --workers 0",
+    "train --env CartPole-v1 --eps -1",
+    "train --env CartPole-v1 --n-envs 0",
+    "train --env CartPole-v1 --clip-range 0.1",
+    "compare --env CartPole-v1 --betas 0.9 --baselines adan",
+    "compare --env CartPole-v1 --betas 0.9,0.99",
+    "compare --env CartPole-v1 --betas 0.9 --metric speed",
+    "evaluate nowhere --episodes 0",
 )
-def test_what_needs_nothing_heavy_is_answered_before_it_is_imported(line: str) -> None:
+
+
+def test_what_needs_nothing_heavy_is_answered_before_it_is_imported() -> None:
     """Two seconds of silence before the help, or before a typing error is named, look like a hang."""
-    assert not loaded_after(line) & HEAVY
+    loaded = loaded_after(LIGHT)
+    assert [(line, modules & HEAVY) for line, modules in loaded.items() if modules & HEAVY] == []  # the first is the culprit
 
 
-@pytest.mark.parametrize(
-    "line", ["train --env CartPol-v1", "train --env CartPole-v1 --shift gravty:values=1/2,at=1", "envs CartPol-v1"]
-)
-def test_an_environment_is_looked_for_before_torch_is_imported(line: str) -> None:
+def test_an_environment_is_looked_for_before_torch_is_imported() -> None:
     """The id of the environment is the second most likely slip; Gymnasium alone knows it."""
-    assert "torch" not in loaded_after(line)
+    lines = ("train --env CartPol-v1", "train --env CartPole-v1 --shift gravty:values=1/2,at=1", "envs CartPol-v1")
+    assert [line for line, modules in loaded_after(lines).items() if "torch" in modules] == []
+
+
+def test_the_command_that_is_installed_is_the_one_tested_here() -> None:
+    """The name in pyproject.toml is looked up when the command is typed, and by nothing before."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert pkgutil.resolve_name(project["scripts"]["rl-rmsprop"]) is main
 
 
 def test_output_into_a_closed_pipe_is_no_traceback() -> None:
@@ -347,21 +363,28 @@ def test_output_into_a_closed_pipe_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rules_are_listed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that is not in the list does not exist for its users."""
+    from rl_rmsprop.cli.views import rules
     from rl_rmsprop.cli.views.rules import EXAMPLES
     from rl_rmsprop.detectors import DETECTORS
     from rl_rmsprop.rules import LAWS
     from rl_rmsprop.schedules import SCHEDULES
 
     assert {*EXAMPLES, "yoked"} == {*SCHEDULES, *DETECTORS, *LAWS}
-    assert main(["rules", "--updates", "60", "--out", str(tmp_path / "r.png")]) == 0
+    few = list(EXAMPLES.values())[::6]
+    assert main(["rules", *few, "--updates", "60", "--out", str(tmp_path / "r.png")]) == 0
+    picture = (tmp_path / "r.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 5000 * len(few) / 2
+    drawn: list[str] = []
+    monkeypatch.setattr(rules, "draw", lambda curves, out: drawn.extend(curves))
+    capsys.readouterr()
+    assert main(["rules", "--updates", "60", "--out", str(tmp_path / "all.png")]) == 0
+    assert drawn == list(EXAMPLES.values())
     out = capsys.readouterr().out
     assert all(example[:20] in out for example in EXAMPLES.values())
     assert all(word in out for word in ("yoked:runs=FOLDER", "soft", "adwin, kswin, river_page_hinkley", "[river]"))
-    picture = (tmp_path / "r.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) > 5000 * len(EXAMPLES) / 2
 
 
 def test_a_rule_that_never_changes_is_drawn_without_complaint(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_an_observation_that_is_not_finite_is_skipped(detector, runs):
 
 
 @each_listener
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.lists(st.floats() | st.sampled_from([1e149, 1e151, -1e308]), min_size=1, max_size=30))
 def test_no_stream_ends_a_detector(detector, stream):
     """After the worst numbers a float can hold an ordinary stream must have finite statistics again."""
@@ -251,9 +251,9 @@ def test_numpy_and_torch_give_the_same_bits(detector, monkeypatch):
     But for torch's square root on the CPU, which MKL rounds wrongly in 1 of 100 numbers: the last bit, no alarm.
     """
     monkeypatch.setattr(torch, "sqrt", lambda x: torch.from_numpy(np.array(np.sqrt(x.numpy()))))
-    stream = noise(300, 5)
-    stream[150:, 2] += 4.0
-    stream[200, 3], stream[40, 4] = math.nan, math.inf
+    stream = noise(160, 5)
+    stream[80:, 2] += 4.0
+    stream[110, 3], stream[40, 4] = math.nan, math.inf
     for part in (stream, stream[:, 3], stream[:, [4]]):
         state = detector.init(torch.zeros(part[0].shape, dtype=torch.int64))
         for x, answer in zip(part, replay(detector, part), strict=True):
@@ -429,7 +429,7 @@ def test_ewma_threshold_agrees_with_the_published_one(gain, arl):
 )
 def test_alarms_come_falsely_once_in_arl_updates(detector):
     """`arl` is what users set; its meaning is measured here, not its formula or its table."""
-    assert average_run_length(detector, "normal", updates=3000, runs=2000) == pytest.approx(detector.arl, rel=0.10)
+    assert average_run_length(detector, "normal", updates=2000, runs=2000) == pytest.approx(detector.arl, rel=0.10)
 
 
 def test_tracking_thresholds_grow_with_arl_and_stay_below_one():
@@ -449,7 +449,7 @@ def test_e_sr_never_alarms_oftener_than_promised(kind):
 @pytest.mark.parametrize("kind", ["t3", "bounded", "AR 0.5"])
 def test_e_sr_keeps_its_promise_with_the_standardizer(kind):
     """What is estimated has an error, which must not use up the reserve of the guarantee."""
-    assert average_run_length(ShiryaevRoberts(arl=1000), kind, updates=5000, runs=300) >= 1000
+    assert average_run_length(ShiryaevRoberts(arl=1000), kind, updates=2500, runs=600) >= 1000
 
 
 # Standardised input ---------------------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ def test_units_do_not_matter(scale):
 @pytest.mark.parametrize("kind", ["normal", "AR 0.5", "AR 0.9", "t3", "trend 2000"])
 def test_false_alarms_are_within_a_factor_of_two_of_nominal(kind):
     """A raw CUSUM of this arl alarms every 70 updates at φ = 0.5, and signals of training are correlated, heavy and drifting."""
-    assert 1000 / 2 < average_run_length(Cusum(arl=1000), kind, updates=5000, runs=200) < 2 * 1000
+    assert 1000 / 2 < average_run_length(Cusum(arl=1000), kind, updates=2500, runs=400) < 2 * 1000
 
 
 def test_a_slow_drift_is_followed():

@@ -320,10 +320,14 @@ gym.register("Local/Pole-v0", entry_point=CartPoleEnv, max_episode_steps=20)
 
 
 def test_an_installed_command_finds_modules_in_the_working_directory_and_so_do_its_workers(tmp_path: Path) -> None:
-    """Silent failure: `python -m rl_rmsprop` finds my_envs.py, `rl-rmsprop` does not, or its workers do not."""
+    """Silent failure: `python -m rl_rmsprop` finds my_envs.py, `rl-rmsprop` does not, or its workers do not.
+
+    Folders named agents and envs, which every other repository of reinforcement learning has, are not taken for ours.
+    """
     (tmp_path / "my_envs.py").write_text(MODULE)
-    (tmp_path / "agents").mkdir()  # which many people have
-    (tmp_path / "agents" / "__init__.py").write_text("raise RuntimeError('a stranger')")
+    for name in ("agents", "envs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')")
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "rl-rmsprop").write_text(  # as pip writes it, for this source

@@ -99,7 +99,7 @@ def trained(batch: BatchSpec) -> tuple[list[str], dict[int, dict[str, bytes]]]:
 
 # Whole trainings -----------------------------------------------------------------------------------------------------------
 
-ONCE: Plan = {7: ("reward", NAN), 61: (2, NAN), 120: ("reward", INF), 121: ("reward", -INF), 180: (0, -INF)}
+ONCE: Plan = {7: ("reward", NAN), 31: (2, NAN), 60: ("reward", INF), 61: ("reward", -INF), 90: (0, -INF)}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ ONCE: Plan = {7: ("reward", NAN), 61: (2, NAN), 120: ("reward", INF), 121: ("rew
 )
 def test_one_ill_run_changes_no_bit_of_its_neighbours_and_goes_on_itself(tmp_path, agent, rule, normalized):
     """Silent failure: NaN times a mask of zeros is NaN, a sum over runs carries it to all of them, a shared clock goes on."""
-    options = {"agent": agent, "steps": 440, "normalize_observations": normalized, "normalize_rewards": normalized}
+    options = {"agent": agent, "steps": 240, "normalize_observations": normalized, "normalize_rewards": normalized}
     healthy = trained(spec(tmp_path / "healthy", ill({}), rule, **options))[1]
     env_id = ill({3: ONCE})
     lines, files = trained(spec(tmp_path / "together", env_id, rule, **options))
@@ -187,7 +187,7 @@ def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatc
             policy.parameters()[len(calls) % 2].grad[1, 7] = (NAN, INF)[len(calls) % 2]
 
     def trained_with(name: str) -> tuple[list[str], dict[int, dict[str, bytes]]]:
-        return trained(spec(tmp_path / name, env_id, ALARMING, steps=400))
+        return trained(spec(tmp_path / name, env_id, ALARMING, steps=240))
 
     env_id = ill({})
     healthy = trained_with("healthy")[1]
@@ -215,9 +215,9 @@ def test_a_gradient_that_turns_bad_after_the_loop_has_seen_it_is_skipped_too(tmp
         return optimizer
 
     env_id = ill({})
-    healthy = trained(spec(tmp_path / "healthy", env_id, rule, steps=400))[1]
+    healthy = trained(spec(tmp_path / "healthy", env_id, rule, steps=160))[1]
     monkeypatch.setattr(batches, "make_optimizer", hooked)
-    lines, files = trained(spec(tmp_path / "broken", env_id, rule, steps=400))
+    lines, files = trained(spec(tmp_path / "broken", env_id, rule, steps=160))
     assert lines == []
     assert [seed for seed in SEEDS if files[seed] != healthy[seed]] == [SEEDS[0]]
     with np.load(spec(tmp_path / "broken", env_id, rule).run_folder(SEEDS[0]) / "checkpoint" / "weights.npz") as saved:
@@ -227,9 +227,9 @@ def test_a_gradient_that_turns_bad_after_the_loop_has_seen_it_is_skipped_too(tmp
 @pytest.mark.parametrize("agent", AGENTS)
 def test_ten_in_a_row_fail_the_run_alone(tmp_path, agent):
     """Silent failure: the batch dies with its sickest run, or that run goes on and is averaged in."""
-    start = 101
+    start = 41
     plan: Plan = {step: (1, NAN) for step in range(start, 5000)}
-    options = {"agent": agent, "steps": 540}
+    options = {"agent": agent, "steps": 360}
     healthy = trained(spec(tmp_path / "healthy", ill({}), **options))[1]
     batch = spec(tmp_path / "ill", ill({3: plan}), **options)
     lines, files = trained(batch)
@@ -345,7 +345,7 @@ def test_a_step_size_that_diverges_fails_with_advice(tmp_path):
 def test_numbers_so_large_that_gradients_overflow_fail_with_advice_that_helps(tmp_path, sensor, advice):
     """Silent failure: whoever pays 1e30 is told to lower the step size, and fails again."""
     plan: Plan = {step: (sensor, 1e30) for step in range(20, 5000)}
-    options = {"seeds": (1, 3), "steps": 400, "hidden": ()}  # hidden units would be saturated, and have no gradient
+    options = {"seeds": (1, 3), "steps": 240, "hidden": ()}  # hidden units would be saturated, and have no gradient
     lines, _ = trained(spec(tmp_path / "ill", ill({3: plan}), **options))
     (line,) = lines
     assert line.endswith(advice)
@@ -592,7 +592,7 @@ def test_what_is_not_finite_comes_out_as_it_is_and_leaves_the_others_as_they_wer
 
 @pytest.mark.parametrize("by_mask", [False, True], ids=["not finite", "masked"])
 @pytest.mark.parametrize("name", BASELINES)
-@settings(modest, max_examples=12)
+@settings(modest, max_examples=6)
 @given(st.integers(0, 1000), st.integers(1, 4), st.floats(0, 0.6))
 def test_each_run_of_a_baseline_is_torchs_own_optimizer_on_the_updates_it_takes_part_in(name, by_mask, seed, runs, share):
     """Silent failure: a skipped run's clock goes on with its neighbours', and Adam corrects a bias that it does not have."""
@@ -650,7 +650,8 @@ def test_a_detector_outlives_finite_gradients_whose_signal_overflows(signal):
 # The table of faults --------------------------------------------------------------------------------------------------------
 
 
-def test_generated_optimizers_equal_the_reference_and_injected_numbers_leave_no_trace():
+def test_generated_optimizers_equal_the_reference_and_injected_numbers_leave_no_trace(monkeypatch):
     """Silent failure: the table of promises is printed by hand alone, and nobody notices that one of them is broken."""
+    monkeypatch.setattr(numbers, "CASES", 4_000)  # of which a quick check takes a tenth
     for row in numbers.rows(quick=True):
         assert row.kept, row

@@ -133,7 +133,7 @@ def test_a_number_for_alpha_is_torchs_rmsprop_bit_for_bit(options, foreach, dtyp
     for kind in (torch.optim.RMSprop, AdaptiveRMSprop):
         params = parameters(dtype=dtype)
         optimizer = kind(params, foreach=foreach, **options)
-        train(optimizer, params, gradients(40, dtype=dtype))
+        train(optimizer, params, gradients(24, dtype=dtype))  # the scale changes at 15
         results.append(([p.detach() for p in params], optimizer.state_dict()["state"]))
     assert all(torch.view_as_real(p).isfinite().all() if p.is_complex() else p.isfinite().all() for p in results[0][0])
     assert_same(results[1], results[0])
@@ -383,11 +383,12 @@ def test_reactions_to_an_alarm_follow_the_equations(alpha, resets, bias_correcti
 @pytest.mark.parametrize("alpha", [0.9, 0.95, 0.99])
 def test_centered_never_gives_nan_on_gradients_that_hardly_vary(alpha):
     """Rounding makes E − mean² negative, its root NaN, and a network that had almost converged is lost."""
-    stream = [[1 + 1e-4 * g] for g in noise(3000, 1, 16)]
+    updates = round(20 / (1 - alpha))  # until E has its full weight
+    stream = [[1 + 1e-4 * g] for g in noise(updates, 1, 64)]
     ends = []
     for kind in (torch.optim.RMSprop, AdaptiveRMSprop):
-        (p,) = parameters([(1, 16)])
-        train(kind([p], lr=1e-6, alpha=alpha, centered=True), [p], [[g.reshape(1, 16)] for (g,) in stream])
+        (p,) = parameters([(1, 64)])
+        train(kind([p], lr=1e-6, alpha=alpha, centered=True), [p], [[g.reshape(1, 64)] for (g,) in stream])
         ends.append(p.detach())
     assert ends[0].isnan().any()  # else the stream proves nothing
     assert ends[1].isfinite().all()
@@ -555,7 +556,7 @@ def test_skip_leaves_everything_as_if_the_update_had_not_been_asked_for(argument
 
     Each kind of bad number comes before the first update and in the midst of them.
     """
-    stream = gradients(40)
+    stream = gradients(32)
     broken = [[g.clone() for g in stream[0]] for _ in BAD]
     for entry, bad in zip(broken, BAD.values(), strict=True):
         entry[1][2] = bad
@@ -588,9 +589,9 @@ def test_skip_at_a_given_moment_changes_no_bit(arguments):
 def test_skip_undoes_only_the_runs_that_are_not_finite(arguments):
     """One diverging seed must not stop the others, nor be moved by their updates."""
     R, shapes = 3, [(3, 4), (3, 2, 2)]
-    stream = gradients(40, shapes)
+    stream, bad = gradients(32, shapes), (0, 20, 31)
     broken = copy.deepcopy(stream)
-    for t in (0, 20, 33):
+    for t in bad:
         broken[t][1][1, 0, 1] = math.nan
     params = parameters(shapes)
     optimizer = AdaptiveRMSprop(params, nonfinite="skip", runs=R, **arguments)
@@ -599,7 +600,7 @@ def test_skip_undoes_only_the_runs_that_are_not_finite(arguments):
     for r in range(R):
         single = [Parameter(p.detach()[r : r + 1].clone()) for p in parameters(shapes)]
         alone = AdaptiveRMSprop(single, nonfinite="skip", runs=[r], **arguments)
-        train(alone, single, [[g[r : r + 1] for g in entry] for t, entry in enumerate(stream) if r != 1 or t not in (0, 20, 33)])
+        train(alone, single, [[g[r : r + 1] for g in entry] for t, entry in enumerate(stream) if r != 1 or t not in bad])
         assert_same([p.detach()[r : r + 1] for p in params], [p.detach() for p in single], f"run {r}")
         for p, one in zip(params, single, strict=True):
             state = {k: v[r : r + 1] for k, v in optimizer.state[p].items() if v.dim()}
@@ -608,20 +609,23 @@ def test_skip_undoes_only_the_runs_that_are_not_finite(arguments):
         assert_same({k: v[r : r + 1] for k, v in state.items()}, alone.param_groups[0].get("rule_state", {}), f"run {r}")
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("steps", [0, 10])
 @each_rule
-def test_raise_names_the_parameter_and_changes_nothing(arguments, steps, bad):
-    """The traceback of a NaN ten layers later names nothing, and by then the weights are gone."""
+def test_raise_names_the_parameter_and_changes_nothing(arguments):
+    """The traceback of a NaN ten layers later names nothing, and by then the weights are gone.
+
+    Each kind of bad number comes before the first update and after ten.
+    """
     layer = torch.nn.Linear(3, 2)
     params = [layer.weight, layer.bias]
     shapes = [(2, 3), (2,)]
     optimizer = AdaptiveRMSprop(layer.named_parameters(), nonfinite="raise", **arguments)
-    train(optimizer, params, gradients(steps, shapes))
-    before = everything(optimizer, params)
-    with pytest.raises(FloatingPointError, match=r"finite.*parameter bias is not.*nonfinite='skip'"):
-        train(optimizer, params, [[torch.ones(2, 3), torch.tensor([1.0, bad])]])
-    assert_same(everything(optimizer, params), before)
+    for steps in (0, 10):
+        train(optimizer, params, gradients(steps, shapes))
+        before = everything(optimizer, params)
+        for name, bad in BAD.items():
+            with pytest.raises(FloatingPointError, match=r"finite.*parameter bias is not.*nonfinite='skip'"):
+                train(optimizer, params, [[torch.ones(2, 3), torch.tensor([1.0, bad])]])
+            assert_same(everything(optimizer, params), before, f"{name} after {steps} updates")
 
 
 def test_raise_gives_the_place_of_a_parameter_without_name():
@@ -647,7 +651,7 @@ def test_propagate_does_as_torch_does():
 
 
 def check_alone_as_in_a_batch(
-    shapes: Sequence[tuple[int, ...]], arguments: dict[str, Any], R: int = 4, steps: int = 40, runs: Sequence[int] | None = None
+    shapes: Sequence[tuple[int, ...]], arguments: dict[str, Any], R: int = 4, steps: int = 32, runs: Sequence[int] | None = None
 ) -> None:
     """Every run of a batch, or each of these runs, against the same run by itself, to the last bit."""
     batch_shapes = [(R, *s) for s in shapes]
@@ -674,8 +678,8 @@ def check_alone_as_in_a_batch(
 
 @each_rule
 def test_a_run_alone_equals_the_same_run_in_a_batch(arguments):
-    """The promise of batched runs: no result may depend on who else was in the batch."""
-    check_alone_as_in_a_batch([(4, 3), (5,)], arguments)
+    """The promise of batched runs: no result may depend on who else was in the batch; of the four, the first and the last."""
+    check_alone_as_in_a_batch([(4, 3), (5,)], arguments, runs=(0, 3))
 
 
 LR_IN_THE_RULE = ("smorms3", "adasmooth", "coupled", "policy_clock", "hypergradient, corrected", "intentional, lagging")
@@ -686,7 +690,7 @@ LR_IN_THE_RULE = ("smorms3", "adasmooth", "coupled", "policy_clock", "hypergradi
 @pytest.mark.parametrize("name", [*VARIED, *LR_IN_THE_RULE])
 def test_a_run_alone_equals_the_same_run_in_a_batch_with_an_lr_of_its_own(name, lr):
     """A sweep of lr in one batch must give what the runs one by one would give."""
-    check_alone_as_in_a_batch([(4, 3), (5,)], RULES[name] | {"lr": lr})
+    check_alone_as_in_a_batch([(4, 3), (5,)], RULES[name] | {"lr": lr}, runs=(1, 3))
 
 
 @pytest.mark.parametrize(
@@ -701,7 +705,7 @@ def test_a_run_alone_equals_the_same_run_in_a_batch_of_many_tensors(name, count)
 
     The last of five runs is left over by vectors of two and four.
     """
-    check_alone_as_in_a_batch([(3,)] * count, RULES[name], R=5, steps=20, runs=(1, 4))
+    check_alone_as_in_a_batch([(3,)] * count, RULES[name], R=5, steps=12, runs=(1, 4))
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (17,), (64, 64)], ids=str)
@@ -714,7 +718,7 @@ def test_a_run_alone_equals_the_same_run_in_a_batch_of_any_size(name, shape):
 @each_rule
 def test_a_parameter_may_be_one_number_per_run(arguments):
     """A learned temperature or one log σ per run has shape [R]."""
-    check_alone_as_in_a_batch([(), (3,)], arguments, steps=20)
+    check_alone_as_in_a_batch([(), (3,)], arguments, steps=20, runs=(0, 3))
 
 
 def test_runs_are_named_by_the_integers_given():
@@ -813,10 +817,10 @@ SAVED: dict[str, tuple[Any, ...]] = {
 def test_a_checkpoint_of_a_run_in_progress_goes_on_bit_for_bit(arguments, runs, dtype):
     """A clock that starts again, a detector that forgets or a w rounded to bfloat16 makes a resumed run another run."""
     shapes = [(3, 4), (3, 5)]
-    stream = gradients(66, shapes, dtype)
+    stream = gradients(50, shapes, dtype)
     params = parameters(shapes, dtype)
     optimizer = AdaptiveRMSprop(params, runs=runs, **arguments)
-    train(optimizer, params, stream[:50])
+    train(optimizer, params, stream[:38])
     rule = rules.as_rule(arguments["alpha"])
     if isinstance(rule, Adaptive) and rule.detector != Never() and rule.detector.own_signal is None:
         assert (optimizer.param_groups[0]["rule_state"]["alarms"] > 0).all()  # else there is little to restore
@@ -826,7 +830,7 @@ def test_a_checkpoint_of_a_run_in_progress_goes_on_bit_for_bit(arguments, runs, 
     restored.load_state_dict(saved)
     assert_same(everything(restored, copies), everything(optimizer, params))
     for one, its in ((optimizer, params), (restored, copies)):
-        train(one, its, stream[50:])
+        train(one, its, stream[38:])
     assert_same(everything(restored, copies), everything(optimizer, params))
 
 
@@ -853,17 +857,17 @@ COPIED: dict[str, tuple[Any, ...]] = {
 def test_a_copied_optimizer_goes_on_bit_for_bit(arguments, runs):
     """Copies travel to worker processes; one that shares tensors with its original, or lost its rule, trains another model."""
     shapes = [(4, 3), (4, 5)]
-    stream = gradients(48, shapes)
+    stream = gradients(34, shapes)
     params = parameters(shapes)
     optimizer = AdaptiveRMSprop(params, runs=runs, nonfinite="skip", **arguments)
-    train(optimizer, params, stream[:28])
+    train(optimizer, params, stream[:20])
     copies = [pickle.loads(pickle.dumps((params, optimizer))), copy.deepcopy((params, optimizer))]
     before = everything(optimizer, params)
-    train(optimizer, params, stream[28:])
+    train(optimizer, params, stream[20:])
     after, stats = everything(optimizer, params), optimizer.stats()
     for how, (twins, twin) in zip(("pickle", "deepcopy"), copies, strict=True):
         assert_same(everything(twin, twins), before, how)
-        train(twin, twins, stream[28:])
+        train(twin, twins, stream[20:])
         assert_same(everything(twin, twins), after, how)
         assert_same(twin.stats(), stats, how)
 

@@ -136,8 +136,18 @@ sys.addaudithook(watch)
 """
 
 
-def watched(lines: Sequence[str], folder: Path) -> tuple[list[int], list[list[str]]]:
-    """Exit codes of `rl-rmsprop LINE` for each line in a folder, and what their processes did of what an audit hook hears.
+CODE = """
+import json, os, sys
+from rl_rmsprop.cli import main
+for line in sys.argv[1:]:
+    code = main(line.split())
+    with open(os.environ["WATCHED"], "a") as file:
+        file.write(json.dumps(["ended", code]) + chr(10))
+"""
+
+
+def watched(lines: Sequence[str], folder: Path) -> list[tuple[int, list[list[str]]]]:
+    """Exit code of `rl-rmsprop LINE` for each line in a folder, and what its processes did of what an audit hook hears.
 
     sitecustomize puts the hook into every Python that starts from there, before anything else. As with `python -m`, modules are
     found in the current folder.
@@ -146,32 +156,29 @@ def watched(lines: Sequence[str], folder: Path) -> tuple[list[int], list[list[st
     place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text(WATCH)
     environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{ROOT}", "WATCHED": str(log)}
-    code = "import sys; from rl_rmsprop.cli import main; print('codes', *[main(line.split()) for line in sys.argv[1:]])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *lines], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    events = [json.loads(text) for text in log.read_text().splitlines()] if log.is_file() else []
-    log.unlink(missing_ok=True)
-    return [int(word) for word in done.stdout.splitlines()[-1].split()[1:]], events
+    subprocess.run([sys.executable, "-c", CODE, *lines], cwd=folder, env=environment, capture_output=True, timeout=300)
+    ended: list[tuple[int, list[list[str]]]] = []
+    events: list[list[str]] = []
+    for event in map(json.loads, log.read_text().splitlines()):
+        if event[0] == "ended":
+            ended.append((event[1], events))
+            events = []
+        else:
+            events.append(event)
+    assert len(ended) == len(lines)
+    return ended
 
 
 LINE = "train --env CartPole-v1 --seeds 0 --steps 64 --eval-episodes 1 --out study --workers 1"
 
 
-def test_training_listens_on_no_port(tmp_path: Path) -> None:
+def test_training_listens_on_no_port_and_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None:
     """Whoever can reach a port of a worker can reach the machine; on a shared one that is everybody.
 
     multiprocessing's forkserver listens on a Unix socket in a folder that only the user may enter: no network is involved.
+
+    A study from elsewhere is looked at with `report`; what it names must not be imported, unpickled or run.
     """
-    codes, events = watched([LINE], tmp_path)
-    assert codes == [0]
-    bound = [event for event in events if event[0] == "socket.bind"]
-    assert all(event[1:3] == ["family", 1] for event in bound)  # AF_UNIX
-    assert bound or sys.platform != "linux"  # else the hook heard nothing, and this test says nothing
-
-
-def test_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None:
-    """A study from elsewhere is looked at with `report`; what it names must not be imported, unpickled or run."""
     assert main([*LINE.replace("study", str(tmp_path / "study")).split()]) == 0
     content = json.loads((tmp_path / "study" / "study.json").read_text())
     evil = f"open({str(tmp_path / 'ran')!r}, 'w').write('')\n"
@@ -190,11 +197,16 @@ def test_a_report_of_a_hostile_folder_runs_nothing_of_it(tmp_path: Path) -> None
     for number, (_, hostile) in enumerate(tried):
         shutil.copytree(tmp_path / "study", tmp_path / f"study{number}")
         (tmp_path / f"study{number}" / "study.json").write_text(json.dumps({**content, **hostile}))
-    codes, events = watched([f"{verb} study{number}" for number, (verb, _) in enumerate(tried)], tmp_path)
-    assert len(codes) == len(tried)
-    assert set(codes) <= {0, 2}
-    assert [event for event in events if event[0] in ("os.system", "pickle.find_class") or "evil" in str(event[1:])] == []
+    reports = [f"{verb} study{number}" for number, (verb, _) in enumerate(tried)]
+    *reported, (trained, events) = watched([*reports, LINE.replace("study", "watched")], tmp_path)
+    for code, heard in reported:
+        assert code in (0, 2)
+        assert [event for event in heard if event[0] in ("os.system", "pickle.find_class") or "evil" in str(event[1:])] == []
     assert not (tmp_path / "ran").exists()
+    assert trained == 0
+    bound = [event for event in events if event[0] == "socket.bind"]
+    assert all(event[1:3] == ["family", 1] for event in bound)  # AF_UNIX
+    assert bound or sys.platform != "linux"  # else the hook heard nothing, and this test says nothing
 
 
 def test_tensorboard_is_started_on_the_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,12 @@ ARMS = ("0.9", "linear:start=0.5,end=0.99", "cusum:arl=50,burn_in=5,max=0.99")
 TINY = ["--seeds", "0-2", "--steps", "4000", "--eval-episodes", "4", "--workers", "2"]
 
 
+@pytest.fixture
+def placeholders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figures: for tests that are about something else."""
+    monkeypatch.setattr(figures, "draw", write_placeholders)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished comparison of three rules and a baseline."""
@@ -83,20 +89,21 @@ def test_tensorboard_shows_what_the_table_says(study: Path) -> None:
     assert {"hist/log10_E", "hist/log10_effective_lr"} <= set(events.Tags()["histograms"])
 
 
-def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: Path) -> None:
+def test_the_range_of_beta_is_that_of_the_updates_since_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm lasts a few updates and falls between two rows: only the smallest β shows it."""
+    monkeypatch.setattr(tags, "POINTS", 40)
     agent = make_agent("a2c", "CartPole-v1", {"n_envs": 1, "n_steps": 1, "hidden": (4,)})
-    arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.639"}  # 640 updates, a row every 4
+    arms = {"saw": "cyclic:start=0.1,end=0.9,period=3", "line": "linear:start=0,end=0.159"}  # 160 updates, a row every 4
     rows = {}
     for name, text in arms.items():
-        batch = batch_of(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 640, 1)
+        batch = batch_of(str(tmp_path / name), "CartPole-v1", "a2c", agent, make_arm(text), (1,), 160, 1)
         train_batch(batch)
         rows[name] = read_table(batch.run_folder(1) / "metrics.csv")
-    assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(160, 0.1))
-    assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(160, 0.9))
+    assert rows["saw"]["optim/beta_min"] == pytest.approx(np.full(40, 0.1))
+    assert rows["saw"]["optim/beta_max"] == pytest.approx(np.full(40, 0.9))
     # On the line β_n = (n − 1)/1000: a row at update n has seen β from n − 3 to n.
-    assert rows["line"]["optim/beta_max"] == pytest.approx(np.arange(3, 640, 4) / 1000)
-    assert rows["line"]["optim/beta_min"] == pytest.approx(np.arange(0, 640, 4) / 1000)
+    assert rows["line"]["optim/beta_max"] == pytest.approx(np.arange(3, 160, 4) / 1000)
+    assert rows["line"]["optim/beta_min"] == pytest.approx(np.arange(0, 160, 4) / 1000)
 
 
 def test_a_baseline_logs_no_beta(study: Path) -> None:
@@ -131,11 +138,9 @@ def test_a_report_made_again_is_the_same_byte_for_byte(study: Path) -> None:
     assert {p: p.read_bytes() for p in (study / "report").rglob("*.*") if p.suffix in kinds} == before
 
 
-def test_a_report_by_another_metric_is_kept_until_the_next_one(
-    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("placeholders")
+def test_a_report_by_another_metric_is_kept_until_the_next_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`report DIR` after `report DIR --metric final` would answer the old question again."""
-    monkeypatch.setattr(figures, "draw", write_placeholders)
     assert main(["report", str(study), "--metric", "final", "--baseline", "adam"]) == 0
     output = capsys.readouterr().out
     assert "was best in the final evaluation" in output
@@ -147,6 +152,7 @@ def test_a_report_by_another_metric_is_kept_until_the_next_one(
     assert "earned most over training" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("placeholders")
 def test_runs_of_another_study_are_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder copied over from a longer training would be the best run of the table."""
     mixed = tmp_path / "mixed"
@@ -227,6 +233,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.usefixtures("placeholders")
 @pytest.mark.parametrize(
     ("agent", "options"),
     [("ppo", ["--batch-size", "20", "--n-epochs", "2", "--normalize-rewards", "True"]), ("a2c", []), ("reinforce", [])],
@@ -267,6 +274,7 @@ def test_a_second_study_in_the_same_folder_is_refused(study: Path, capsys: pytes
     assert sorted(study.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("placeholders")
 def test_what_was_typed_reaches_the_run_and_overwriting_leaves_nothing_behind(tmp_path: Path) -> None:
     """An option that is lost on the way makes a table of something else than what its title says."""
     line = f"--env CartPole-v1 --seeds 4 --steps 300 --eval-episodes 1 --out {tmp_path / 'x'}".split()
@@ -299,6 +307,7 @@ def test_the_optimizer_is_the_one_that_the_arm_describes() -> None:
     assert (baseline.param_groups[0]["lr"], baseline.param_groups[0]["eps"]) == (0.125, 0.25)
 
 
+@pytest.mark.usefixtures("placeholders")
 def test_the_study_goes_on_without_a_failed_batch_and_says_so_with_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -435,7 +444,7 @@ def test_a_batch_on_a_disk_that_takes_nothing_still_says_why(tmp_path: Path) -> 
 def test_every_baseline_learns_something(name: str, tmp_path: Path) -> None:
     """A baseline that stands still makes every β look good."""
     agent = make_agent("a2c", "CartPole-v1", {"lr": 3e-2 if name in ("sgd", "momentum") else 3e-3})
-    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 30_000, 5)
+    batch = batch_of(str(tmp_path), "CartPole-v1", "a2c", agent, make_arm(name, baseline=True), (0, 1), 12_000, 5)
     train_batch(batch)
     curves = [read_table(batch.run_folder(seed) / "metrics.csv")["rollout/ep_rew_mean"] for seed in batch.seeds]
     assert max(curve[-1] for curve in curves) > 1.5 * curves[0][0]
