@@ -132,6 +132,13 @@ class ActorCritic:
             self._native_key = (settings, gae_lambda)
         return self._native
 
+    def compiled_environments(self, env: Environments) -> Any:
+        """What the compiled kernel needs to step `env` while this policy acts; None where Python must step it."""
+        is_native = isinstance(self.actor.kernel, NativeKernel) and len(self.distribution.choices) == 1
+        if not is_native or self.normalization.is_active:
+            return None
+        return getattr(env, "compiled", lambda: None)()
+
     def outputs(self, observations: Tensor) -> Tensor:  # [R, B, O] → [R, B, …]
         """The distribution's parameters: logits, or means and ln σ."""
         return self.actor(observations)

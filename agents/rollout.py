@@ -7,7 +7,7 @@ an argument, and a run's noise does not depend on its neighbours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.environments import Environments
+from agents.kernels import native_acting
+from agents.kernels.native_acting import Experience
+from agents.kernels.native_kernel import NativeKernel
 from agents.networks import ActorCritic
 from rl_rmsprop.storage.snapshot import Snapshottable
 
@@ -69,26 +72,45 @@ class Actor(Snapshottable):
 
     def collect(self, steps: int) -> tuple[Rollout, Episodes]:
         """Act for `steps` calls of every environment."""
+        env, policy = self.env, self.policy
+        noise = policy.distribution.noise(self.generators, steps, env.envs_per_run, policy.actor.constants)
+        compiled = policy.compiled_environments(env)
+        experience, env_rewards = self._act(noise) if compiled is None else self._act_natively(compiled, noise)
+        self._observations = experience.observations[steps].copy()
+        rollout = Rollout(*map(torch.from_numpy, experience))
+        return rollout, self._track_episodes(env_rewards, experience.terminated | experience.truncated, experience.valid)
+
+    def _act(self, all_noise: NDArray[np.float32]) -> tuple[Experience, NDArray[np.float32]]:
+        """Act step by step; `all_noise` is [T, R, N, A]. Returns the environments' own rewards beside the experience."""
         env, network, pi, normalization = self.env, self._network, self.policy.distribution, self.policy.normalization
-        shape, normalizes = (steps, env.runs, env.envs_per_run), normalization.is_active
-        observations = np.empty((steps + 1, *shape[1:], self._observations.shape[-1]), np.float32)
-        env_rewards = np.empty(shape, np.float32)
-        rewards = np.empty(shape, np.float32) if normalizes else env_rewards  # as the policy learns from them
-        terminated, truncated, valid = (np.empty(shape, bool) for _ in range(3))
+        steps, normalizes = len(all_noise), normalization.is_active
+        memory = self._memory(steps)
+        env_rewards = np.empty_like(memory.rewards) if normalizes else memory.rewards
         actions = []
         network.update_weights()
-        all_noise = pi.noise(self.generators, steps, env.envs_per_run, self.policy.actor.constants)
         with torch.inference_mode():
             for t, noise in enumerate(all_noise):
-                observations[t] = self._observations
-                actions.append(pi.choose(network(self._observations) + noise))
+                actions.append(pi.choose(network(memory.observations[t]) + noise))
                 step = env.step(pi.to_env_action(actions[-1]))
-                self._observations, env_rewards[t], terminated[t], truncated[t], valid[t] = step
+                memory.observations[t + 1], env_rewards[t], memory.terminated[t], memory.truncated[t], memory.valid[t] = step
                 if normalizes:
-                    self._observations, rewards[t] = normalization.update(step)
-        observations[steps] = self._observations
-        arrays = (torch.from_numpy(a) for a in (observations, np.stack(actions), rewards, terminated, truncated, valid))
-        return Rollout(*arrays), self._track_episodes(env_rewards, terminated | truncated, valid)
+                    memory.observations[t + 1], memory.rewards[t] = normalization.update(step)
+        return memory._replace(actions=np.stack(actions)), env_rewards
+
+    def _act_natively(self, environments: Any, noise: NDArray[np.float32]) -> tuple[Experience, NDArray[np.float32]]:
+        """The same by the compiled kernel, which steps the environments too."""
+        memory = self._memory(len(noise))
+        assert isinstance(self.policy.actor.kernel, NativeKernel)
+        native_acting.act(self.policy.actor.kernel, environments, noise, memory)
+        return memory, memory.rewards
+
+    def _memory(self, steps: int) -> Experience:
+        """Memory for so many steps, with the observations of now; actions are numbers."""
+        shape = (steps, self.env.runs, self.env.envs_per_run)
+        observations = np.empty((steps + 1, *self._observations.shape), np.float32)
+        observations[0] = self._observations
+        flags = (np.empty(shape, bool) for _ in ("terminated", "truncated", "valid"))
+        return Experience(observations, np.empty(shape, np.int64), np.empty(shape, np.float32), *flags)
 
     def _track_episodes(self, rewards: NDArray, done: NDArray, valid: NDArray) -> Episodes:
         """Add a rollout [T, R, N] to the running returns and lengths; returns the episodes that ended in it."""

@@ -17,7 +17,7 @@ ALLOWED = {
     "envs": {"envs", "gymnasium", "numpy", "envpool", "mujoco", "minatar"},
 }
 SHARED = {
-    "envs": {"rl_rmsprop.grammar", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
+    "envs": {"rl_rmsprop.grammar", "rl_rmsprop.native.library", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
     "agents": {"rl_rmsprop.native.library", "rl_rmsprop.seeding", "rl_rmsprop.storage.snapshot"},
 }
 """What a package may take from the leaves: the grammar of β rules for shifts, compiled code, one random stream a purpose,

@@ -18,7 +18,11 @@ from agents.kernels.native_kernel import NativeKernel
 from agents.kernels.torch_kernel import TorchKernel
 from agents.learning import learn
 from agents.networks import ActorCritic
-from agents.rollout import Rollout
+from agents.rollout import Actor, Rollout
+from envs.classic_control.batch import ClassicControlBatch
+from envs.classic_control.cartpole import CartPoles
+from envs.classic_control.equations import has_sines_of_c
+from envs.shifts.shift import parse
 from rl_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.native import library
 
@@ -169,6 +173,56 @@ def test_a_kernel_that_is_not_there_is_refused(monkeypatch):
     check_kernel("torch")
     with pytest.raises(ValueError, match="which is not built here: install a C\\+\\+ compiler"):
         check_kernel("native")
+
+
+# Acting --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [500, 30])
+def test_acting_in_compiled_environments_has_the_bits_of_acting_step_by_step(limit):
+    """Silent failure: an episode that begins elsewhere, or ends a step later, where Python does not step the environments."""
+    seeds, agent = (3, 4, 9), A2C(n_envs=5, n_steps=120, hidden=(20,))
+    results = []
+    for is_compiled in (True, False):
+        env = ClassicControlBatch(CartPoles, seeds, envs_per_run=5, max_episode_steps=limit)
+        policy = make_policy(env, agent, seeds, kernel="native")
+        policy.actor.theta.data[:] *= 3  # so that poles fall now and then, and not all at once
+        assert (policy.compiled_environments(env) is not None) or not has_sines_of_c()
+        if not is_compiled:
+            policy.compiled_environments = lambda env: None
+        actor = Actor(env, policy, generators(3))
+        seen = [actor.collect(120) for _ in range(7)]
+        results.append([*(array for rollout, episodes in seen for array in (*rollout, *episodes)), *leaves(env.snapshot())])
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    assert sum(len(episodes.run) for _, episodes in seen) > 20
+    assert any(rollout.truncated.any() for rollout, _ in seen) == (limit == 30)
+    assert any(rollout.terminated.any() for rollout, _ in seen)
+
+
+def leaves(tree) -> list:
+    """All arrays and numbers of nested dicts and lists."""
+    if isinstance(tree, dict):
+        return [leaf for value in tree.values() for leaf in leaves(value)]
+    return [leaf for value in tree for leaf in leaves(value)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def test_environments_that_the_kernel_does_not_step_are_stepped_by_python():
+    """Silent failure: a shift that acting does not see, or running statistics that nothing is added to."""
+    agent, seeds = A2C(n_envs=2, hidden=(4,)), (0, 1)
+    shift = parse("force_mag:values=10/-10,at=50")
+    normalized = replace(agent, normalize_observations=True, observation_scale=())
+    for env_id, shifts, chosen in (
+        ("CartPole-v1", (shift,), agent),
+        ("CartPole-v1", (), normalized),
+        ("Acrobot-v1", (), agent),
+    ):
+        env = envs.make(env_id, seeds, 2, shifts)
+        assert make_policy(env, chosen, seeds, kernel="native").compiled_environments(env) is None
+    env = envs.make("CartPole-v1", seeds, 2)
+    assert make_policy(env, agent, seeds, kernel="torch").compiled_environments(env) is None
+    env.dynamics().set("gravity", np.full(4, 5.0))
+    assert make_policy(env, agent, seeds, kernel="native").compiled_environments(env) is None
 
 
 # The optimizer's step ------------------------------------------------------------------------------------------------------

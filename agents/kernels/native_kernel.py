@@ -40,6 +40,11 @@ class NativeKernel:
         self.theta = theta
         self._pack = self.prepared(lib.network_pack, self.runs, theta, theta.stride(0), self.gain, self.packed)
 
+    @property
+    def gain_address(self) -> int | None:
+        """Where the factors of the inputs are."""
+        return None if self.gain is None else self.gain.data_ptr()
+
     def take_weights(self) -> None:
         self._pack()
 

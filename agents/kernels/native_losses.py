@@ -123,11 +123,10 @@ def passed(x: ctypes.Structure | Tensor | int) -> Any:
 
 def networks(kernel: NativeKernel, gradient: Tensor) -> library.Networks:
     """Where a network's numbers are."""
-    gain = None if kernel.gain is None else kernel.gain.data_ptr()
-    pointer, layers = kernel.network
     return library.Networks(
-        pointer, layers, kernel.theta.data_ptr(), kernel.theta.stride(0), gain, gradient.data_ptr(), gradient.stride(0)
-    )
+        *kernel.network, kernel.theta.data_ptr(), kernel.theta.stride(0), kernel.gain_address,
+        gradient.data_ptr(), gradient.stride(0),
+    )  # fmt: skip
 
 
 def contiguous(rollout: Arrays) -> Arrays:

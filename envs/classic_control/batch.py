@@ -6,18 +6,29 @@ ended; here it is drawn from the generator of its run, environment by environmen
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.classic_control.equations import Equations
+from envs.classic_control.equations import Equations, has_sines_of_c
 from envs.core import Step
 from envs.dynamics.base import Dynamics
 from envs.spaces import check_spaces
+from rl_rmsprop.native import library
 from rl_rmsprop.seeding import seed_sequence
 from rl_rmsprop.storage.snapshot import Snapshottable
+
+
+class CompiledEnvironments(NamedTuple):
+    """Environments for a function of the compiled kernel."""
+
+    function: str
+    structure: library.Environments
+    arrays: tuple[NDArray, ...]  # whose memory it points to
 
 
 class ClassicControlBatch(Snapshottable):
@@ -71,6 +82,20 @@ class ClassicControlBatch(Snapshottable):
 
     def dynamics(self) -> Dynamics:
         return self._equations
+
+    def compiled(self) -> CompiledEnvironments | None:
+        """These environments as the compiled kernel steps them, in the memory of now; None where it would not have their bits."""
+        values = list(self._equations.values.values())
+        if not self._equations.compiled or not has_sines_of_c() or any(value.ndim for value in values):
+            return None
+        self._equations.state = np.ascontiguousarray(self._equations.state)
+        interfaces = [generator.bit_generator.ctypes for generator in self._generators]
+        numbers = np.array(values)
+        generators = np.array([interface.state_address for interface in interfaces], np.uintp)
+        uniform = ctypes.cast(interfaces[0].next_double, ctypes.c_void_p).value
+        arrays = (self._equations.state, self._lengths, self._done, numbers, generators)
+        structure = library.Environments(self.envs_per_run, int(self._time_limit), *map(library.address, arrays), uniform)
+        return CompiledEnvironments(self._equations.compiled, structure, arrays)
 
     def close(self) -> None:
         """Nothing to free."""

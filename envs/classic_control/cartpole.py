@@ -27,6 +27,7 @@ class CartPoles(Equations):
     gymnasium = CartPoleEnv
     max_episode_steps = 500
     size = 4
+    compiled = "act_in_cartpole"
     usual: ClassVar = {
         "gravity": 9.8,
         "force_mag": 10.0,

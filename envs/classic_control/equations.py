@@ -35,6 +35,8 @@ class Equations(Snapshottable):
     """S, the numbers of a state."""
     usual: ClassVar[dict[str, float]]
     """The dynamics that can be set, by the names of envs/dynamics, and their values in Gymnasium."""
+    compiled: ClassVar[str] = ""
+    """The function of rl_rmsprop/native that acts in these environments, with the same bits; empty for none."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -84,6 +86,14 @@ def has_power_of_c(dtype: np.dtype) -> bool:
     """Whether NumPy's power of arrays is C's on this processor: with AVX-512 it may be another one. Tried on many numbers."""
     x = np.random.default_rng(0).normal(size=2**15).astype(dtype)
     return np.array_equal(np.power(x, twos(x.shape, dtype)), one_by_one(x))
+
+
+@cache
+def has_sines_of_c() -> bool:
+    """Whether NumPy's sine and cosine are C's on this processor, as compiled equations have them. Tried on many numbers."""
+    x = np.random.default_rng(0).normal(size=2**15) * 2
+    pairs = ((np.sin, math.sin), (np.cos, math.cos))
+    return all(np.array_equal(of_array(x), [of_number(number) for number in x.tolist()]) for of_array, of_number in pairs)
 
 
 @cache

@@ -76,6 +76,22 @@ class Rmsprop(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Environments(ctypes.Structure):
+    """R × N environments of classic control."""
+
+    _fields_ = [("envs", ctypes.c_long), ("time_limit", ctypes.c_long)] + [
+        (name, ctypes.c_void_p) for name in ("state", "lengths", "done", "values", "generators", "uniform")
+    ]
+
+
+class Recorded(ctypes.Structure):
+    """What acting is given and what it records."""
+
+    _fields_ = [
+        (name, ctypes.c_void_p) for name in ("noise", "observations", "chosen", "rewards", "terminated", "truncated", "valid")
+    ]
+
+
 INT, LONG, POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
 SIGNATURES = {
     "instruction_set": (ctypes.c_char_p, [INT]),
@@ -87,6 +103,7 @@ SIGNATURES = {
     "network_backward": (None, [INT, POINTER, INT, LONG, LONG, *[POINTER] * 6, LONG, POINTER]),
     "a2c_gradient": (None, [INT, *[POINTER] * 4]),
     "ppo_prepare": (None, [INT, *[POINTER] * 5]),
+    "act_in_cartpole": (None, [INT, *[POINTER] * 3, LONG]),
     "rmsprop_step": (None, [INT, POINTER]),
     "ppo_gradient": (None, [INT, *[POINTER] * 4, LONG, LONG, POINTER]),
 }

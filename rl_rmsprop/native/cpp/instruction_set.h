@@ -6,3 +6,4 @@
 #include "losses.h"
 #include "agents.h"
 #include "rmsprop.h"
+#include "acting.h"

@@ -61,3 +61,23 @@ struct Rmsprop {
     float lr, eps;
     int eps_in_sqrt, interpolates;
 };
+
+// R × N environments of classic control; what they hold is envs/classic_control/batch.py's.
+struct Environments {
+    long envs, time_limit;
+    double* state;            // [S, R · N]
+    std::int64_t* lengths;    // [R · N] steps of the episode
+    std::uint8_t* done;       // [R · N] whose next call only resets
+    const double* values;     // the dynamics, in the order of the equations' text
+    void** generators;        // [R] states of NumPy's generators
+    double (*uniform)(void*);  // the next number of one, in [0, 1)
+};
+
+// What acting is given and what it records; observations[0] are those of now.
+struct Recorded {
+    const float* noise;   // [T, R, N, A]
+    float* observations;  // [T + 1, R, N, O]
+    std::int64_t* chosen;  // [T, R, N]
+    float* rewards;
+    std::uint8_t *terminated, *truncated, *valid;
+};

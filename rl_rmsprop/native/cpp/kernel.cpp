@@ -13,6 +13,7 @@
 #include <arm_neon.h>
 #endif
 
+#include "cartpole.h"
 #include "interface.h"
 
 #define TEXT(x) #x
@@ -64,22 +65,23 @@ struct Functions {
     void (*ppo_prepare)(const Policy&, const Rollout&, const Settings&, const Prepared&, float*, std::vector<float>&);
     void (*ppo)(const Policy&, const Prepared&, const Settings&, const std::int64_t*, long, long, float*, std::vector<float>&);
     void (*rmsprop)(const Rmsprop&);
+    void (*act_in_cartpole)(const Policy&, const Environments&, const Recorded&, long, std::vector<float>&);
 };
 
-#define FUNCTIONS(name, is_supported)                                                                                                \
-    {                                                                                                                                \
-        #name, is_supported,                                                                                                         \
-        [](const int* widths, int layers, long runs, const float* theta, long stride, const float* gain, float* packed) {            \
-            name::pack_runs({widths, layers}, runs, theta, stride, gain, packed);                                                    \
-        },                                                                                                                           \
-        [](const int* widths, int layers, long runs, long rows, float* packed, const float* x, float* hidden, float* y) {            \
-            name::forward_runs({widths, layers}, runs, rows, packed, x, hidden, y);                                                  \
-        },                                                                                                                           \
-        [](const int* widths, int layers, long runs, long rows, float* packed, const float* gain, const float* x,                    \
-           const float* hidden, const float* delta, float* gradient, long stride, float* work) {                                     \
-            name::backward_runs({widths, layers}, runs, rows, packed, gain, x, hidden, delta, gradient, stride, work);               \
-        },                                                                                                                           \
-        name::a2c, name::ppo_prepare, name::ppo, name::rmsprop,                                                                                     \
+#define FUNCTIONS(name, is_supported)                                                                                        \
+    {                                                                                                                        \
+        #name, is_supported,                                                                                                 \
+        [](const int* widths, int layers, long runs, const float* theta, long stride, const float* gain, float* packed) {    \
+            name::pack_runs({widths, layers}, runs, theta, stride, gain, packed);                                            \
+        },                                                                                                                   \
+        [](const int* widths, int layers, long runs, long rows, float* packed, const float* x, float* hidden, float* y) {    \
+            name::forward_runs({widths, layers}, runs, rows, packed, x, hidden, y);                                          \
+        },                                                                                                                   \
+        [](const int* widths, int layers, long runs, long rows, float* packed, const float* gain, const float* x,            \
+           const float* hidden, const float* delta, float* gradient, long stride, float* work) {                             \
+            name::backward_runs({widths, layers}, runs, rows, packed, gain, x, hidden, delta, gradient, stride, work);       \
+        },                                                                                                                   \
+        name::a2c, name::ppo_prepare, name::ppo, name::rmsprop, name::act<CartPole>,                                         \
     }
 
 // The quickest first.
@@ -136,4 +138,8 @@ void ppo_gradient(int set, const Policy* policy, const Prepared* prepared, const
 }
 
 void rmsprop_step(int set, const Rmsprop* step) { ALL[set].rmsprop(*step); }
+
+void act_in_cartpole(int set, const Policy* policy, const Environments* environments, const Recorded* recorded, long steps) {
+    ALL[set].act_in_cartpole(*policy, *environments, *recorded, steps, kept);
+}
 }
