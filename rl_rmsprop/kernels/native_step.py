@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,24 +29,21 @@ def is_table(t: Tensor) -> bool:
     return t.dtype is torch.float32 and t.is_cpu and t.dim() == 2 and t.stride(1) == 1 and t.layout is torch.strided
 
 
-def step(slot: Slot, group: dict[str, Any], beta: float | Tensor) -> None:
-    """E ← βE + (1 − β)g² and θ ← θ − lr · g / (√(E/w) + ε), in place; β is a number or [R]."""
+def step(slots: Sequence[Slot], group: dict[str, Any], beta: float | Tensor) -> None:
+    """E ← βE + (1 − β)g² and θ ← θ − lr · g / (√(E/w) + ε) of every slot, in place; β is a number or [R]."""
     lib = library.load()
-    assert lib is not None  # else `supports` is false
-    runs, size = slot.p.shape
-    per_run = isinstance(beta, Tensor)
-    decay = torch.as_tensor(beta, dtype=torch.float64).expand(runs)
-    numbers = torch.stack([decay, 1 - decay, weights(slot, group, runs)]).float()  # [3, R]
-    rows = [numbers.data_ptr() + k * runs * 4 for k in range(3)]
-    arguments = library.Rmsprop(
-        runs, size, slot.p.data_ptr(), slot.p.stride(0), slot.g.data_ptr(), slot.g.stride(0), slot.E.data_ptr(), slot.E.stride(0),
-        rows[0], rows[1], rows[2] if group["bias_correction"] else None, group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
-    )  # fmt: skip
-    lib.rmsprop_step(library.instruction_sets()[library.quickest()], ctypes.byref(arguments))
-
-
-def weights(slot: Slot, group: dict[str, Any], runs: int) -> Tensor:
-    """The w of each run [R]; 1 where E is not divided by it."""
-    if group["bias_correction"] and slot.w is not None:
-        return slot.w.expand(runs)
-    return torch.ones(runs, dtype=torch.float64)
+    assert lib is not None  # or the optimizer would have refused its kernel
+    number, per_run = library.instruction_sets()[library.quickest()], isinstance(beta, Tensor)
+    runs = len(slots[0].p)
+    numbers = np.empty((3, runs), np.float32)  # β, 1 − β and w
+    exact = beta.numpy() if isinstance(beta, Tensor) else beta
+    numbers[0], numbers[1] = exact, 1 - exact
+    decay, share, weight = (numbers.ctypes.data + k * numbers.strides[0] for k in range(3))
+    for p, g, E, w, *_ in slots:
+        if w is not None:
+            numbers[2] = w.numpy()
+        arguments = library.Rmsprop(
+            runs, p.shape[1], p.data_ptr(), p.stride(0), g.data_ptr(), g.stride(0), E.data_ptr(), E.stride(0),
+            decay, share, weight if w is not None and group["bias_correction"] else None, group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
+        )  # fmt: skip
+        lib.rmsprop_step(number, ctypes.byref(arguments))

@@ -199,8 +199,7 @@ def is_native(update: GroupUpdate) -> bool:
 def by_native_step(update: GroupUpdate, x: Tensor) -> None:
     """`native_step.step`."""
     beta = update.decide(x)
-    for slot in equations.slots(update.params, update.states, update.group):
-        native_step.step(slot, update.group, beta)
+    native_step.step(equations.slots(update.params, update.states, update.group), update.group, beta)
 
 
 # One parameter after the other ----------------------------------------------------------------------------------------------
