@@ -44,6 +44,7 @@ def step(slots: Sequence[Slot], group: dict[str, Any], beta: float | Tensor) -> 
             numbers[2] = w.numpy()
         arguments = library.Rmsprop(
             runs, p.shape[1], p.data_ptr(), p.stride(0), g.data_ptr(), g.stride(0), E.data_ptr(), E.stride(0),
-            decay, share, weight if w is not None and group["bias_correction"] else None, group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
+            decay, share, weight if w is not None and group["bias_correction"] else None,
+            group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
         )  # fmt: skip
         lib.rmsprop_step(number, ctypes.byref(arguments))
