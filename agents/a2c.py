@@ -30,7 +30,7 @@ def learn_once(settings: Settings, policy: ActorCritic, rollout: Rollout, update
     native = policy.native_losses(settings, gae_lambda)
     if native is not None:
         statistics = native.a2c_gradient(Arrays(*rollout))
-        update(statistics[:, 1])
+        update(statistics[:, 1], statistics[:, 4])
         return partial(named, statistics)
     evaluation = evaluate(policy, rollout, settings, gae_lambda)
     critic_loss = value_loss(evaluation)
@@ -57,8 +57,8 @@ def value_loss(evaluation: Evaluation) -> Tensor:
 
 
 def named(statistics: Tensor) -> dict[str, Tensor]:
-    """The kernel's statistics [R, 4] as values for curves."""
-    return dict(zip(METRICS, statistics.unbind(1), strict=True))
+    """The kernel's statistics [R, 5] as values for curves."""
+    return dict(zip(METRICS, statistics.unbind(1)[:4], strict=True))
 
 
 METRICS = ("train/policy_loss", "train/value_loss", "train/entropy", "train/explained_variance")

@@ -7,7 +7,7 @@ axis of one run, so that a run's sums are added up in the same order whatever th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,9 +17,14 @@ from agents.networks import ActorCritic
 from agents.returns import advantages
 from agents.rollout import Rollout
 
-UpdateStep = Callable[[Tensor], None]
-"""One optimizer update by the gradients that the networks have now; is given the critic's mean squared error [R] before it. The
-training loop provides it."""
+
+class UpdateStep(Protocol):
+    """One optimizer update by the gradients that the networks have now; the training loop provides it."""
+
+    def __call__(self, td_error: Tensor, norms: Tensor | None = None) -> None:
+        """`td_error` is the critic's mean squared error [R] before it; `norms` [R] how long the gradients were, if clipped."""
+        ...
+
 
 MetricsFn = Callable[[], dict[str, Tensor]]
 """Losses and the like by tag, [R] each; computed only when someone wants the numbers."""

@@ -9,6 +9,7 @@ agent's settings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -126,6 +127,7 @@ class ActorCritic:
             numbers = library.Settings(
                 settings.gamma, gae_lambda, settings.reward_scale, settings.vf_coef, settings.ent_coef,
                 getattr(settings, "clip_range", 0.0), settings.normalize_advantage,
+                settings.max_grad_norm if settings.clip == "gradient" else math.inf,
             )  # fmt: skip
             gradients = [cast(Tensor, theta.grad) for theta in self.parameters()]  # networks have memory for theirs
             self._native = NativeLosses((actor, gradients[0]), (critic, gradients[1]), self.distribution.choices, numbers)

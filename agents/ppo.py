@@ -77,7 +77,7 @@ def learn_natively(
         order = orders(generators, rows)
         for start in range(0, rows, settings.batch_size):
             terms = native.ppo_gradient(prepared, order, start, min(settings.batch_size, rows - start))
-            update(terms[:, 1])
+            update(terms[:, 1], terms[:, 5])
             statistics.append(terms)
     return partial(named, statistics, prepared.explained_variance, settings)
 
@@ -161,10 +161,10 @@ def metrics(before: Evaluation, updates: Sequence[LossTerms], settings: PPO) -> 
 
 
 def named(statistics: Sequence[Tensor], explained: Tensor, settings: PPO) -> dict[str, Tensor]:
-    """The same from the kernel's statistics of every update [R, 5], and the explained variance [R]."""
-    of_updates = torch.stack(tuple(statistics), -1)  # [R, 5, U]
+    """The same from the kernel's statistics of every update [R, 6], and the explained variance [R]."""
+    of_updates = torch.stack(tuple(statistics), -1)  # [R, 6, U]
     last = of_updates[..., -(len(statistics) // settings.n_epochs) :]
-    policy_loss, value_loss, entropy, _, clip_fraction = of_updates.mean(-1).unbind(1)
+    policy_loss, value_loss, entropy, _, clip_fraction, _ = of_updates.mean(-1).unbind(1)
     return {
         "train/policy_loss": policy_loss,
         "train/value_loss": value_loss,

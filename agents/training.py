@@ -66,11 +66,11 @@ class Training(Snapshottable):
     out: its gradient is zero, and `step` gets a `mask` [R] in which it is false. An optimizer whose `step` takes no mask is
     wrapped in `PerRun`, so that any elementwise optimizer of torch can be used. The records end early when all runs have failed.
 
-    An optimizer with an `observe` method (AdaptiveRMSprop has one) is told what it cannot see by itself: each run's gradient norm
-    before clipping (0 where the run is left out); with `clip="numerator"` by what its step is to be multiplied; and whether these
-    data are the first since a change of the environment, where the environments know (`onsets`, how often a change has begun in
-    each run). The data of an iteration's first update are the first since a change; those of its later updates are the same. If
-    the optimizer's `listens_to` names them, it is also told
+    An optimizer with an `observe` method (AdaptiveRMSprop has one), unless its `listens_to` is empty, is told what it cannot see
+    by itself: each run's gradient norm before clipping (0 where the run is left out); with `clip="numerator"` by what its step is
+    to be multiplied; and whether these data are the first since a change of the environment, where the environments know
+    (`onsets`, how often a change has begun in each run). The data of an iteration's first update are the first since a change;
+    those of its later updates are the same. If the optimizer's `listens_to` names them, it is also told
 
         episode_return    the mean return of the episodes that have ended since the last update, NaN for none
         td_error          the critic's mean squared error before the update
@@ -117,7 +117,7 @@ class Training(Snapshottable):
         """Which runs may learn, and why those that have failed did."""
         self._actor = Actor(env, policy, self._generators)
         self._initial_lr = [group["lr"] for group in optimizer.param_groups]
-        self._observe = getattr(optimizer, "observe", None)
+        self._observe = None if hears_nothing(optimizer, agent) else getattr(optimizer, "observe", None)
         self._wanted: frozenset[str] = frozenset(getattr(optimizer, "listens_to", ()))
         self._kl = torch.full((env.runs,), math.nan, device=policy.device)  # [R] of the last update
         self._returns = torch.empty(0)  # [R] mean return of the episodes that ended in this iteration, if it is wanted
@@ -162,10 +162,11 @@ class Training(Snapshottable):
             for group, lr in zip(self._optimizer.param_groups, self._initial_lr, strict=True):
                 group["lr"] = lr * (1 - self._iteration / self._iterations)
 
-    def _update(self, td_error: Tensor) -> None:
-        """One update of the optimizer by the present gradients; `td_error` is the critic's mean squared error [R]."""
+    def _update(self, td_error: Tensor, norms: Tensor | None = None) -> None:
+        """See `UpdateStep`."""
+        is_clipped = norms is not None or self._agent.clip == "numerator"
         grads: list[Tensor] = [p.grad for p in self._policy.parameters()]  # type: ignore[misc]  # networks have memory for theirs
-        norms = grad_norms(grads)
+        norms = grad_norms(grads) if norms is None else norms
         mask = self.guard.check_gradients(norms)
         if mask is None:
             self._norms.append(norms)
@@ -173,7 +174,7 @@ class Training(Snapshottable):
             masked = mask.logical_not().nonzero().flatten().to(norms.device)
             self._norms.append(norms.index_fill(0, masked, math.nan))
             norms = without(grads, norms, masked)
-        if self._agent.clip == "gradient":
+        if not is_clipped:
             clip(grads, norms, self._agent.max_grad_norm)
         if self._observe is not None:
             self._observe(grad_norm=norms, shifted=self._shifted, **self._step_scale(norms), **self._reports(td_error))
@@ -232,6 +233,11 @@ def check_runs(runs: int, policy: ActorCritic, optimizer: Any, seeds: Sequence[i
     if hasattr(optimizer, "observe") and hasattr(optimizer, "runs") and optimizer.runs != runs:
         name = type(optimizer).__name__
         raise ValueError(f"optimizer must be made with runs={runs}, got runs={optimizer.runs}: {name}(..., runs={runs})")
+
+
+def hears_nothing(optimizer: torch.optim.Optimizer, agent: Settings) -> bool:
+    """Whether an optimizer listens to nothing by its own account, so that it need not be told anything."""
+    return agent.clip == "gradient" and not getattr(optimizer, "listens_to", True)
 
 
 def check_clip(clip: str, optimizer: torch.optim.Optimizer) -> None:

@@ -232,6 +232,8 @@ def test_a_study_that_was_trained_on_a_gpu_is_evaluated_without_one(
         options = content.get("options", content)  # a run's are beside everything else that made it
         assert options["device"] == "cpu"
         options["device"] = "cuda"
+        if path.name == "config.json":
+            options["kernel"] = "torch"  # what it would have been trained by
         path.write_text(json.dumps(content))
     assert main(["evaluate", str(tmp_path / "x"), "--episodes", "2"]) == 0
     assert main(["report", str(tmp_path / "x")]) == 0

@@ -19,6 +19,7 @@ from agents.kernels.torch_kernel import TorchKernel
 from agents.learning import learn
 from agents.networks import ActorCritic
 from agents.rollout import Actor, Rollout
+from agents.training import clip, grad_norms
 from envs.classic_control.batch import ClassicControlBatch
 from envs.classic_control.cartpole import CartPoles
 from envs.classic_control.equations import has_sines_of_c
@@ -128,7 +129,12 @@ def test_all_updates_on_a_rollout_are_those_of_the_text_in_torch(agent, head):
         policy = ActorCritic(4, pi, (20, 9), generators(2), (0.5, 1.0, 2.0, 4.0), kernel=kernel)
         optimizer, seen = torch.optim.SGD(policy.parameters(), lr=0.3), []
 
-        def update(td_error, policy=policy, optimizer=optimizer, seen=seen):
+        def update(td_error, norms=None, policy=policy, optimizer=optimizer, seen=seen):
+            if norms is None:
+                grads = [p.grad for p in policy.parameters()]
+                norms = grad_norms(grads)
+                clip(grads, norms, agent.max_grad_norm)
+            seen.append(norms.clone())
             seen.append(torch.cat([td_error.unsqueeze(1), *(p.grad.clone() for p in policy.parameters())], 1))
             optimizer.step()
 
@@ -158,7 +164,7 @@ def test_numbers_that_are_not_finite_reach_the_gradient():
     policy = make_policy(envs.make("CartPole-v1", (0, 1), 3), A2C(), (0, 1), kernel="native")
     rollout = rollout_of(policy.distribution, seed=0)
     rollout.observations[2, 1, 0, 0] = torch.nan
-    learn(A2C(), policy, rollout, lambda td_error: None, generators(2))
+    learn(A2C(), policy, rollout, lambda td_error, norms: None, generators(2))
     for theta in policy.parameters():
         assert theta.grad[0].isfinite().all()
         assert not theta.grad[1].isfinite().all()

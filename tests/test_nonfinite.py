@@ -187,7 +187,7 @@ def test_gradients_broken_by_a_hook_are_counted_and_skipped(tmp_path, monkeypatc
             policy.parameters()[len(calls) % 2].grad[1, 7] = (NAN, INF)[len(calls) % 2]
 
     def trained_with(name: str) -> tuple[list[str], dict[int, dict[str, bytes]]]:
-        return trained(spec(tmp_path / name, env_id, ALARMING, steps=240))
+        return trained(with_options(spec(tmp_path / name, env_id, ALARMING, steps=240), kernel="torch"))
 
     env_id = ill({})
     healthy = trained_with("healthy")[1]

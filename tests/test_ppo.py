@@ -111,9 +111,10 @@ def test_weights_and_curves_after_a_rollout_are_those_of_stable_baselines(env_id
     policy, rollout = copied(models, agent)
     optimizer = torch.optim.SGD(policy.parameters(), lr=agent.lr)
 
-    def update(td_error):
+    def update(td_error, norms=None):
         grads = [p.grad for p in policy.parameters()]
-        clip(grads, grad_norms(grads), agent.max_grad_norm)
+        if norms is None:  # else they are clipped
+            clip(grads, grad_norms(grads), agent.max_grad_norm)
         optimizer.step()
 
     before = [p.detach().clone() for p in policy.parameters()]
@@ -173,7 +174,7 @@ def gradients_of(agent: PPO, rollout: Rollout) -> list[torch.Tensor]:
     """Gradients of all updates on a rollout with fixed weights, and what was measured."""
     policy, found = policy_of(rollout.rewards.shape[1]), []
 
-    def update(td_error):
+    def update(td_error, norms=None):
         found.extend([td_error.clone(), *(p.grad.clone() for p in policy.parameters())])
 
     measure = learning.learn(agent, policy, rollout, update, generators(*range(rollout.rewards.shape[1])))

@@ -377,7 +377,7 @@ def test_a_training_is_the_same_on_another_device_and_from_its_checkpoint(lr_rul
     batches = []
     for name, device in (("here", "cpu"), ("resumed", str(DEVICE))):
         batch = spec(tmp_path / name, "CartPole-v1", "cusum:arl=50,burn_in=5", clip="numerator", max_grad_norm=0.1)
-        batches.append(with_options(batch, lr_rule=lr_rule, device=device, steps=18 * 16))  # 18 iterations
+        batches.append(with_options(batch, lr_rule=lr_rule, device=device, kernel="torch", steps=18 * 16))  # 18 iterations
     here, resumed = batches
     optimizer = make_optimizer(here.arm, [Parameter(torch.zeros(2, 3))], 1.0, 10, (3, 8), here.options)
     assert optimizer.param_groups[0]["lr_rule"] == (None if lr_rule == "none" else lr_rule)

@@ -401,6 +401,7 @@ CHANGED_OPTIONS: dict[str, tuple[object, object]] = {
     "bias_correction": (False, False),
     "eps": (1e-3, 1e-3),
     "lr_rule": ("trac", "trac"),
+    "kernel": ("another", "another"),
 }
 """Option → a value that is not its default, and what the HParams tab shows of it."""
 UNCHANGING = {"eval_episodes": 7, "record_signals": True}

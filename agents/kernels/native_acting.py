@@ -36,7 +36,7 @@ def act(kernel: NativeKernel, environments: Any, noise: NDArray[np.float32], exp
     noise = np.ascontiguousarray(noise)
     observations, *rest = (library.address(array) for array in experience)
     recorded = library.Recorded(library.address(noise), observations, *rest)
-    network = library.Networks(*kernel.network, kernel.theta.data_ptr(), kernel.theta.stride(0), kernel.gain_address, None, 0)
+    network = library.Networks(*kernel.network, kernel.theta.data_ptr(), kernel.theta.stride(0), kernel.gain_address, None, 0, 0)
     policy = library.Policy(kernel.runs, network, network, 1, None, int(kernel.widths[-1]))
     function = getattr(lib, environments.function)
     pointers = (ctypes.byref(policy), ctypes.byref(environments.structure), ctypes.byref(recorded))

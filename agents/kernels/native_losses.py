@@ -67,8 +67,11 @@ class NativeLosses:
         self._heads = len(sizes)
 
     def a2c_gradient(self, rollout: Arrays) -> Tensor:
-        """Set both gradients; returns policy loss, value loss, entropy and explained variance of each run [R, 4]."""
-        statistics = torch.empty(self._runs, 4)
+        """Set both gradients, clipped.
+
+        Returns policy loss, value loss, entropy, explained variance, and length before clipping, of each run [R, 5].
+        """
+        statistics = torch.empty(self._runs, 5)
         arrays = contiguous(rollout)
         self._call("a2c_gradient", self._rollout(arrays), self._settings, statistics)
         return statistics
@@ -91,11 +94,11 @@ class NativeLosses:
         return Prepared(pointers, (observations, actions, valid, *columns), explained)
 
     def ppo_gradient(self, prepared: Prepared, order: NDArray[np.int64], start: int, count: int) -> Tensor:
-        """Set both gradients to those on `count` rows of each run's `order` [R, B] from `start` on.
+        """Set both gradients to those on `count` rows of each run's `order` [R, B] from `start` on, clipped.
 
-        Returns policy loss, value loss, entropy, estimated divergence and clip fraction of each run [R, 5].
+        Returns policy loss, value loss, entropy, estimated divergence, clip fraction and length before clipping [R, 6].
         """
-        statistics = torch.empty(self._runs, 5)
+        statistics = torch.empty(self._runs, 6)
         first = order.ctypes.data + start * order.itemsize
         self._call("ppo_gradient", prepared.pointers, self._settings, first, order.shape[1], count, statistics)
         return statistics
@@ -125,7 +128,7 @@ def networks(kernel: NativeKernel, gradient: Tensor) -> library.Networks:
     """Where a network's numbers are."""
     return library.Networks(
         *kernel.network, kernel.theta.data_ptr(), kernel.theta.stride(0), kernel.gain_address,
-        gradient.data_ptr(), gradient.stride(0),
+        gradient.data_ptr(), gradient.stride(0), gradient.shape[1],
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ class Networks(ctypes.Structure):
     _fields_ = [
         ("widths", ctypes.c_void_p), ("layers", ctypes.c_int), ("theta", ctypes.c_void_p), ("stride", ctypes.c_long),
         ("gain", ctypes.c_void_p), ("gradient", ctypes.c_void_p), ("gradient_stride", ctypes.c_long),
+        ("parameters", ctypes.c_long),
     ]  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Settings(ctypes.Structure):
         *[(name, ctypes.c_float) for name in ("gamma", "gae_lambda", "reward_scale")],
         *[(name, ctypes.c_double) for name in ("vf_coef", "ent_coef", "clip_range")],
         ("normalize_advantage", ctypes.c_int),
+        ("max_grad_norm", ctypes.c_double),
     ]
 
 

@@ -132,11 +132,37 @@ INLINE float explained_variance(const Mask& mask, const float* returns, const fl
 
 INLINE double squared(double x) { return x * x; }
 
-// A2C and REINFORCE: the gradient of every run's loss (agents/a2c.py); of each run policy loss, value loss, entropy and explained
-// variance [R, 4].
+// Σ g², of sixteen sums at once.
+INLINE double sum_of_squares(const float* g, long count) {
+    Vec sums = all(0);
+    for (long i = 0; i + LANES <= count; i += LANES) sums = fma(load(g + i), load(g + i), sums);
+    double total = sum(sums);
+    for (long i = count / LANES * LANES; i < count; i++) total += squared(g[i]);
+    return total;
+}
+
+INLINE void scale(float* g, long count, float by) {
+    long i = 0;
+    for (; i + LANES <= count; i += LANES) store(g + i, load(g + i) * all(by));
+    for (; i < count; i++) g[i] *= by;
+}
+
+// The length of a run's gradient, which is scaled down to max_norm if it is longer.
+INLINE float clip(const Policy& policy, long run, double max_norm) {
+    float *actor = policy.actor.gradient + run * policy.actor.gradient_stride;
+    float *critic = policy.critic.gradient + run * policy.critic.gradient_stride;
+    long of_actor = policy.actor.parameters, of_critic = policy.critic.parameters;
+    float norm = (float)std::sqrt(sum_of_squares(actor, of_actor) + sum_of_squares(critic, of_critic));
+    float by = (float)(max_norm / (norm + 1e-6));
+    if (by < 1) scale(actor, of_actor, by), scale(critic, of_critic, by);
+    return norm;
+}
+
+// A2C and REINFORCE: the gradient of every run's loss (agents/a2c.py), clipped; of each run policy loss, value loss, entropy,
+// explained variance, and the gradient's length before it was clipped [R, 5].
 static void a2c(const Policy& policy, const Rollout& rollout, const Settings& settings, float* statistics, std::vector<float>& kept) {
     long N = rollout.envs, B = rollout.steps * N;
-    for (long run = 0; run < policy.runs; run++, statistics += 4) {
+    for (long run = 0; run < policy.runs; run++, statistics += 5) {
         Memory memory(kept);
         memory.reserve(memory_size(policy, B, N));
         RunNetwork actor(policy.actor, run, B, memory), critic(policy.critic, run, B, memory), last(policy.critic, run, N, memory);
@@ -155,6 +181,7 @@ static void a2c(const Policy& policy, const Rollout& rollout, const Settings& se
             rows.of_value[b] = (float)(settings.vf_coef * 2 * (rows.values[b] - rows.returns[b]) * share);
         }
         rows.back(policy, B, actor, critic);
+        statistics[4] = clip(policy, run, settings.max_grad_norm);
     }
 }
 
@@ -180,12 +207,12 @@ static void ppo_prepare(const Policy& policy, const Rollout& rollout, const Sett
     }
 }
 
-// PPO: the gradient of every run's loss (agents/ppo.py) on `count` rows, whose numbers are `order` [R, pitch] from its start; of each
-// run policy loss, value loss, entropy, estimated divergence and clip fraction [R, 5].
+// PPO: the gradient of every run's loss (agents/ppo.py), clipped, on `count` rows, whose numbers are `order` [R, pitch] from its
+// start; of each run policy loss, value loss, entropy, estimated divergence, clip fraction and length before clipping [R, 6].
 static void ppo(const Policy& policy, const Prepared& prepared, const Settings& settings, const std::int64_t* order, long pitch, long count,
                 float* statistics, std::vector<float>& kept) {
     long O = policy.actor.widths[0], A = policy.outputs, B = prepared.rows;
-    for (long run = 0; run < policy.runs; run++, statistics += 5) {
+    for (long run = 0; run < policy.runs; run++, statistics += 6) {
         Memory memory(kept);
         memory.reserve(memory_size(policy, count, 0));
         RunNetwork actor(policy.actor, run, count, memory), critic(policy.critic, run, count, memory);
@@ -227,6 +254,7 @@ static void ppo(const Policy& policy, const Prepared& prepared, const Settings& 
             rows.of_value[b] = (float)(settings.vf_coef * 2 * (rows.values[b] - rows.returns[b]) * share);
         }
         rows.back(policy, count, actor, critic);
+        statistics[5] = clip(policy, run, settings.max_grad_norm);
     }
 }
 

@@ -12,6 +12,7 @@ struct Networks {
     const float* gain;  // [O] or null
     float* gradient;    // [R, gradient_stride]
     long gradient_stride;
+    long parameters;  // numbers of a run's θ
 };
 
 struct Policy {
@@ -35,6 +36,7 @@ struct Settings {
     float gamma, gae_lambda, reward_scale;
     double vf_coef, ent_coef, clip_range;
     int normalize_advantage;
+    double max_grad_norm;  // to which a run's gradient is scaled down; infinite for never
 };
 
 // A rollout as PPO learns from it, run by run, with what the networks computed before its first update.
