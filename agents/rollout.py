@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.environments import Environments
+from agents.episodes import track
 from agents.kernels import native_acting
 from agents.kernels.native_acting import Experience
 from agents.kernels.native_kernel import NativeKernel
@@ -116,17 +117,6 @@ class Actor(Snapshottable):
         """Add a rollout [T, R, N] to the running returns and lengths; returns the episodes that ended in it."""
         by_time = self.steps + valid.sum(2).cumsum(0)  # [T, R]  environment steps of each run
         self.steps = by_time[-1]
-        ended, any_done = [NO_EPISODES], np.logical_or.reduce(done, (1, 2))
-        with np.errstate(invalid="ignore"):  # infinities of both signs have no sum
-            for t in range(len(done)):
-                self._returns += rewards[t]
-                self._lengths += valid[t]
-                if any_done[t]:
-                    run, n = np.nonzero(done[t] & np.isfinite(self._returns))
-                    ended.append(Episodes(run, by_time[t, run], self._returns[run, n], self._lengths[run, n]))
-                    self._returns[done[t]] = 0.0
-                    self._lengths[done[t]] = 0
-        return Episodes(*map(np.concatenate, zip(*ended, strict=True)))
-
-
-NO_EPISODES = Episodes(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+        ended = track(rewards, done, valid, self._returns, self._lengths)
+        run = ended.environment // self.env.envs_per_run
+        return Episodes(run, by_time[ended.time, run], ended.episode_return, ended.length)

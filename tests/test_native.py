@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import envs
 from agents import A2C, PPO, Categorical, Gaussian, MultiCategorical, Reinforce, Training, make_policy
+from agents.episodes import track_in_numpy, track_natively
 from agents.kernels import check_kernel
 from agents.kernels.native_kernel import NativeKernel
 from agents.kernels.torch_kernel import TorchKernel
@@ -229,6 +230,22 @@ def test_environments_that_the_kernel_does_not_step_are_stepped_by_python():
     assert make_policy(env, agent, seeds, kernel="torch").compiled_environments(env) is None
     env.dynamics().set("gravity", np.full(4, 5.0))
     assert make_policy(env, agent, seeds, kernel="native").compiled_environments(env) is None
+
+
+@modest
+@given(st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.integers(0, 999))
+def test_episodes_are_added_up_as_numpy_does_it(T, R, N, seed):
+    """Silent failure: a return that takes a reward of the next episode along, a run that gets the episodes of its neighbour."""
+    random = np.random.default_rng(seed)
+    results = []
+    rollouts = [(random.normal(size=(T, R, N)).astype(np.float32), random.random((2, T, R, N)) < 0.3) for _ in range(3)]
+    rollouts[1][0].flat[random.integers(T * R * N)] = random.choice([np.inf, np.nan, 1e38])
+    for track in (track_natively, track_in_numpy):
+        returns, lengths = np.zeros((R, N)), np.zeros((R, N), np.int64)
+        ended = [track(rewards, done, ~resets, returns, lengths) for rewards, (done, resets) in rollouts]
+        results.append([*(array for rows in ended for array in rows), returns, lengths])
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, expected)
 
 
 # The optimizer's step ------------------------------------------------------------------------------------------------------

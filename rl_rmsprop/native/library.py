@@ -106,6 +106,7 @@ SIGNATURES = {
     "a2c_gradient": (None, [INT, *[POINTER] * 4]),
     "ppo_prepare": (None, [INT, *[POINTER] * 5]),
     "act_in_cartpole": (None, [INT, *[POINTER] * 3, LONG]),
+    "episodes": (LONG, [LONG, LONG, *[POINTER] * 9]),
     "rmsprop_step": (None, [INT, POINTER]),
     "ppo_gradient": (None, [INT, *[POINTER] * 4, LONG, LONG, POINTER]),
 }

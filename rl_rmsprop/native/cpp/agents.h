@@ -152,7 +152,7 @@ INLINE float clip(const Policy& policy, long run, double max_norm) {
     float *actor = policy.actor.gradient + run * policy.actor.gradient_stride;
     float *critic = policy.critic.gradient + run * policy.critic.gradient_stride;
     long of_actor = policy.actor.parameters, of_critic = policy.critic.parameters;
-    float norm = (float)std::sqrt(sum_of_squares(actor, of_actor) + sum_of_squares(critic, of_critic));
+    float norm = std::sqrt((float)(sum_of_squares(actor, of_actor) + sum_of_squares(critic, of_critic)));  // infinite beyond 1.8e19
     float by = (float)(max_norm / (norm + 1e-6));
     if (by < 1) scale(actor, of_actor, by), scale(critic, of_critic, by);
     return norm;

@@ -14,6 +14,7 @@
 #endif
 
 #include "cartpole.h"
+#include "episodes.h"
 #include "interface.h"
 
 #define TEXT(x) #x
@@ -141,5 +142,10 @@ void rmsprop_step(int set, const Rmsprop* step) { ALL[set].rmsprop(*step); }
 
 void act_in_cartpole(int set, const Policy* policy, const Environments* environments, const Recorded* recorded, long steps) {
     ALL[set].act_in_cartpole(*policy, *environments, *recorded, steps, kept);
+}
+
+long episodes(long steps, long count, const float* rewards, const std::uint8_t* done, const std::uint8_t* valid, double* returns,
+              std::int64_t* lengths, std::int64_t* time, std::int64_t* environment, double* episode_return, std::int64_t* length) {
+    return track_episodes(steps, count, rewards, done, valid, returns, lengths, time, environment, episode_return, length);
 }
 }
