@@ -68,6 +68,9 @@ class ActorCritic:
         self._native_key: tuple[Settings, float] | None = None
         self.critic = MLP([observation_size, *hidden, 1], [*gains, 1.0], generators, (), gain, device, kernel)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_native": None, "_native_key": None}  # they point to the networks of this policy
+
     @property
     def runs(self) -> int:
         """R."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from agents.config import A2C
 from agents.distributions import Categorical, Gaussian
 from agents.mlp import MLP, orthogonal
 from agents.networks import ActorCritic
@@ -139,6 +143,20 @@ def test_weights_that_have_changed_since_a_pass_are_not_taken_for_those_of_then(
         policy.critic.theta.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         policy.critic.theta.grad = torch.autograd.grad(loss.sum(), policy.critic.theta)[0]
+
+
+def test_a_copy_of_a_policy_has_networks_of_its_own():
+    """Silent failure: the copy computes with the weights of the original, or the original with those of the copy."""
+    policy, x = ActorCritic(3, Categorical(2), (5,), generators(0, 1)), torch.ones(2, 4, 3)
+    policy.native_losses(A2C(), 0.95)
+    before = policy.values(x).clone()
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(policy)))
+    assert torch.equal(copied.values(x), before)
+    copied.critic.theta.data.add_(1)
+    copied.backward(copied.values(x).sum(1) + copied.outputs(x).square().sum((1, 2)))
+    assert torch.equal(policy.values(x), before)
+    assert not torch.equal(copied.values(x), before)
+    assert not policy.critic.theta.grad.any()
 
 
 def test_a_weight_set_in_theta_is_the_weight_the_layers_use():
