@@ -8,6 +8,7 @@ network lies on one device. Initial weights are drawn on the CPU whatever the de
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate, pairwise
@@ -48,19 +49,32 @@ class MLP:
         passes, by default the fastest that there is; on another device than the CPU it is torch.
         """
         self.runs, self.widths, self.shapes = len(generators), tuple(widths), list(pairwise(widths))
-        size = size_of(widths) + len(constants)
-        weights = aligned(self.runs, size, device)
-        self.theta = nn.Parameter(weights)  # [R, P]
-        self.theta.grad = aligned(self.runs, size, device)
-        self.layers = views(weights, self.shapes)
-        self.constants = tail(weights, len(constants)).copy_(torch.tensor(constants)) if constants else None  # [R, 1, C]
+        self._constants, self._input_gain = len(constants), input_gain
+        weights = aligned(self.runs, size_of(widths) + len(constants), device)
+        self._native = weights.is_cpu and (kernel or default_kernel()) == "native"
+        self._begin(weights)
         for r, generator in enumerate(generators):
             for layer, gain in zip(self.layers, gains, strict=True):
                 layer.weight[r] = gain * orthogonal(layer.weight.shape[1:], generator)
-        is_native = weights.is_cpu and (kernel or default_kernel()) == "native"
-        kind: type[NativeKernel | TorchKernel] = NativeKernel if is_native else TorchKernel
-        self.kernel: Kernel = kind(weights, widths, input_gain)
+        if self.constants is not None:
+            self.constants.copy_(torch.tensor(constants))
+
+    def _begin(self, weights: Tensor) -> None:
+        """Take these as the memory of all weights [R, P]."""
+        self.theta = nn.Parameter(weights)  # [R, P]
+        self.theta.grad = aligned(self.runs, weights.shape[1], weights.device)
+        self.layers = views(weights, self.shapes)
+        self.constants = tail(weights, self._constants) if self._constants else None  # [R, 1, C]
+        kind: type[NativeKernel | TorchKernel] = NativeKernel if self._native else TorchKernel
+        self.kernel: Kernel = kind(weights, self.widths, self._input_gain)
         self._passes: dict[int, Passes] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
+        """The same weights in memory of their own."""
+        copied = copy.copy(self)
+        weights = aligned(self.runs, self.theta.shape[1], self.theta.device)
+        copied._begin(weights.copy_(self.theta.detach()))
+        return copied
 
     def __call__(self, x: Tensor) -> Tensor:  # [R, B, O] → [R, B, A + C]
         """The outputs of every run, rounded alike whatever batch the run is in."""

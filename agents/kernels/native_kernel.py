@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,6 @@ class NativeKernel:
         """
         lib = library.load()
         assert lib is not None  # else `check_kernel` has raised an error
-        self._arguments = (theta, widths, input_gain, instruction_set)
         self.set = library.instruction_sets()[instruction_set or library.quickest()]
         self.library, self.widths, self.runs = lib, np.array(widths, np.int32), len(theta)
         self.network = (self.widths.ctypes.data, len(widths) - 1)
@@ -41,9 +39,6 @@ class NativeKernel:
         self.packed = torch.zeros(self.runs, lib.packed_size(*self.network))
         self.theta = theta
         self._pack = self.prepared(lib.network_pack, self.runs, theta, theta.stride(0), self.gain, self.packed)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NativeKernel, self._arguments  # what it points to is elsewhere in a copy
 
     @property
     def gain_address(self) -> int | None:
@@ -73,9 +68,6 @@ class NativePasses:
         self._hidden = torch.zeros(runs, lib.hidden_size(*kernel.network, rows))
         self._forward = kernel.prepared(lib.network_forward, runs, rows, kernel.packed, self.x, self._hidden, self.y)
         self._backward: Call | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NativePasses, (self._kernel, self._rows)
 
     def forward(self) -> None:
         self.count += 1
