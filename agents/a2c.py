@@ -14,10 +14,9 @@ from torch import Tensor
 
 from agents.config import A2C, Settings
 from agents.distributions import Generators
-from agents.kernels.native_losses import Arrays
+from agents.experience import Rollout
 from agents.losses import Evaluation, MetricsFn, UpdateStep, evaluate, explained_variance, mean, normalized
 from agents.networks import ActorCritic
-from agents.rollout import Rollout
 
 
 def learn(settings: A2C, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
@@ -29,7 +28,7 @@ def learn_once(settings: Settings, policy: ActorCritic, rollout: Rollout, update
     """One update on the loss above: by the compiled kernel, if the policy has it, or by what follows it here."""
     native = policy.native_losses(settings, gae_lambda)
     if native is not None:
-        statistics = native.a2c_gradient(Arrays(*rollout))
+        statistics = native.a2c_gradient(rollout)
         update(statistics[:, 1], statistics[:, 4])
         return partial(named, statistics)
     evaluation = evaluate(policy, rollout, settings, gae_lambda)

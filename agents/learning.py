@@ -10,9 +10,9 @@ from functools import singledispatch
 from agents import a2c, ppo, reinforce
 from agents.config import A2C, PPO, Reinforce, Settings
 from agents.distributions import Generators
+from agents.experience import Rollout
 from agents.losses import MetricsFn, UpdateStep
 from agents.networks import ActorCritic
-from agents.rollout import Rollout
 
 
 @singledispatch

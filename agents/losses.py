@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from agents.config import Settings
+from agents.experience import Rollout
 from agents.networks import ActorCritic
 from agents.returns import advantages
-from agents.rollout import Rollout
 
 
 class UpdateStep(Protocol):

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.rollout import Rollout
+from agents.experience import Rollout
 from rl_rmsprop.storage.snapshot import Snapshottable
 
 LIMIT = 10

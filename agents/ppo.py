@@ -21,7 +21,8 @@ from torch import Tensor
 
 from agents.config import PPO
 from agents.distributions import Generators
-from agents.kernels.native_losses import Arrays, NativeLosses
+from agents.experience import Rollout
+from agents.kernels.native_losses import NativeLosses
 from agents.losses import (
     Evaluation,
     Mask,
@@ -35,7 +36,6 @@ from agents.losses import (
     normalized_sample,
 )
 from agents.networks import ActorCritic
-from agents.rollout import Rollout
 
 
 def learn(settings: PPO, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:
@@ -71,7 +71,7 @@ def learn_natively(
     settings: PPO, native: NativeLosses, rollout: Rollout, update: UpdateStep, generators: Generators
 ) -> MetricsFn:
     """The same by the compiled kernel."""
-    prepared, statistics = native.ppo_prepare(Arrays(*rollout)), []
+    prepared, statistics = native.ppo_prepare(rollout), []
     rows = rollout.rewards.shape[0] * rollout.rewards.shape[2]
     for _ in range(settings.n_epochs):
         order = orders(generators, rows)

@@ -13,9 +13,9 @@ from __future__ import annotations
 from agents.a2c import learn_once
 from agents.config import Reinforce
 from agents.distributions import Generators
+from agents.experience import Rollout
 from agents.losses import MetricsFn, UpdateStep
 from agents.networks import ActorCritic
-from agents.rollout import Rollout
 
 
 def learn(settings: Reinforce, policy: ActorCritic, rollout: Rollout, update: UpdateStep, generators: Generators) -> MetricsFn:

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.config import Settings
+from agents.experience import Rollout
 from agents.learning import learn
 from agents.losses import MetricsFn, flatten_time
 from agents.networks import ActorCritic
 from agents.nonfinite import NonfiniteGuard, RunStatus
 from agents.per_run import PerRun
 from agents.reproducible import one_thread
-from agents.rollout import Actor, Environments, Episodes, Rollout
+from agents.rollout import Actor, Environments, Episodes
 from rl_rmsprop.seeding import generators
 from rl_rmsprop.storage.snapshot import Snapshottable
 

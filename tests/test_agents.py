@@ -19,9 +19,10 @@ from agents.a2c import metrics
 from agents.config import A2C, Reinforce, Settings
 from agents.distributions import Categorical, gumbel_noise
 from agents.evaluation import episode_returns
+from agents.experience import Rollout
 from agents.losses import Evaluation, evaluate, explained_variance, flatten_time, mask_of, normalized
 from agents.networks import ActorCritic, make_policy
-from agents.rollout import Actor, Rollout
+from agents.rollout import Actor
 from agents.training import Training
 from envs import Step, make
 from rl_rmsprop import AdaptiveRMSprop

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 import envs
 from agents import A2C, PPO, Categorical, Gaussian, MultiCategorical, Reinforce, Training, make_policy
 from agents.episodes import track_in_numpy, track_natively
+from agents.experience import Rollout
 from agents.kernels import check_kernel
 from agents.kernels.native_kernel import NativeKernel
 from agents.kernels.torch_kernel import TorchKernel
 from agents.learning import learn
 from agents.networks import ActorCritic
-from agents.rollout import Actor, Rollout
+from agents.rollout import Actor
 from agents.training import clip, grad_norms
 from envs.classic_control.batch import ClassicControlBatch
 from envs.classic_control.cartpole import CartPoles

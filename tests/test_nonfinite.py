@@ -19,11 +19,11 @@ from torch.nn import Parameter
 import envs
 from agents import Training
 from agents.evaluation import episode_returns
+from agents.experience import Rollout
 from agents.networks import ActorCritic
 from agents.nonfinite import LIMIT, NonfiniteGuard
 from agents.normalization import Moments, ObservationNormalizer, RewardNormalizer
 from agents.per_run import PerRun
-from agents.rollout import Rollout
 from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli import main
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop

@@ -16,10 +16,10 @@ from stable_baselines3.common.logger import configure
 from agents import learning
 from agents.config import A2C, PPO, Reinforce
 from agents.distributions import Categorical, Gaussian
+from agents.experience import Rollout
 from agents.losses import evaluate, mask_of, normalized_sample
 from agents.networks import ActorCritic
 from agents.ppo import Minibatch, loss_terms, minibatches
-from agents.rollout import Rollout
 from agents.training import Training, clip, grad_norms
 from envs import make
 from rl_rmsprop.study.spec.arms import make_arm

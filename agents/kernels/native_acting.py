@@ -16,7 +16,7 @@ from rl_rmsprop.native import library
 
 
 class Experience(NamedTuple):
-    """What acting records, as in agents/rollout.py."""
+    """What acting records, as in agents/experience.py, in arrays."""
 
     observations: NDArray[np.float32]  # [T + 1, R, N, O]; the first are those of now
     actions: NDArray[np.int64]  # [T, R, N]

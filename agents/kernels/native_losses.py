@@ -18,19 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.experience import Rollout
 from agents.kernels.native_kernel import NativeKernel
 from rl_rmsprop.native import library
-
-
-class Arrays(NamedTuple):
-    """A rollout's tensors, axes as in agents/rollout.py."""
-
-    observations: Tensor  # [T + 1, R, N, O]
-    actions: Tensor  # [T, R, N, …]
-    rewards: Tensor  # [T, R, N]
-    terminated: Tensor
-    truncated: Tensor
-    valid: Tensor
 
 
 class Prepared(NamedTuple):
@@ -66,7 +56,7 @@ class NativeLosses:
         )
         self._heads = len(sizes)
 
-    def a2c_gradient(self, rollout: Arrays) -> Tensor:
+    def a2c_gradient(self, rollout: Rollout) -> Tensor:
         """Set both gradients, clipped.
 
         Returns policy loss, value loss, entropy, explained variance, and length before clipping, of each run [R, 5].
@@ -76,7 +66,7 @@ class NativeLosses:
         self._call("a2c_gradient", self._rollout(arrays), self._settings, statistics)
         return statistics
 
-    def ppo_prepare(self, rollout: Arrays) -> Prepared:
+    def ppo_prepare(self, rollout: Rollout) -> Prepared:
         """Evaluate a rollout before the first update on it."""
         arrays = contiguous(rollout)
         steps, runs, envs = arrays.rewards.shape
@@ -110,7 +100,7 @@ class NativeLosses:
         ]
         getattr(self._library, name)(self._set, ctypes.byref(self._policy), *plain)
 
-    def _rollout(self, arrays: Arrays) -> library.Rollout:
+    def _rollout(self, arrays: Rollout) -> library.Rollout:
         steps, _, envs = arrays.rewards.shape
         chosen, real = (arrays.actions.data_ptr(), None) if self._heads else (None, arrays.actions.data_ptr())
         observations, _, *rest = (x.data_ptr() for x in arrays)
@@ -132,6 +122,6 @@ def networks(kernel: NativeKernel, gradient: Tensor) -> library.Networks:
     )  # fmt: skip
 
 
-def contiguous(rollout: Arrays) -> Arrays:
+def contiguous(rollout: Rollout) -> Rollout:
     """The same tensors, each in one piece of memory."""
-    return Arrays(*(x.contiguous() for x in rollout))
+    return Rollout(*(x.contiguous() for x in rollout))

@@ -8,7 +8,7 @@
     cpp/rmsprop.h     a step of RMSProp of many runs                      rl_rmsprop/kernels/native_step.py
     cpp/acting.h      acting in environments that are stepped there       agents/kernels/native_acting.py
     cpp/cartpole.h    CartPole                                            envs/classic_control/cartpole.py
-    cpp/episodes.h    returns and lengths of episodes                     agents/rollout.py
+    cpp/episodes.h    returns and lengths of episodes                     agents/episodes.py
     cpp/kernel.cpp    all of it for each instruction set, as plain C functions
 
 It is built when the package is installed, if a C++ compiler is there; without it everything is computed by torch.

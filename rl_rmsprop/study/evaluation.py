@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from agents.kernels import default_kernel
+from agents.kernels import kernel_here
 from agents.networks import ActorCritic
 from envs.shifts.shift import CLOCKS
 from rl_rmsprop.storage.atomic import write_csv
@@ -75,7 +75,7 @@ class SavedRuns(NamedTuple):
 
 def load_runs(spec: BatchSpec, seeds: tuple[int, ...]) -> SavedRuns:
     """The finished runs with these seeds, on the CPU wherever they were trained; ValueError for a file that is broken."""
-    some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu", kernel=default_kernel()))
+    some = replace(spec, seeds=seeds, options=replace(spec.options, device="cpu", kernel=kernel_here(spec.options.kernel)))
     env = envs.make(some.env_id, seeds, 1, **some.made_with)
     policy = make_policy(some, env)
     env.close()

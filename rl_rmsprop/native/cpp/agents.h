@@ -6,7 +6,7 @@ namespace VECTOR_NAMESPACE {
 class Memory {
 public:
     explicit Memory(std::vector<float>& kept) : kept_(kept) {}
-    // So many numbers, whose contents mean nothing. What was handed out before may move: first `reserve`.
+    // So many numbers, whose contents mean nothing; `reserve` before the first of them, since it may move what was handed out.
     float* take(long count) {
         float* piece = kept_.data() + used_;
         used_ += padded(count);

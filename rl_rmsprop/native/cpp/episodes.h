@@ -1,4 +1,4 @@
-// Returns and lengths of episodes while they run (agents/rollout.py), time after time.
+// Returns and lengths of episodes while they run (agents/episodes.py), time after time.
 
 #pragma once
 #include <cmath>

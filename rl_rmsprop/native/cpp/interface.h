@@ -1,4 +1,4 @@
-// What Python hands to the kernel; rl_rmsprop/native/library.py has the same structures, field by field. Axes as in agents/rollout.py.
+// What Python hands to the kernel; rl_rmsprop/native/library.py has the same structures, field by field. Axes as in agents/experience.py.
 
 #pragma once
 #include <cstdint>

@@ -26,6 +26,21 @@ INLINE void write_column(float* p, long b, long rows, long columns, Vec a) {
 
 constexpr float LOG_SQRT_2PI = 0.918938533204672742f;
 
+// Of a choice with `size` logits, in the rows of a Vec: the logarithm of their exponentials' sum, and Σ π ln π.
+struct Softmax { Vec log_total, minus_entropy; };
+
+INLINE Softmax softmax(const float* logits, long size, long b, long rows, long columns) {
+    Vec most = column_of(logits, b, rows, columns), total = all(0), minus_entropy = all(0);
+    for (long i = 1; i < size; i++) most = larger(most, column_of(logits + i, b, rows, columns));
+    for (long i = 0; i < size; i++) total = total + exp_of(column_of(logits + i, b, rows, columns) - most);
+    Vec log_total = log_of(total) + most;
+    for (long i = 0; i < size; i++) {
+        Vec log_pi = column_of(logits + i, b, rows, columns) - log_total;
+        minus_entropy = fma(exp_of(log_pi), log_pi, minus_entropy);
+    }
+    return {log_total, minus_entropy};
+}
+
 // ln π(a|s) and the entropy of every row [B]. `log_std` [A] of real actions.
 static void evaluate_actions(Head head, long rows, const float* y, const float* log_std, const std::int64_t* chosen, const float* actions,
                              float* log_prob, float* entropy) {
@@ -41,14 +56,7 @@ static void evaluate_actions(Head head, long rows, const float* y, const float* 
         long from = 0;
         for (int h = 0; h < head.heads; from += head.sizes[h++]) {
             const float* logits = y + from;
-            Vec most = column_of(logits, b, rows, A), total = all(0), minus_entropy = all(0);
-            for (long i = 1; i < head.sizes[h]; i++) most = larger(most, column_of(logits + i, b, rows, A));
-            for (long i = 0; i < head.sizes[h]; i++) total = total + exp_of(column_of(logits + i, b, rows, A) - most);
-            Vec log_total = log_of(total) + most;
-            for (long i = 0; i < head.sizes[h]; i++) {
-                Vec log_pi = column_of(logits + i, b, rows, A) - log_total;
-                minus_entropy = fma(exp_of(log_pi), log_pi, minus_entropy);
-            }
+            auto [log_total, minus_entropy] = softmax(logits, head.sizes[h], b, rows, A);
             float numbers[LANES];
             for (long k = 0; k < LANES; k++) {
                 long row = b + k < rows ? b + k : rows - 1;
@@ -62,8 +70,7 @@ static void evaluate_actions(Head head, long rows, const float* y, const float* 
     }
 }
 
-// The gradient with respect to y [B, A], from those with respect to ln π [B] and to the entropy (a number a row, of_entropy · weight);
-// and with respect to ln σ [A] of real actions.
+// The gradient with respect to y [B, A], and to ln σ [A] of real actions, from those with respect to ln π and to the entropy [B].
 static void delta_of_actions(Head head, long rows, const float* y, const float* log_std, const std::int64_t* chosen, const float* actions,
                              const float* of_log_prob, const float* of_entropy, float* delta, float* of_log_std) {
     long A = head.outputs;
@@ -85,19 +92,12 @@ static void delta_of_actions(Head head, long rows, const float* y, const float* 
         for (long b = 0; b < rows; b += LANES) {
             const float* logits = y + from;
             Vec c = column_of(of_log_prob, b, rows, 1), e = column_of(of_entropy, b, rows, 1);
-            Vec most = column_of(logits, b, rows, A), total = all(0), entropy = all(0);
-            for (long i = 1; i < head.sizes[h]; i++) most = larger(most, column_of(logits + i, b, rows, A));
-            for (long i = 0; i < head.sizes[h]; i++) total = total + exp_of(column_of(logits + i, b, rows, A) - most);
-            Vec log_total = log_of(total) + most;
-            for (long i = 0; i < head.sizes[h]; i++) {
-                Vec log_pi = column_of(logits + i, b, rows, A) - log_total;
-                entropy = entropy - exp_of(log_pi) * log_pi;
-            }
+            auto [log_total, minus_entropy] = softmax(logits, head.sizes[h], b, rows, A);
             for (long i = 0; i < head.sizes[h]; i++) {
                 Vec log_pi = column_of(logits + i, b, rows, A) - log_total, pi = exp_of(log_pi);
                 float is_chosen[LANES];
                 for (long k = 0; k < LANES; k++) is_chosen[k] = b + k < rows && chosen[(b + k) * head.heads + h] == i;
-                Vec d = c * (load(is_chosen) - pi) - e * pi * (log_pi + entropy);
+                Vec d = c * (load(is_chosen) - pi) - e * pi * (log_pi - minus_entropy);
                 write_column(delta + from + i, b, rows, A, d);
             }
         }
