@@ -136,6 +136,6 @@ def provenance_lines(study: Study) -> list[str]:
     """What it takes to make the study again."""
     return [
         f"seeds {written_seeds(study.seeds)}",
-        f"{study.options.steps:,} environment steps a run, agent {study.options.agent}",
+        f"{study.options.steps:,} environment steps a run, agent {study.options.agent}, kernel {study.options.used_kernel}",
         *provenance(study),
     ]

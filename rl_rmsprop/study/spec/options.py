@@ -75,6 +75,11 @@ class TrainingOptions:
         """How this environment is made: the keywords `kwargs` and `wrappers` of `envs.make`."""
         return {"kwargs": env_kwargs.kwargs_of(self.env_kwargs, env_id), "wrappers": self.wrapper}
 
+    @property
+    def used_kernel(self) -> KernelName:
+        """What computes the networks where they are: torch on a GPU, whatever `kernel` says."""
+        return self.kernel if self.device == "cpu" else "torch"
+
     @cached_property
     def step_size(self) -> StepSize | None:
         """The step-size rule, None for lr alone; ValueError for a text that is no rule. Imports torch, if there is one."""

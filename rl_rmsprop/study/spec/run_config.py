@@ -20,7 +20,7 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
     return {
         "env": spec.env_id,
         **asdict(spec.options),
-        "kernel": spec.options.kernel if spec.options.device == "cpu" else "torch",
+        "kernel": spec.options.used_kernel,
         "settings": asdict(spec.agent),
         "arm": {**arm, "trained_as": spec.trained_arm.text},
         "seed": seed,

@@ -39,5 +39,5 @@ def make_optimizer(
     rule = rules.resolve(arm.rule, updates, steps_per_update)
     return AdaptiveRMSprop(
         parameters, lr, rule, options.eps, bias_correction=options.bias_correction, nonfinite="skip", lr_rule=options.step_size,
-        runs=seeds, kernel=options.kernel if options.device == "cpu" else "torch",
+        runs=seeds, kernel=options.used_kernel,
     )  # fmt: skip
