@@ -19,10 +19,11 @@ from torch.nn import Parameter
 
 import envs
 from agents import A2C, Training, make_policy
+from agents.per_run import PerRun
 from agents.training import clip_scale, grad_norms
-from rl_rmsprop import AdaptiveRMSprop, step_sizes
+from rl_rmsprop import AdaptiveRMSprop, baselines, step_sizes
 from rl_rmsprop.cli import main
-from rl_rmsprop.step_sizes import STEP_SIZES, trac
+from rl_rmsprop.step_sizes import STEP_SIZES, AroundOptimizer, trac
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import load_study
 from rl_rmsprop.study.training.optimizers import make_optimizer
@@ -33,6 +34,7 @@ from tests.test_device import agree
 from tests.test_resume import cut_off, spec
 
 SHAPES = ((3, 4), (5,))
+TRAC = step_sizes.parse("trac:start=0.01")
 
 
 def start(dtype: torch.dtype = torch.float64) -> list[Parameter]:
@@ -45,7 +47,7 @@ def gradient(theta: Tensor, noise: Tensor, t: int) -> Tensor:
     return (theta - (0.3 if t < 200 else -1.0)) * (5.0 if 100 < t < 150 else 1.0) + 0.5 * noise
 
 
-def walk(optimizer: AdaptiveRMSprop, params: Sequence[Parameter], updates: int = 400, first: int = 0) -> Tensor:
+def walk(optimizer: torch.optim.Optimizer, params: Sequence[Parameter], updates: int = 400, first: int = 0) -> Tensor:
     """The parameters after each update, [T, P] float64."""
     path = []
     for t in range(first, first + updates):
@@ -87,15 +89,29 @@ def intentional(eta: float, beta: float, decay: float = 0.0) -> Callable[[np.nda
     return step
 
 
-def followed(lr: float, beta: float, start: float = 1e-8) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
-    """`trac._step` of the authors around torch's RMSprop."""
+def rmsprop_of(memory: dict[str, Any], g: np.ndarray, beta: float, t: int) -> np.ndarray:
+    """What torch's RMSprop subtracts for lr = 1."""
+    memory["E"] = beta * memory["E"] + (1 - beta) * g * g
+    return g / (np.sqrt(memory["E"]) + 1e-8)
+
+
+def adam_of(memory: dict[str, Any], g: np.ndarray, beta: float, t: int) -> np.ndarray:
+    """What torch's Adam subtracts at its update t, from 1, for lr = 1 and β₁ = 0.9."""
+    memory["E"] = beta * memory["E"] + (1 - beta) * g * g
+    memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+    return memory["m"] / (1 - 0.9**t) / (np.sqrt(memory["E"] / (1 - beta**t)) + 1e-8)
+
+
+def followed(
+    lr: float, beta: float, start: float = 1e-8, base: Callable[..., np.ndarray] = rmsprop_of
+) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
+    """`trac._step` of the authors around an optimizer of torch."""
     b = np.array([0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999])
     memory: dict[str, Any] = {"E": np.zeros(17), "s": np.zeros(6), "variance": np.zeros(6), "sigma": np.full(6, 1e-8)}
 
     def step(theta: np.ndarray, g: np.ndarray, t: int) -> np.ndarray:
         memory.setdefault("ref", theta.copy())
-        memory["E"] = beta * memory["E"] + (1 - beta) * g * g
-        update = -lr * g / (np.sqrt(memory["E"]) + 1e-8)
+        update = -lr * base(memory, g, beta, t)
         delta = (theta - memory["ref"]) / (memory["s"].sum() + 1e-8)
         h = float(delta @ g)
         delta = delta + update
@@ -124,6 +140,69 @@ def test_trac_is_the_authors_path(lr: float, begin: float) -> None:
     walked = walk(optimizer, params)
     torch.testing.assert_close(walked, expected(followed(lr, 0.99, begin)), rtol=1e-5, atol=1e-6)
     assert (walked[-1] - walked[0]).abs().max() > 0.5  # else everything would agree
+
+
+def test_trac_around_adam_is_the_authors_path() -> None:
+    """Silent failure: the steps inside are not those that Adam would have made. The authors' own experiments are with Adam."""
+    params = start()
+    optimizer = AroundOptimizer(torch.optim.Adam(params, 0.01, (0.9, 0.99)), step_sizes.parse("trac:start=0.001"))
+    walked = walk(optimizer, params)
+    torch.testing.assert_close(walked, expected(followed(0.01, 0.99, 1e-3, adam_of)), rtol=1e-5, atol=1e-6)
+    assert (walked[-1] - walked[0]).abs().max() > 0.5
+    moved = optimizer.param_groups[0]["lr_rule_state"]["moved"]
+    torch.testing.assert_close(moved, (walked[-1] - walked[-2]).square().sum())
+
+
+@pytest.mark.parametrize("name", ["adam", "adam_rel", "momentum", "muon", "adamax_momentum"])
+def test_trac_around_a_baseline_keeps_runs_apart_and_resumes(name: str) -> None:
+    """Silent failure: runs share a scale, a failed run moves on, or a resumed one begins a new path."""
+
+    def made(runs: Sequence[int]) -> tuple[AroundOptimizer, list[Parameter]]:
+        params = of_runs(runs)
+        matrices = [[(0, 3, 4)], []] if name == "muon" else None
+        flat = [Parameter(p.detach().flatten(1)) for p in params]
+        return AroundOptimizer(PerRun(baselines.parse(name).optimizer(flat, 0.01, 1e-5, matrices)), TRAC, len(runs)), flat
+
+    def advance(optimizer: AroundOptimizer, params: list[Parameter], runs: Sequence[int], updates: Sequence[int]) -> None:
+        for t in updates:
+            noise = torch.Generator().manual_seed(t)
+            for p, size in zip(params, (12, 5), strict=True):
+                p.grad = gradient(p.detach(), torch.randn(3, size, generator=noise)[list(runs)], t)
+            if t % 7 == 3:
+                params[0].grad[list(runs).index(1)] = math.nan  # type: ignore[index]
+            optimizer.begin_rollout()
+            optimizer.step(mask=torch.tensor([not (run == 2 and t % 5 == 1) for run in runs]))
+
+    def content(optimizer: AroundOptimizer, params: list[Parameter], row: int) -> list[Any]:
+        state = optimizer.param_groups[0]["lr_rule_state"]
+        return [x[row].tolist() for x in (*params, *state["travel"], *(state[key] for key in ("sum", "variance", "sigma")))]
+
+    together, params = made(range(3))
+    advance(together, params, range(3), range(30))
+    for runs in ([0, 1], [1, 2]):
+        apart, few = made(runs)
+        advance(apart, few, runs, range(30))
+        for row, run in enumerate(runs):
+            assert content(apart, few, row) == content(together, params, run)
+    file = io.BytesIO()
+    torch.save(together.state_dict(), file)
+    file.seek(0)
+    resumed, copies = made(range(3))
+    with torch.no_grad():
+        for p, saved in zip(copies, params, strict=True):
+            p.copy_(saved)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for optimizer, own in ((together, params), (resumed, copies)):
+        advance(optimizer, own, range(3), range(30, 45))
+    assert [content(resumed, copies, k) for k in range(3)] == [content(together, params, k) for k in range(3)]
+
+
+def test_what_cannot_be_around_an_optimizer() -> None:
+    """Silent failure: a step that is solved for with an E that is not there; weight decay of nothing."""
+    with pytest.raises(ValueError, match="lr_rule must be trac around SGD, got Intentional"):
+        AroundOptimizer(torch.optim.SGD(start(), 0.1), step_sizes.parse("intentional"))
+    with pytest.raises(ValueError, match="weight_decay must be 0 within trac"):
+        AroundOptimizer(torch.optim.SGD(start(), 0.1, weight_decay=0.1), TRAC)
 
 
 def test_trac_in_single_precision_does_not_lose_its_first_steps() -> None:
@@ -422,7 +501,7 @@ def test_a_study_trains_with_the_rule_and_says_so(lr_rule: str, tmp_path: Path, 
     ("flags", "message"),
     [
         (["--lr-rule", "trak"], "did you mean trac"),
-        (["--lr-rule", "trac", "--baselines", "adam"], "lr_rule=trac needs the E of a β rule, and adam is an optimizer of torch"),
+        (["--lr-rule", "intentional", "--baselines", "adam"], "lr_rule=intentional needs the E of a β rule, and adam is an"),
         (["--clip", "numerator", "--baselines", "adam"], "clip=numerator needs the E of a β rule"),
         (["--clip", "both"], "--clip must be gradient or numerator"),
     ],
@@ -436,3 +515,14 @@ def test_what_cannot_be_is_one_line_and_nothing_is_made(
     assert message in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "study").exists()
+
+
+def test_a_study_has_trac_around_baselines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Silent failure: Adam trains as if there were no rule, and is compared with arms that have one."""
+    out = tmp_path / "study"
+    assert main(["compare", *TINY, "--betas", "0.9", "--baselines", "adam", "--lr-rule", "trac", "--out", str(out)]) == 0
+    assert main(["compare", *TINY, "--betas", "0.9", "--baselines", "adam", "--out", str(tmp_path / "without")]) == 0
+    weights = [
+        (folder / "CartPole-v1" / "adam" / "seed_0001" / "metrics.csv").read_bytes() for folder in (out, tmp_path / "without")
+    ]
+    assert weights[0] != weights[1]

@@ -4,7 +4,8 @@
     trac            the path of the optimizer so far, scaled by how well it has paid off
 
 They make "a better β" and "another step size" two things that can be varied apart. A rule is a frozen dataclass; see base.py for
-what one has to define. Its text form is that of β rules: `intentional:eta=0.05`, `trac`.
+what one has to define. Its text form is that of β rules: `intentional:eta=0.05`, `trac`. Any optimizer can have
+trac around it, see around.py.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rl_rmsprop import grammar
+from rl_rmsprop.step_sizes.around import AroundOptimizer
 from rl_rmsprop.step_sizes.base import StepInputs, StepSize
 from rl_rmsprop.step_sizes.intentional import Intentional
 from rl_rmsprop.step_sizes.trac import Trac
 
-__all__ = ["STEP_SIZES", "Intentional", "StepInputs", "StepSize", "Trac", "parse", "text"]
+__all__ = ["STEP_SIZES", "AroundOptimizer", "Intentional", "StepInputs", "StepSize", "Trac", "parse", "text"]
 
 STEP_SIZES: dict[str, type[StepSize]] = {"intentional": Intentional, "trac": Trac}
 """Name in texts → rule."""

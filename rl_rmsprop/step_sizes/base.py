@@ -57,6 +57,8 @@ class StepSize(Settings):
     """Where it was proposed."""
     usual_lr: ClassVar[float | None] = None
     """The lr with which the rule is the authors', where lr is but a factor on what the rule has found; None where lr matters."""
+    needs_E: ClassVar[bool] = True
+    """Whether it asks more of an optimizer than which way it would go, so that only arms with a β rule can have it."""
     takes_momentum: ClassVar[bool] = True
     """Whether the step may go along a momentum."""
     parameter_state: ClassVar[tuple[str, ...]] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -46,6 +47,7 @@ class Trac(StepSize):
 
     example = "trac"
     source = "arXiv:2405.16642"
+    needs_E = False
     parameter_state = ("origin", "travel")
 
     def validate(self) -> None:
@@ -64,12 +66,9 @@ class Trac(StepSize):
         return {"origin": p.clone(), "travel": torch.zeros_like(p)}
 
     def apply(self, state: State, at: StepInputs) -> State:
-        kept = torch.where(state["sum"] > 0, state["sum"] / (state["sum"] + self.eps), 0.0)
         gradients = [clipped(slot.g, at.clip) for slot in at.slots]
         travels = [slot.state["travel"] for slot in at.slots]
-        for travel in travels:
-            travel.mul_(broadcast_runs(kept, travel).to(travel.dtype))
-        h = signals.total((travel * g for travel, g in zip(travels, gradients, strict=True)), at.per_run).double()
+        new = self.before_step(state, travels, gradients, at.per_run)
         for (slot, root), g, travel in zip(at.pairs(), gradients, travels, strict=True):
             if slot.buffer is None:
                 step = torch.div(g, root, out=root)
@@ -77,22 +76,27 @@ class Trac(StepSize):
                 step = torch.clone(slot.buffer.mul_(at.group["momentum"]).addcdiv_(g, root))
             lr = at.group["lr"]
             travel.sub_(step.mul_(broadcast_runs(lr, step) if isinstance(lr, Tensor) else lr))
-        new = self.updated(state, h.unsqueeze(-1))
-        scale = new["sum"].clamp(min=0.0)
+        scale = new["scale"]
         for (slot, place), travel in zip(at.pairs(), travels, strict=True):
             torch.mul(travel, broadcast_runs(scale, travel).to(travel.dtype), out=place).add_(slot.state["origin"])
             slot.p.sub_(place)
         moved = at.squared_length(slot.p for slot in at.slots)
         for slot, place in at.pairs():
             slot.p.copy_(place)
-        return new | {"scale": scale, "moved": moved}
+        return new | {"moved": moved}
 
-    def updated(self, state: State, h: Tensor) -> State:
-        """v, σ and S of the next step, from h ([1] or [R, 1])."""
+    def before_step(self, state: State, travels: Sequence[Tensor], gradients: Sequence[Tensor], per_run: bool) -> State:
+        """The first line above, for all Δ in place, then v, σ and S: the group's next state, but for what the step decides."""
+        kept = torch.where(state["sum"] > 0, state["sum"] / (state["sum"] + self.eps), 0.0)
+        for travel in travels:
+            travel.mul_(broadcast_runs(kept, travel).to(travel.dtype))
+        pairs = zip(travels, gradients, strict=True)
+        h = signals.total((travel * g for travel, g in pairs), per_run).double().unsqueeze(-1)  # [1] or [R, 1]
         b = numbers(self.decays, h.device)  # [K]
         variance, sigma = state["variance"] * b.square() + h.square(), state["sigma"] * b - h
         s = erfi(sigma / (math.sqrt(2) * variance.sqrt() + self.eps)) * (self.start / erfi_of_one_deviation())
-        return {"variance": variance, "sigma": sigma, "sum": reduce(torch.add, s.unbind(-1))}
+        total = reduce(torch.add, s.unbind(-1))
+        return {"variance": variance, "sigma": sigma, "sum": total, "scale": total.clamp(min=0.0)}
 
 
 # The imaginary error function, which torch does not have -----------------------------------------------------------------

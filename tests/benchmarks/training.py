@@ -6,7 +6,9 @@ first environment made to the last file written: curves, tables, checkpoint and 
 start of the processes is not, and each has trained a little before.
 
     Stable-Baselines3    A2C and PPO with the same sizes, one run in one process, one torch thread, after 1,000 steps
-    raw stepping         gymnasium.make(…).step with random actions, one environment a process, both cores
+    raw stepping         gymnasium.make(…).step with random actions, one environment a process, both cores; for Gymnasium's own
+                         LunarLander an iteration of training and as many raw steps take turns in each process, since their
+                         ratio is near one, and a shared machine's speed swings by more than that from minute to minute
     JAX                  the whole training compiled, half of the seeds in each of two processes (tests/benchmarks/jax_peer.py)
 
 SB3 trains one run at a time, whatever the machine; two processes of it would halve the ratios.
@@ -15,6 +17,7 @@ SB3 trains one run at a time, whatever the machine; two processes of it would ha
 from __future__ import annotations
 
 import importlib.util
+import statistics
 import tempfile
 import time
 import warnings
@@ -31,11 +34,11 @@ from agents import A2C, PPO
 from rl_rmsprop.study.execution.local_pool import process_context
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
-from rl_rmsprop.study.spec.presets import Agent
+from rl_rmsprop.study.spec.presets import Agent, make_agent
 from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks import jax_peer
-from tests.benchmarks.timing import Row, in_turn, spread
+from tests.benchmarks.timing import Row, in_turn, interleaved, spread
 from tests.builders import batch_of
 
 A2C_8X16 = A2C(n_envs=8, n_steps=16)
@@ -82,9 +85,61 @@ def jax_on_all_cores(runs: int, steps: int) -> float:
     return runs * steps / slowest(jax_peer.prepared, [(each, steps, core) for core in range(CORES)])
 
 
-def raw_on_all_cores(env_id: str, steps: int) -> float:
-    """Of stepping one environment on each core with random actions, and nothing else."""
-    return CORES * steps / slowest(stepping, [(env_id, steps, seed) for seed in range(CORES)])
+class Beside(NamedTuple):
+    """A training that takes turns with raw stepping."""
+
+    env_id: str
+    agent: Agent
+    runs: int  # on all cores
+    iterations: int
+    backend: str = "gymnasium"
+
+    def share(self) -> float:
+        """Steps on both cores, files and curves included, as a share of those that raw stepping makes in that time."""
+        return statistics.mean(at_once(beside_stepping, [(self, core) for core in range(CORES)]))
+
+
+def beside_stepping(case: Beside, core: int) -> Callable[[], float]:
+    """What trains and steps in turn, an iteration and as many raw steps: so that both meet the same machine.
+
+    It returns the time of the processor that raw stepping takes, as a share of the training's.
+    """
+    runs, agent = case.runs // CORES, case.agent
+    steps = agent.n_envs * agent.n_steps
+    folder = tempfile.TemporaryDirectory()
+    seeds = range(core * runs, (core + 1) * runs)
+    batch = Batch(spec(case.env_id, agent, seeds, (case.iterations + 2) * steps, folder.name, case.backend))
+    raw = (
+        pool_stepping(case.env_id, steps, runs, core) if case.backend == "envpool" else stepping(case.env_id, runs * steps, core)
+    )
+
+    def train() -> None:
+        if batch.recorder.take(next(batch.training)):
+            batch.recorder.progress()
+
+    def share() -> float:
+        seconds = interleaved({"training": train, "stepping": raw}, 1, case.iterations)
+        folder.cleanup()
+        return sum(seconds["stepping"]) / sum(seconds["training"])
+
+    return share
+
+
+def pool_stepping(env_id: str, steps: int, seed: int, count: int = 64) -> Callable[[], object]:
+    """What makes so many steps with `count` environments of EnvPool in one thread."""
+    import envpool
+
+    env = envpool.make(env_id, env_type="gymnasium", num_envs=count, num_threads=1, seed=seed)
+    space = gym.make(env_id, disable_env_checker=True).action_space
+    space.seed(seed)
+    actions = [np.array([space.sample() for _ in range(count)]) for _ in range(100)]
+    env.reset()
+
+    def step() -> None:
+        for t in range(steps // count):
+            env.step(actions[t % 100])
+
+    return step
 
 
 def stepping(env_id: str, steps: int, seed: int) -> Callable[[], object]:
@@ -128,13 +183,27 @@ CORES = 2
 
 
 def slowest(prepare: Callable[..., Callable[[], object]], arguments: Sequence[tuple[Any, ...]]) -> float:
-    """Seconds in which all work is done, each in a process of its own, from a common start; `prepare` returns the work.
+    """Seconds in which all work is done, each in a process of its own, from a common start; `prepare` returns the work."""
+    return max(at_once(partial(timed, prepare), arguments))
 
-    RuntimeError if one of the processes dies.
-    """
+
+def timed(prepare: Callable[..., Callable[[], object]], *arguments: Any) -> Callable[[], float]:
+    """What does the work and returns how long it took."""
+    work = prepare(*arguments)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return seconds
+
+
+def at_once(prepare: Callable[..., Callable[[], float]], arguments: Sequence[tuple[Any, ...]]) -> list[float]:
+    """What each work returns, in a process of its own, from a common start; RuntimeError if one of the processes dies."""
     context = process_context()
-    barrier, times = context.Barrier(len(arguments)), context.Queue()
-    processes = [context.Process(target=timed, args=(prepare, given, barrier, times)) for given in arguments]
+    barrier, results = context.Barrier(len(arguments)), context.Queue()
+    processes = [context.Process(target=in_process, args=(prepare, given, barrier, results)) for given in arguments]
     for process in processes:
         process.start()
     for process in processes:
@@ -143,19 +212,17 @@ def slowest(prepare: Callable[..., Callable[[], object]], arguments: Sequence[tu
             if any(other.exitcode for other in processes):
                 for other in processes:
                     other.terminate()
-                raise RuntimeError(f"a process of {prepare.__name__} ended by itself, see above")
-    return max(times.get() for _ in processes)
+                raise RuntimeError("a process of the benchmark ended by itself, see above")
+    return [results.get() for _ in processes]
 
 
-def timed(prepare: Callable[..., Callable[[], object]], arguments: tuple[Any, ...], barrier: Barrier, times: Any) -> None:
-    """In a process: get ready, wait for the others, work, tell how long it took."""
+def in_process(prepare: Callable[..., Callable[[], float]], arguments: tuple[Any, ...], barrier: Barrier, results: Any) -> None:
+    """Get ready, wait for the others, work, tell what came out."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     work = prepare(*arguments)
     barrier.wait()
-    start = time.perf_counter()
-    work()
-    times.put(time.perf_counter() - start)
+    results.put(work())
 
 
 # What files and curves cost -----------------------------------------------------------------------------------------------
@@ -227,10 +294,6 @@ class Comparison(NamedTuple):
 def comparisons() -> list[Comparison]:
     """All of them. A training is logged 160 times however long it is; only those of A2C on CartPole are as long as a preset's."""
     cart, lander, a2c, ppo, both = "CartPole-v1", "LunarLander-v3", A2C_8X16, PPO_8X256, f"{CORES} cores"
-    landers = [Case(f"A2C, {lander}, 16 runs, {both}", partial(ours_on_all_cores, lander, a2c, 16, 50_000), "≥ 0.85")]
-    if importlib.util.find_spec("envpool") is not None:
-        pooled = partial(ours_on_all_cores, lander, a2c, 16, 50_000, "envpool")
-        landers.append(Case("the same with --backend envpool", pooled))
     if importlib.util.find_spec("jax") is not None:
         compiled = Case(f"A2C, {cart}, 64 runs, {both}, beside JAX", partial(ours_on_all_cores, cart, a2c, 64, 500_000), "≥ 1.2")
         peers = [Comparison(f"A2C compiled by JAX, 64 runs, {both}", partial(jax_on_all_cores, 64, 500_000), [compiled])]
@@ -252,7 +315,6 @@ def comparisons() -> list[Comparison]:
         Comparison("SB3 A2C, one run", partial(theirs, lander, a2c, 10_000), [
             Case(f"A2C, {lander}, one run, one core", partial(ours, lander, a2c, 1, 40_000)),
         ]),
-        Comparison(f"raw stepping at random, {both}", partial(raw_on_all_cores, lander, 50_000), landers),
         Comparison("SB3 PPO, one run", partial(theirs, cart, ppo, 8_192), [
             Case(f"PPO, {cart}, 64 runs, {both}", partial(ours_on_all_cores, cart, ppo, 64, 20_480), "≥ 30"),
             Case(f"PPO, {cart}, one run, one core", partial(ours, cart, ppo, 1, 20_480)),
@@ -268,9 +330,33 @@ def rows(repeats: int) -> list[Row]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     found = [row for comparison in comparisons() for row in compared(comparison, repeats)]
+    found += [beside(name, case, repeats, bar) for name, case, bar in steppings()]
     share = spread([100 * logging_cost(32, 500_000) for _ in range(repeats)])
     found.append(Row("files and curves, 32 runs of CartPole-v1, 500,000 steps", share, "%", "training without", bar="≤ 3"))
     return found
+
+
+def steppings() -> list[tuple[str, Beside, str]]:
+    """What is compared with raw stepping: name, training, bar."""
+    lander, cheetah = "LunarLander-v3", "HalfCheetah-v5"
+    found = [(f"A2C, {lander}, 16 runs, {CORES} cores", Beside(lander, A2C_8X16, 16, 60), "≥ 0.85")]
+    if importlib.util.find_spec("envpool") is not None:
+        pooled = Beside(lander, A2C_8X16, 16, 100, "envpool")
+        found.append((f"A2C, {lander}, 16 runs, {CORES} cores, --backend envpool", pooled, "≥ 0.75"))
+    if importlib.util.find_spec("mujoco") is not None:
+        agent = make_agent("ppo", cheetah, {})
+        iterations = max(2, 30_000 // (agent.n_envs * agent.n_steps))
+        found.append((f"PPO, {cheetah}, 2 runs, {CORES} cores", Beside(cheetah, agent, 2, iterations), "≥ 0.8"))
+    for package, env_id in (("envpool", lander), ("mujoco", cheetah)):
+        if importlib.util.find_spec(package) is None:
+            print(f"without {package}, whose {env_id} is not stepped")
+    return found
+
+
+def beside(name: str, case: Beside, repeats: int, bar: str) -> Row:
+    """A row of a training beside raw stepping."""
+    peer = "EnvPool's own stepping, in batches of the same size" if case.backend == "envpool" else "raw stepping at random"
+    return Row(name, spread([case.share() for _ in range(repeats)]), "×", peer, bar=bar)
 
 
 def compared(comparison: Comparison, repeats: int) -> list[Row]:

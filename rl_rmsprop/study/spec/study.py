@@ -120,7 +120,8 @@ class Study:
     def _check_baselines(self) -> None:
         """ValueError for a baseline under settings that need the E of a β rule."""
         baselines = [arm.text for arm in self.arms if arm.is_baseline]
-        needs = [f"lr_rule={self.options.lr_rule}"] if self.options.step_size is not None else []
+        step_size = self.options.step_size
+        needs = [f"lr_rule={self.options.lr_rule}"] if step_size is not None and step_size.needs_E else []
         needs += ["clip=numerator"] if any(agent.clip == "numerator" for agent in self.agents) else []
         if needs and baselines:
             remedy = "compare it with β rules in a study without this setting"

@@ -11,6 +11,7 @@ from agents.per_run import PerRun
 from rl_rmsprop import baselines, rules
 from rl_rmsprop.baselines.muon import Matrix
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.step_sizes import AroundOptimizer
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.options import TrainingOptions
 
@@ -33,9 +34,8 @@ def make_optimizer(
     It leaves alone every run whose gradient is not finite.
     """
     if arm.rule is None:
-        if options.step_size is not None:
-            raise ValueError(f"lr_rule needs the E of a β rule, got {arm.text}")
-        return PerRun(baselines.parse(arm.text).optimizer(parameters, lr, options.eps, matrices))
+        baseline = PerRun(baselines.parse(arm.text).optimizer(parameters, lr, options.eps, matrices))
+        return baseline if options.step_size is None else AroundOptimizer(baseline, options.step_size, len(seeds))
     rule = rules.resolve(arm.rule, updates, steps_per_update)
     return AdaptiveRMSprop(
         parameters, lr, rule, options.eps, bias_correction=options.bias_correction, nonfinite="skip", lr_rule=options.step_size,
