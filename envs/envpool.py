@@ -51,12 +51,13 @@ class EnvPoolBatch:
 
     def reset(self) -> NDArray[np.float32]:
         observations, _ = self._pool.reset()
-        return self._per_run(observations)
+        return self._per_run(observations.astype(np.float32))
 
     def step(self, actions: NDArray) -> Step:
         observations, rewards, terminated, truncated, info = self._pool.step(actions.reshape(self._shape))
         valid = info["elapsed_step"] > 0  # an environment whose episode is over is reset by its next step
-        return Step(*map(self._per_run, (observations, rewards, terminated, truncated, valid)))
+        step = (observations.astype(np.float32), rewards.astype(np.float32), terminated, truncated, valid)  # MuJoCo's are float64
+        return Step(*map(self._per_run, step))
 
     def _per_run(self, array: NDArray) -> NDArray:  # [R·N, …] → [R, N, …], in memory that EnvPool does not write to again
         return array.reshape(self.runs, self.envs_per_run, *array.shape[1:]).copy()

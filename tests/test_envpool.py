@@ -108,6 +108,20 @@ def test_episodes_are_others_than_gymnasiums_but_distributed_alike():
 
 
 @needed
+def test_mujocos_robots_are_stepped():
+    """Silent failure: real actions, or observations in double precision, are refused or misread."""
+    from envpool import list_all_envs
+
+    assert "HalfCheetah-v5" in list_all_envs()
+    pool = pooled("HalfCheetah-v5", (3, 4), 2)
+    observations = pool.reset()
+    step = pool.step(np.full((2, 2, 6), 0.5, np.float32))
+    assert (observations.shape, step.observations.dtype) == ((2, 2, 17), np.float32)
+    assert not np.array_equal(observations, step.observations)
+    assert step.valid.all()
+
+
+@needed
 def test_dynamics_cannot_shift_and_rewards_can():
     """Silent failure: a study of gravity in which gravity never changes."""
     with pytest.raises(ValueError, match="leave --backend out to change the dynamics"):
@@ -145,7 +159,12 @@ class FakePool:
         self.made = {"env_id": env_id, "num_envs": num_envs, **options}
 
     def reset(self) -> Any:
-        return np.zeros((self.made["num_envs"], 8), np.float32), {}
+        return np.zeros((self.made["num_envs"], 8)), {}  # float64, as MuJoCo's observations are
+
+    def step(self, actions: Any) -> Any:
+        count = self.made["num_envs"]
+        over = np.zeros(count, bool)
+        return np.zeros((count, 8)), np.ones(count), over, over, {"elapsed_step": np.ones(count, np.int64)}
 
     def close(self) -> None:
         self.closed = True
@@ -233,6 +252,14 @@ def test_a_pool_says_that_it_can_be_neither_cut_short_nor_saved_nor_changed(fake
         dynamics.set("gravity", np.ones(4))
     pool.close()
     assert pool._pool.closed
+
+
+def test_a_pool_of_doubles_gives_single_precision(fake: None) -> None:
+    """Silent failure: networks of single precision are shown MuJoCo's doubles, by whichever kernel takes them as they come."""
+    pool = pooled(LANDER, (3, 4), 2)
+    assert pool.reset().dtype == np.float32
+    step = pool.step(np.zeros((2, 2), np.int64))
+    assert (step.observations.dtype, step.rewards.dtype) == (np.float32, np.float32)
 
 
 def test_every_environment_of_a_pool_has_a_seed_of_its_own_that_fits_into_its_integers(fake: None) -> None:

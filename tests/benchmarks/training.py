@@ -109,16 +109,15 @@ def beside_stepping(case: Beside, core: int) -> Callable[[], float]:
     folder = tempfile.TemporaryDirectory()
     seeds = range(core * runs, (core + 1) * runs)
     batch = Batch(spec(case.env_id, agent, seeds, (case.iterations + 2) * steps, folder.name, case.backend))
-    raw = (
-        pool_stepping(case.env_id, steps, runs, core) if case.backend == "envpool" else stepping(case.env_id, runs * steps, core)
-    )
+    step_raw = pool_stepping if case.backend == "envpool" else stepping
+    raw = step_raw(case.env_id, runs * steps, core)
 
     def train() -> None:
         if batch.recorder.take(next(batch.training)):
             batch.recorder.progress()
 
     def share() -> float:
-        seconds = interleaved({"training": train, "stepping": raw}, 1, case.iterations)
+        seconds = interleaved({"training": train, "stepping": raw}, 1, case.iterations, time.process_time)
         folder.cleanup()
         return sum(seconds["stepping"]) / sum(seconds["training"])
 
