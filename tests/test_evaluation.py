@@ -11,7 +11,10 @@ from agents import evaluation
 from agents.distributions import Categorical
 from agents.evaluation import episode_returns
 from agents.networks import ActorCritic
-from tests import odd_envs  # noqa: F401  # registers environments
+from rl_rmsprop.cli import main
+from rl_rmsprop.seeding import seed_sequence
+from rl_rmsprop.study.training.policies import evaluation_seed
+from tests import odd_envs
 
 
 def policy(runs: int, observations: int = 4) -> ActorCritic:
@@ -112,3 +115,29 @@ def test_progress_counts_the_episodes_of_all_runs_and_can_stop(survivor, monkeyp
 
     with pytest.raises(Stopped):
         episode_returns(envs.make(survivor, (0, 1), 2), policy(2), 10**6, progress=stop)
+
+
+def test_a_run_whose_environment_fails_is_named_and_the_others_are_evaluated(tmp_path, monkeypatch, capsys):
+    """Silent failure: a page of traceback, and the evaluation of all other runs is lost with it."""
+    out, plain = tmp_path / "study", "tests.odd_envs:Odd/Plain-v0"
+    assert main(["train", "--env", plain, "--seeds", "3-4", "--steps", "64", "--workers", "1", "--out", str(out)]) == 0
+    broken = {int(seed_sequence(evaluation_seed(4), "env", 1).generate_state(1)[0])}
+    step = odd_envs.Plain.step
+
+    def fails(self, action):
+        if self.np_random_seed in broken:
+            raise ZeroDivisionError("division by zero")
+        return step(self, action)
+
+    monkeypatch.setattr(odd_envs.Plain, "step", fails)
+    capsys.readouterr()
+    assert main(["evaluate", str(out), "--episodes", "2"]) == 3
+    line = capsys.readouterr().err
+    assert line.startswith(f"not evaluated: {plain} · 0.99 · seed 4: ")
+    assert "ZeroDivisionError: division by zero" in line
+    assert len(line.splitlines()) == 1
+    rows = (out / "report" / "evaluation.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[2] for row in rows] == ["seed", "3"]
+    broken.add(int(seed_sequence(evaluation_seed(3), "env", 0).generate_state(1)[0]))
+    assert main(["evaluate", str(out), "--episodes", "2"]) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 2

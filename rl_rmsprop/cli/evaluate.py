@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console, reporting_hangs
+from rl_rmsprop.cli.running import SOME_FAILED
 from rl_rmsprop.study.spec.names import check_holds_study
 
 MOST_EPISODES = 1_000_000
@@ -50,6 +52,8 @@ class Evaluate:
         with reporting_hangs():
             study = load_study(self.dir)
             shots = video.plan(study, self.video_seed) if self.video else []
-            evaluation.evaluate_study(study, self.episodes, self.stochastic, console(), self.seed)
-            video.film_all(shots, self.episodes, self.stochastic, console(), self.seed)
-        return 0
+            failures = evaluation.evaluate_study(study, self.episodes, self.stochastic, console(), self.seed)
+            failures += video.film_all(shots, self.episodes, self.stochastic, console(), self.seed)
+        for failure in failures:
+            print(failure, file=sys.stderr)
+        return SOME_FAILED if failures else 0

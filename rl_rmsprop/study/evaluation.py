@@ -15,6 +15,7 @@ from rich.table import Table
 import envs
 from agents.kernels import kernel_here
 from agents.networks import ActorCritic
+from envs import EnvironmentFailure
 from envs.shifts.shift import CLOCKS
 from rl_rmsprop.storage.atomic import write_csv
 from rl_rmsprop.storage.json_tables import convert, read_json
@@ -25,25 +26,30 @@ from rl_rmsprop.study.statistics.intervals import bootstrap, number
 from rl_rmsprop.study.training.policies import evaluate_batch, load_weights, make_policy
 
 
-def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console, seed: int | None = None) -> None:
+def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Console, seed: int | None = None) -> list[str]:
     """Evaluate every finished run, print a table of arms, and write report/evaluation.csv, a row a run.
 
     The environments are those of the final evaluation, or with a `seed` those whose seeds follow from it and the run's seed.
+    Returns a line for each run whose environment failed; the others are evaluated all the same.
     """
     torch.set_num_threads(1)  # as in training: the networks are small
     envs.import_modules(envs.modules_of(study.env_ids))
     rows: list[tuple[str, str, int, float, float, str]] = []
+    failures: list[str] = []
     variant = () if seed is None else (seed,)
     for spec in study.batches():
         finished = tuple(s for s in spec.seeds if (spec.run_folder(s) / WEIGHTS).is_file())
         if finished:
-            returns = evaluate_saved(spec, finished, episodes, stochastic, variant)
+            returns, failed = evaluate_each(spec, finished, episodes, stochastic, variant)
+            failures += failed
             rows += [
                 (spec.env_id, spec.arm.text, run, float(x.mean()), float(x.std()), "".join(map(str, variant)))
-                for run, x in zip(finished, returns, strict=True)
+                for run, x in returns.items()
             ]
-    if not rows:
+    if not rows and not failures:
         raise ValueError(f"{study.folder} has no trained policy yet")
+    if not rows:
+        return failures
     (study.folder / "report").mkdir(exist_ok=True)
     path = study.folder / "report" / "evaluation.csv"
     write_csv(path, ("env", "arm", "seed", "mean_return", "std_over_episodes", "evaluation_seed"), rows)
@@ -55,6 +61,20 @@ def evaluate_study(study: Study, episodes: int, stochastic: bool, console: Conso
         table.add_row(env_id, labels[text], str(len(means)), number(interval))
     console.print(table)
     console.print(f"every run: {path}", soft_wrap=True)
+    return failures
+
+
+def evaluate_each(
+    spec: BatchSpec, seeds: tuple[int, ...], episodes: int, stochastic: bool, variant: tuple[int, ...]
+) -> tuple[dict[int, np.ndarray], list[str]]:
+    """The returns of every run that can be evaluated, by its seed, and a line for every other: all together, or one by one."""
+    try:
+        return dict(zip(seeds, evaluate_saved(spec, seeds, episodes, stochastic, variant), strict=True)), []
+    except EnvironmentFailure as error:
+        if len(seeds) == 1:
+            return {}, [f"not evaluated: {spec.run_label(seeds[0])}: {error}"]
+    alone = [evaluate_each(spec, (seed,), episodes, stochastic, variant) for seed in seeds]
+    return {seed: x for returns, _ in alone for seed, x in returns.items()}, [line for _, lines in alone for line in lines]
 
 
 def evaluate_saved(

@@ -76,14 +76,23 @@ def plan(study: Study, seed: int | None = None) -> list[Shot]:
     return [Shot(spec, rates[spec.env_id]) for spec in runs]
 
 
-def film_all(shots: list[Shot], episodes: int, stochastic: bool, console: Console, seed: int | None = None) -> None:
-    """Make the videos, one after the other, of an evaluation with these settings; see `evaluate_study`."""
+def film_all(shots: list[Shot], episodes: int, stochastic: bool, console: Console, seed: int | None = None) -> list[str]:
+    """Make the videos, one after the other, of an evaluation with these settings; see `evaluate_study`.
+
+    Returns a line for each whose environment failed.
+    """
     torch.set_num_threads(1)
+    failures = []
     for shot in shots:
-        with console.status(f"filming {shot.spec.label}"):  # a robot's 1000 steps take minutes without a GPU
-            outcome, steps = film(shot, episodes, stochastic, () if seed is None else (seed,))
+        try:
+            with console.status(f"filming {shot.spec.label}"):  # a robot's 1000 steps take minutes without a GPU
+                outcome, steps = film(shot, episodes, stochastic, () if seed is None else (seed,))
+        except envs.EnvironmentFailure as error:
+            failures.append(f"not filmed: {shot.spec.label}: {error}")
+            continue
         run = f"seed {shot.spec.seeds[0]}, return {outcome:.6g}, {steps} steps"
         console.print(f"video: {shot.path} ({run})", soft_wrap=True)
+    return failures
 
 
 def film(shot: Shot, episodes: int, stochastic: bool, variant: tuple[int, ...] = ()) -> tuple[float, int]:
