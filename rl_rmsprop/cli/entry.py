@@ -19,6 +19,7 @@ from rl_rmsprop.cli.compare import Compare
 from rl_rmsprop.cli.envs import Envs
 from rl_rmsprop.cli.evaluate import Evaluate
 from rl_rmsprop.cli.parsing import read_options
+from rl_rmsprop.cli.plan import Plan
 from rl_rmsprop.cli.presets import Presets
 from rl_rmsprop.cli.replay import Replay
 from rl_rmsprop.cli.report import Report
@@ -37,6 +38,7 @@ VERBS: dict[str, type[Any]] = {
     "train": Train,
     "compare": Compare,
     "resume": Resume,
+    "plan": Plan,
     "report": Report,
     "evaluate": Evaluate,
     "tensorboard": Tensorboard,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import envs
 from agents.distributions import for_space
@@ -46,21 +47,35 @@ def needed_memory(study: Study, workers: int) -> int:
     return max(batch_memory(study, env_id, runs) for env_id, runs in widest.items()) * min(workers, len(batches))
 
 
-def batch_memory(study: Study, env_id: str, runs: int) -> int:
-    """Bytes of `runs` runs trained together in an environment."""
-    agent = study.agent_in(env_id)
+class Sizes(NamedTuple):
+    """What the memory of a run follows from, beside the agent's settings."""
+
+    sensors: int
+    outputs: int  # of the actor
+    weights: int  # of both networks
+    environment: int  # bytes
+
+
+def sizes_in(study: Study, env_id: str) -> Sizes:
+    """The sizes in one of the study's environments."""
     env = envs.make(env_id, (0,), 1, **study.options.made_with(env_id))
     sensors, outputs = env.observation_space.shape[0], for_space(env.action_space).outputs
     env.close()
-    widths = (sensors, *agent.hidden, outputs)
+    widths = (sensors, *study.agent_in(env_id).hidden, outputs)
     weights = 2 * sum((i + 1) * h for i, h in pairwise(widths))
+    return Sizes(sensors, outputs, weights, env.memory_of_each() if isinstance(env, envs.SerialBatch) else IN_ARRAYS)
+
+
+def batch_memory(study: Study, env_id: str, runs: int) -> int:
+    """Bytes of `runs` runs trained together in an environment."""
+    agent, sizes = study.agent_in(env_id), sizes_in(study, env_id)
     steps = agent.n_envs * agent.n_steps
     activations = min(steps, getattr(agent, "batch_size", steps)) * 2 * sum(agent.hidden)  # of both networks, for autograd
     forward = steps * 2 * max(agent.hidden, default=0)  # one layer of both, for a whole rollout
-    rollout = steps * (sensors + outputs + 10) + max(activations, forward)
+    rollout = steps * (sizes.sensors + sizes.outputs + 10) + max(activations, forward)
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
-    of_env = env.memory_of_each() if isinstance(env, envs.SerialBatch) else IN_ARRAYS
-    return OF_PROCESS + runs * (agent.n_envs * of_env + 4 * (OF_WEIGHTS * weights + OF_ROLLOUTS * rollout) + signals)
+    numbers = OF_WEIGHTS * sizes.weights + OF_ROLLOUTS * rollout
+    return OF_PROCESS + runs * (agent.n_envs * sizes.environment + 4 * numbers + signals)
 
 
 def available_memory() -> int:
