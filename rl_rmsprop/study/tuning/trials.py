@@ -110,8 +110,10 @@ class TrialBatch:
         shifts, backend = spec.options.shifts, spec.options.backend
         env = envs.make(spec.env_id, wide.seeds, spec.agent.n_envs, shifts, backend=backend, **spec.made_with)
         policy = make_policy(wide, env)
-        rows = [rows_of(policy.parameters(), k, len(spec.seeds)) for k in range(count)]
+        thetas = list(policy.parameters())
+        rows = [rows_of(thetas, k, len(spec.seeds)) for k in range(count)]
         optimizer = OptimizerGroup(
+            thetas,
             [
                 make_optimizer(
                     Arm(setting.rule),
@@ -124,7 +126,7 @@ class TrialBatch:
                     policy.hidden_weights(),
                 )
                 for setting, part in zip(self.settings, rows, strict=True)
-            ]
+            ],
         )
         curves = LearningCurves(env.runs, spec.iterations)
         training = Training(spec.agent, env, policy, optimizer, spec.iterations, wide.seeds)
@@ -148,14 +150,14 @@ class TrialBatch:
 class OptimizerGroup(torch.optim.Optimizer):
     """Several optimizers as one, each with the rows of its own runs; measures how far they move."""
 
-    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
-        """`parts` in the order of their rows."""
+    def __init__(self, thetas: Sequence[Tensor], parts: Sequence[torch.optim.Optimizer]) -> None:
+        """`parts` in the order of their rows of the parameters `thetas` [R, P]."""
         super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
         self._parts: Sequence[Any] = parts  # whose `step` takes a mask
         self.param_groups = [group for part in parts for group in part.param_groups]  # who sets lr there sets it for the part
-        self._thetas = [[p for group in part.param_groups for p in group["params"]] for part in parts]
-        runs, device = sum(len(thetas[0]) for thetas in self._thetas), self._thetas[0][0].device
-        self._squares = torch.zeros(runs, dtype=torch.float64, device=device)  # [R]
+        self._thetas = [theta.detach() for theta in thetas]
+        self._runs = [len(part.param_groups[0]["params"][0]) for part in parts]
+        self._squares = torch.zeros(len(thetas[0]), dtype=torch.float64, device=thetas[0].device)  # [R]
         self._count = 0  # changes of one run's weights so far
 
     def begin_rollout(self) -> None:
@@ -172,8 +174,8 @@ class OptimizerGroup(torch.optim.Optimizer):
     def observe(self, **signals: Tensor) -> None:
         """Pass what only the training loop knows, [R] each, to the parts that have an `observe`."""
         start = 0
-        for part, thetas in zip(self._parts, self._thetas, strict=True):
-            stop = start + len(thetas[0])
+        for part, runs in zip(self._parts, self._runs, strict=True):
+            stop = start + runs
             if hasattr(part, "observe"):
                 part.observe(**{name: value[start:stop] for name, value in signals.items()})
             start = stop
@@ -181,16 +183,15 @@ class OptimizerGroup(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None, *, mask: Tensor | None = None) -> Any:
         """One update of every part, of the runs in `mask` [R]."""
-        squares, start = [], 0
-        for part, thetas in zip(self._parts, self._thetas, strict=True):
-            before = [theta.clone() for theta in thetas]
-            stop = start + len(thetas[0])
+        before, start = [theta.clone() for theta in self._thetas], 0
+        for part, runs in zip(self._parts, self._runs, strict=True):
+            stop = start + runs
             some = None if mask is None or mask[start:stop].all() else mask[start:stop]
             part.step(mask=some)
             start = stop
-            squares.append(sum((theta - old).square().sum(1).double() for theta, old in zip(thetas, before, strict=True)))
-        self._squares += torch.cat(squares)
-        self._count += sum(theta.shape[1] for theta in self._thetas[0])
+        for theta, old in zip(self._thetas, before, strict=True):
+            self._squares += old.sub_(theta).square_().sum(1).double()
+            self._count += theta.shape[1]
 
     def update_rms(self) -> Tensor:
         """Root mean square over all entries and updates so far of each run's changes, [R] float64."""
