@@ -115,7 +115,11 @@ def update_weights(weights: list[Tensor], beta: float | Tensor) -> None:
     """One update of every w, in place: w ← βw + (1 − β). Rounding leaves a w of 1 at 1."""
     if all([w.is_cpu and w.dim() == 0 and w.item() == 1 for w in weights]):  # elsewhere to ask takes longer
         return
-    beta, new_share = (torch.as_tensor(x, dtype=weights[0].dtype, device=weights[0].device) for x in (beta, 1 - beta))
+    if isinstance(beta, float):
+        foreach_mul_(weights, beta)
+        foreach_add_(weights, 1 - beta)
+        return
+    beta, new_share = (x.to(weights[0]) for x in (beta, 1 - beta))
     if beta.dim():
         foreach_mul_(weights, [beta] * len(weights))
         foreach_add_(weights, [new_share] * len(weights))
@@ -228,8 +232,8 @@ def surely_finite(tensors: Sequence[Tensor]) -> bool:
     """
     if any(t.dtype != tensors[0].dtype for t in tensors):
         return False
-    lengths = torch.stack(foreach_norm(list(tensors)))
-    return math.isfinite(lengths.square_().sum().item())
+    lengths = foreach_norm(list(tensors))
+    return sum([n * n for n in map(Tensor.item, lengths)]) <= torch.finfo(lengths[0].dtype).max  # NaN is not
 
 
 def surely_finite_runs(tensors: Sequence[Tensor], runs: int, missing: Sequence[int]) -> bool:
