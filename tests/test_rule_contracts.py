@@ -22,7 +22,10 @@ from tests.rule_table import ROWS, Row
 N, LR = 4, 1e-3
 
 WITH_REFERENCE = {name: row for name, row in ROWS.items() if row.reference is not None}
-each_law = pytest.mark.parametrize("row", WITH_REFERENCE.values(), ids=WITH_REFERENCE)
+COMPILED = ("smorms3", "maxva", "adasmooth", "hypergradient")
+WITH_KERNEL = {name: (row, None) for name, row in WITH_REFERENCE.items()} | {
+    f"{name}, torch": (WITH_REFERENCE[name], "torch") for name in COMPILED
+}
 each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 
@@ -43,15 +46,15 @@ def divisor_of(optimizer: AdaptiveRMSprop, p: Parameter) -> Tensor:
 @pytest.mark.parametrize(
     ("dtype", "updates", "tolerance"), [(torch.float32, 2000, 1e-5), (torch.float64, 460, 2e-9)], ids=["float32", "float64"]
 )
-@each_law
+@pytest.mark.parametrize(("row", "kernel"), WITH_KERNEL.values(), ids=WITH_KERNEL)
 def test_a_law_is_the_one_that_its_authors_wrote(
-    row: Row, dtype: torch.dtype, updates: int, tolerance: float, bias_correction: bool
+    row: Row, kernel: str | None, dtype: torch.dtype, updates: int, tolerance: float, bias_correction: bool
 ) -> None:
     """Silent failure: an arm has the name of a published rule, and does something else."""
     assert row.reference is not None
     divide = row.reference(Options(lr=LR, bias_correction=bias_correction))
     p = Parameter(torch.linspace(-1.0, 1.0, N, dtype=dtype))
-    optimizer = AdaptiveRMSprop([p], LR, bias_correction=bias_correction, **row.arguments)
+    optimizer = AdaptiveRMSprop([p], LR, bias_correction=bias_correction, kernel=kernel, **row.arguments)
     divisors, expected = [], []
     gradients = stream(updates, dtype)
     for n, g in enumerate(gradients, start=1):

@@ -19,9 +19,12 @@ from rl_rmsprop.native import library
 
 def supports(tensors: Sequence[Tensor], group: dict[str, Any]) -> bool:
     """Whether `step` can update parameters: these, their g and E, are [R, P], single, on the CPU; one lr, and E alone divides."""
-    if group["centered"] or group["momentum"] > 0 or isinstance(group["lr"], Tensor) or group["differentiable"]:
-        return False
-    return all([is_table(t) for t in tensors])
+    return has_plain_options(group) and all([is_table(t) for t in tensors])
+
+
+def has_plain_options(group: dict[str, Any]) -> bool:
+    """Whether a step is along g, and as long as E and one lr say."""
+    return not (group["centered"] or group["momentum"] > 0 or isinstance(group["lr"], Tensor) or group["differentiable"])
 
 
 def is_table(t: Tensor) -> bool:
@@ -48,3 +51,10 @@ def step(slots: Sequence[Slot], group: dict[str, Any], beta: float | Tensor) -> 
             group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
         )  # fmt: skip
         lib.rmsprop_step(number, ctypes.byref(arguments))
+        mark_changed(p)
+
+
+def mark_changed(p: Tensor) -> None:
+    """Let autograd refuse a gradient through values of p that it has stored, as after an operation of torch in place."""
+    if not p.is_inference():
+        torch.autograd.graph.increment_version(p)

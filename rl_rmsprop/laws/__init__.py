@@ -13,11 +13,12 @@
     hypergradient   β descends the loss
 
 A law needs no detector and no clock. It is a frozen dataclass; see base.py for what one has to define. Its `update` is its half
-of the optimizer's update, in place of `equations.update_mean_square`; the other half divides the gradient by its `divisor`.
+of the optimizer's update, in place of `equations.update_mean_square`; the other half divides the gradient by its `divisor`. Where
+these take many calls of torch, the compiled kernel has both halves in one (`compiled`, rl_rmsprop/native/cpp/laws.h).
 """
 
 from rl_rmsprop.laws.asymmetric import Asymmetric
-from rl_rmsprop.laws.base import Law, LawInputs
+from rl_rmsprop.laws.base import BetaLaw, Law, LawInputs
 from rl_rmsprop.laws.coupled import Coupled
 from rl_rmsprop.laws.elementwise import AdaSmooth, MaxVA, Smorms3
 from rl_rmsprop.laws.hypergradient import Hypergradient
@@ -30,8 +31,8 @@ from rl_rmsprop.laws.policy_clock import PolicyClock
 from rl_rmsprop.laws.signs import Ano, Yogi
 
 __all__ = [
-    "CAP", "LAWS", "AdaSmooth", "AdamS", "Adamax", "AmsGrad", "Ano", "Asymmetric", "Bcos", "Coupled", "Hypergradient",
-    "Kourkoutas", "Lagged", "Law", "LawInputs", "MaxVA", "Mixture", "PolicyClock", "Smorms3", "Yogi",
+    "CAP", "LAWS", "AdaSmooth", "AdamS", "Adamax", "AmsGrad", "Ano", "Asymmetric", "Bcos", "BetaLaw", "Coupled",
+    "Hypergradient", "Kourkoutas", "Lagged", "Law", "LawInputs", "MaxVA", "Mixture", "PolicyClock", "Smorms3", "Yogi",
 ]  # fmt: skip
 
 LAWS: dict[str, type[Law]] = {

@@ -14,6 +14,7 @@ from rl_rmsprop.detectors import State
 from rl_rmsprop.grammar import Settings
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot
+from rl_rmsprop.kernels.native_laws import CompiledLaw
 from rl_rmsprop.schedules import check_beta
 
 
@@ -46,12 +47,6 @@ class LawInputs(NamedTuple):
         """The same number for all runs, [] or [R] float64."""
         E = self.slots[0].E
         return torch.full(E.shape[: int(self.per_run)], value, dtype=torch.float64, device=E.device)
-
-    def take_squares(self, beta: Tensor) -> None:
-        """One update of every E and w, as RMSProp's, with one β ([] or [R] float64) for all."""
-        for slot, g2 in self.updates():
-            equations.update_weights([slot.state["weight"]], beta)
-            equations.update_mean_square(slot, beta, g2)
 
 
 class Law(Settings):
@@ -88,9 +83,28 @@ class Law(Settings):
         """
         raise TypeError(f"{type(self).__name__} must define update(state, at)")
 
+    def compiled(self) -> CompiledLaw | None:
+        """What makes `update` and the parameters' step in the compiled kernel, faster; None if nothing does."""
+        return None
+
     def divisor(self, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:
         """What divides the gradient after the update, √Ê + ε for most laws; in `out`, if that is given."""
         return equations.denominator(slot, group, out)
+
+
+class BetaLaw(Law):
+    """Base of laws whose E is RMSProp's: all that they decide is β, one for all entries of a run."""
+
+    def decide(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        """The group's new state, and β of this update, [] or [R] float64; `at` is as before it."""
+        raise TypeError(f"{type(self).__name__} must define decide(state, at)")
+
+    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+        state, beta = self.decide(state, at)
+        for slot, g2 in at.updates():
+            equations.update_weights([slot.state["weight"]], beta)
+            equations.update_mean_square(slot, beta, g2)
+        return state, beta
 
 
 def check_single(name: str, beta: float) -> None:

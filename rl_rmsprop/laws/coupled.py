@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from rl_rmsprop.detectors import State
-from rl_rmsprop.laws.base import Law, LawInputs
+from rl_rmsprop.laws.base import BetaLaw, LawInputs
 from rl_rmsprop.laws.elementwise import check_bounds
 from rl_rmsprop.schedules import check_positive
 
 
 @dataclass(frozen=True)
-class Coupled(Law):
+class Coupled(BetaLaw):
     """As lr shrinks, remember longer: 1 − β follows a power of lr.
 
         1 − β = (1 − start)·(lr/lr₀)^power, but not less than 1 − max        lr₀: that of the first update
@@ -42,10 +42,8 @@ class Coupled(Law):
     def initial_group_state(self, keys: Tensor) -> State:
         return {"first_lr": torch.full(keys.shape, torch.nan, dtype=torch.float64, device=keys.device)}
 
-    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+    def decide(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         lr = torch.as_tensor(at.group["lr"], dtype=torch.float64, device=state["first_lr"].device)
         first = torch.where(state["first_lr"].isnan(), lr, state["first_lr"])
         share = (1 - self.start) * torch.where(first > 0, lr / first, 1.0) ** self.power
-        beta = 1 - share.clamp(1 - self.max, 1.0)
-        at.take_squares(beta)
-        return {"first_lr": first}, beta
+        return {"first_lr": first}, 1 - share.clamp(1 - self.max, 1.0)

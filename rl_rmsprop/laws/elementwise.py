@@ -12,6 +12,7 @@ from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.kernels.native_laws import CompiledLaw
 from rl_rmsprop.laws.base import Law, LawInputs, check_single
 from rl_rmsprop.schedules import check_updates
 
@@ -67,6 +68,9 @@ class Smorms3(Elementwise):
         state = super().initial_parameter_state(E, w, keys, group, p)
         return state | {"tau": torch.ones_like(state["weight"]), "m": torch.zeros_like(state["weight"])}
 
+    def compiled(self) -> CompiledLaw:
+        return CompiledLaw("smorms3", entries=("weight", "tau", "m"))
+
     def take(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         tau, m = slot.state["tau"], slot.state["m"]
         r = (tau + 1).reciprocal_()
@@ -115,6 +119,9 @@ class MaxVA(Elementwise):
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         state = super().initial_parameter_state(E, w, keys, group, p)
         return state | {"mean": torch.zeros_like(state["weight"])}
+
+    def compiled(self) -> CompiledLaw:
+        return CompiledLaw("maxva", (1 - self.max, 1 - self.min), ("weight", "mean"))
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         w, U = slot.state["weight"], slot.state["mean"]
@@ -165,6 +172,10 @@ class AdaSmooth(Elementwise):
         state = super().initial_parameter_state(E, w, keys, group, p)
         sums = {name: torch.zeros_like(state["weight"]) for name in ("path", "length", "last_path", "last_length")}
         return state | sums | {"before": p.clone(), "steps": torch.zeros(keys.shape, dtype=torch.float64, device=E.device)}
+
+    def compiled(self) -> CompiledLaw:
+        settings = (1 - self.long, self.long - self.short, float(self.updates))
+        return CompiledLaw("adasmooth", settings, ("weight", "path", "length", "last_path", "last_length", "before"), "steps")
 
     def share(self, slot: Slot, square: Tensor, group: dict[str, Any]) -> Tensor:
         before, steps = slot.state["before"], slot.state["steps"]

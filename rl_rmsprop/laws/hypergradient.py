@@ -13,6 +13,7 @@ from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.equations import Slot, broadcast_runs
+from rl_rmsprop.kernels.native_laws import CompiledLaw
 from rl_rmsprop.laws.base import Law, LawInputs
 from rl_rmsprop.laws.elementwise import check_bounds
 from rl_rmsprop.schedules import check_positive
@@ -63,11 +64,18 @@ class Hypergradient(Law):
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         return super().initial_parameter_state(E, w, keys, group, p) | {"derivative": torch.zeros_like(E)}
 
+    def compiled(self) -> CompiledLaw:
+        return CompiledLaw("hypergradient", (self.rate, *self.bounds), ("derivative",), state="log_window")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest u."""
+        return -math.log1p(-self.min), -math.log1p(-self.max)
+
     def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         gradients, derivatives = [slot.g for slot in at.slots], at.states("derivative")
         h = signals.cosine(gradients, derivatives, at.per_run, derivatives[0].dtype).nan_to_num(0.0, 0.0, 0.0)
-        bounds = -math.log1p(-self.min), -math.log1p(-self.max)
-        log_window = (state["log_window"] - self.rate * h).clamp(*bounds)
+        log_window = (state["log_window"] - self.rate * h).clamp(*self.bounds)
         beta = -torch.expm1(-log_window)
         for slot, g2 in at.updates():
             w_before = slot.state["weight"].clone()

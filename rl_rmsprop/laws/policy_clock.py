@@ -11,13 +11,13 @@ from torch import Tensor
 from rl_rmsprop import signals
 from rl_rmsprop.detectors import State
 from rl_rmsprop.kernels import equations
-from rl_rmsprop.laws.base import Law, LawInputs
+from rl_rmsprop.laws.base import BetaLaw, LawInputs
 from rl_rmsprop.laws.elementwise import check_bounds
 from rl_rmsprop.schedules import check_positive
 
 
 @dataclass(frozen=True)
-class PolicyClock(Law):
+class PolicyClock(BetaLaw):
     """E forgets by the distance that the policy has moved, not by the number of updates.
 
         β = exp(−KL/κ), within [min, max]        KL: mean divergence of the policies before and after the last update
@@ -57,14 +57,13 @@ class PolicyClock(Law):
     def initial_parameter_state(self, E: Tensor, w: float, keys: Tensor, group: dict[str, Any], p: Tensor) -> State:
         return super().initial_parameter_state(E, w, keys, group, p) | {"before": p.clone()}
 
-    def update(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
+    def decide(self, state: State, at: LawInputs) -> tuple[State, Tensor]:
         kl = at.signal
         if not (kl.is_cpu and not kl.isnan().any()):  # elsewhere to ask takes longer
             kl = torch.where(kl.isnan(), self.movement(at), kl)
         beta = torch.exp(-kl.clamp(min=0.0) / self.kl).clamp(self.min, self.max).nan_to_num(self.max)
         for slot, before in zip(at.slots, at.states("before"), strict=True):
             before.copy_(slot.p)
-        at.take_squares(beta)
         return state, beta
 
     def movement(self, at: LawInputs) -> Tensor:

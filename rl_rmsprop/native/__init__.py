@@ -6,6 +6,7 @@
     cpp/losses.h      losses of policy gradients, and their gradients
     cpp/agents.h      the gradients of A2C, REINFORCE and PPO             agents/kernels/native_losses.py
     cpp/rmsprop.h     a step of RMSProp of many runs                      rl_rmsprop/kernels/native_step.py
+    cpp/laws.h        steps of laws                                       rl_rmsprop/kernels/native_laws.py
     cpp/acting.h      acting in environments that are stepped there       agents/kernels/native_acting.py
     cpp/cartpole.h    CartPole                                            envs/classic_control/cartpole.py
     cpp/episodes.h    returns and lengths of episodes                     agents/episodes.py

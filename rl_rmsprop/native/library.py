@@ -78,6 +78,27 @@ class Rmsprop(ctypes.Structure):
     ]  # fmt: skip
 
 
+class LawParameter(ctypes.Structure):
+    """A parameter [R, P] under a law, and what the law stores of it."""
+
+    MOST = 6
+    _fields_ = [
+        ("size", ctypes.c_long), ("p", ctypes.c_void_p), ("p_stride", ctypes.c_long), ("g", ctypes.c_void_p),
+        ("g_stride", ctypes.c_long), ("E", ctypes.c_void_p), ("entries", ctypes.c_void_p * MOST), ("weight", ctypes.c_void_p),
+        ("numbers", ctypes.c_void_p),
+    ]  # fmt: skip
+
+
+class LawStep(ctypes.Structure):
+    """A step of a law."""
+
+    _fields_ = [
+        ("runs", ctypes.c_long), ("count", ctypes.c_int), ("parameters", ctypes.c_void_p), ("bank", ctypes.c_int),
+        ("lr", ctypes.c_float), ("eps", ctypes.c_float), ("eps_in_sqrt", ctypes.c_int), ("bias_correction", ctypes.c_int),
+        ("settings", ctypes.c_void_p), ("state", ctypes.c_void_p), ("beta", ctypes.c_void_p),
+    ]  # fmt: skip
+
+
 class Environments(ctypes.Structure):
     """R × N environments of classic control."""
 
@@ -108,6 +129,7 @@ SIGNATURES = {
     "act_in_cartpole": (None, [INT, *[POINTER] * 3, LONG]),
     "episodes": (LONG, [LONG, LONG, *[POINTER] * 9]),
     "rmsprop_step": (None, [INT, POINTER]),
+    **{f"{law}_step": (None, [INT, POINTER]) for law in ("smorms3", "maxva", "adasmooth", "hypergradient", "mixture")},
     "ppo_gradient": (None, [INT, *[POINTER] * 4, LONG, LONG, POINTER]),
 }
 """Result and arguments of every function."""

@@ -86,9 +86,12 @@ class AdaptiveRMSprop(RMSprop):
             `"trac"` (rl_rmsprop/step_sizes), or the rule itself; default lr alone. It looks at all parameters of a group.
         runs: train R runs at once: the first axis of every parameter is the run, and β, w, detector and statistics are [R].
             A number R, or the R integers that name the runs (they key the `random` control); a single run is `runs=1`.
-        kernel: with `runs`, `native` lets the compiled kernel (rl_rmsprop/native) make the steps of schedules, detectors and
-            numbers, in one pass over the memory; they differ from those of `torch` in the last bits. Needs float32 on the CPU,
-            no momentum and not `centered`; elsewhere, and for laws, it changes nothing.
+        kernel: what makes the steps: `torch`, or the compiled kernel (rl_rmsprop/native), which goes over the memory once or
+            twice, in one thread, and differs in the last bits. By default the compiled kernel makes those of the laws that
+            take many of torch's calls (`smorms3`, `maxva`, `adasmooth`, `hypergradient`, `mixture`), where it has been built,
+            and torch all others. `native`, which needs `runs`, lets it make those of numbers, schedules, detectors,
+            `policy_clock` and `coupled` too. It needs float32 on the CPU, in rows; a number for lr, and neither momentum,
+            `centered`, `step_scale` nor `lr_rule`: elsewhere it is torch.
 
     Raises:
         ValueError: for an argument out of its range, an empty list of parameters, or shapes that do not fit `runs`.
@@ -138,7 +141,7 @@ class AdaptiveRMSprop(RMSprop):
         nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
         lr_rule: str | StepSize | None = None,
         runs: int | Sequence[int] | None = None,
-        kernel: Literal["torch", "native"] = "torch",
+        kernel: Literal["torch", "native"] | None = None,
     ) -> None:
         names = run_names(runs)
         check_kernel(kernel, names)
@@ -340,7 +343,7 @@ class AdaptiveRMSprop(RMSprop):
 
     def _update_group(self, index: int, params: list[Tensor], grads: list[Tensor], states: list[State]) -> None:
         group, rule = self.param_groups[index], self.rules[index]
-        update = prepare(group, rule, params, grads, states, self.runs, self._workspace, self._clip, self.kernel == "native")
+        update = prepare(group, rule, params, grads, states, self.runs, self._workspace, self._clip, self.kernel)
         if not update.is_fusible:
             self._follow(group, params, states)
         signal = None if isinstance(rule, Constant) else rule.listens_to
@@ -491,9 +494,9 @@ class AdaptiveRMSprop(RMSprop):
             super().load_state_dict(checkpoint.prepare(state_dict, self.param_groups, self.rules, self._keys))
 
 
-def check_kernel(kernel: str, runs: Sequence[int] | None) -> None:
+def check_kernel(kernel: str | None, runs: Sequence[int] | None) -> None:
     """ValueError for a kernel that isn't there, or has no runs to go through."""
-    if kernel not in ("torch", "native"):
+    if kernel not in ("torch", "native", None):
         raise ValueError(f"kernel must be torch or native, got {kernel!r}")
     if kernel == "native" and runs is None:
         raise ValueError("kernel=native needs runs, the first axis of every parameter: give runs=1, or leave kernel out")

@@ -20,7 +20,7 @@ from rl_rmsprop import rules
 from rl_rmsprop.kernels import equations
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.equations import Slot
-from rl_rmsprop.laws import Law, LawInputs
+from rl_rmsprop.laws import BetaLaw, Law, LawInputs
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant, check_beta
 
@@ -91,6 +91,14 @@ def decide(
         equations.update_mean_lengths([state["mean_length"] for state in states if "mean_length" in state], beta)
     equations.update_weights(weights, beta)
     return beta
+
+
+def decide_by_law(rule: BetaLaw, group: dict[str, Any], slots: Sequence[Slot], x: Tensor) -> Tensor:
+    """As `decide`, of R runs under a law."""
+    at = LawInputs(slots, group, True, x, square, lambda slot: None)
+    group["rule_state"], group["alpha"] = rule.decide(group["rule_state"], at)
+    equations.update_weights([slot.state["weight"] for slot in slots], group["alpha"])
+    return group["alpha"]
 
 
 def divisor(rule: Rule, slot: Slot, group: dict[str, Any], out: Tensor | None = None) -> Tensor:

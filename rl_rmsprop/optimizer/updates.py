@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.optim.rmsprop import rmsprop
 
-from rl_rmsprop.kernels import equations, fused, native_step, torch_internals
+from rl_rmsprop.kernels import equations, fused, native_laws, native_step, torch_internals
 from rl_rmsprop.kernels.backends import State, scalar
 from rl_rmsprop.kernels.blocks import blocks
 from rl_rmsprop.kernels.equations import Slot
 from rl_rmsprop.kernels.workspace import Workspace
-from rl_rmsprop.laws import Law
+from rl_rmsprop.laws import BetaLaw, Law
+from rl_rmsprop.native import library
 from rl_rmsprop.optimizer import second_moment
 from rl_rmsprop.optimizer.param_groups import has_torchs_formula, step_size_of
 from rl_rmsprop.rules import Rule
@@ -46,11 +47,13 @@ class GroupUpdate(NamedTuple):
     is_fusible: bool  # `fused.supports`
     lr_per_run: bool  # whether lr is [R]
     is_torchs: bool  # whether torch has such an update: ours must have its bits
-    is_native: bool  # whether the compiled kernel is to have it, where it can
+    kernel: str | None  # `native` and `torch`: which is to have it, where it can; None for laws alone native
     clip: Tensor | None  # c, [] or [R] float64: by how much the step is shorter than the gradient makes it; None for 1
 
     def decide(self, x: Tensor) -> float | Tensor:
-        """`second_moment.decide`."""
+        """`second_moment.decide`, or `decide_by_law`."""
+        if isinstance(self.rule, BetaLaw):
+            return second_moment.decide_by_law(self.rule, self.group, equations.slots(self.params, self.states, self.group), x)
         assert not isinstance(self.rule, Law)
         averages = (E for name in ("square_avg", "grad_avg") for E in equations.state_tensors(self.states, name))
         return second_moment.decide(self.rule, self.group, self.states, averages, x)
@@ -73,7 +76,7 @@ def prepare(
     runs: int | None,
     workspace: Workspace,
     clip: Tensor | None = None,
-    is_native: bool = False,
+    kernel: str | None = None,
 ) -> GroupUpdate:
     """The update of these parameters by these gradients."""
     lr_per_run = runs is not None and isinstance(group["lr"], Tensor) and group["lr"].dim() > 0
@@ -81,7 +84,7 @@ def prepare(
     is_fusible = fused.supports(params, states, group)
     clip = None if clip is None else clip.to(params[0].device)
     return GroupUpdate(
-        group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs, is_native, clip
+        group, rule, params, grads, states, runs, workspace, is_fusible, lr_per_run, is_torchs, kernel, clip
     )  # fmt: skip
 
 
@@ -188,9 +191,9 @@ def by_step_size(update: GroupUpdate, x: Tensor) -> None:
 
 def is_native(update: GroupUpdate) -> bool:
     """Whether the compiled kernel is to have it, and can: E by one number or one a run."""
-    if not update.is_native or update.clip is not None or update.lr_per_run or isinstance(update.rule, Law):
+    if update.kernel != "native" or (isinstance(update.rule, Law) and not isinstance(update.rule, BetaLaw)):
         return False
-    if update.group["lr_rule"]:
+    if update.clip is not None or update.group["lr_rule"] or not all([p.numel() for p in update.params]):
         return False
     tensors = [*update.params, *update.grads, *fused.square_averages(update.states)]
     return native_step.supports(tensors, update.group)
@@ -200,6 +203,28 @@ def by_native_step(update: GroupUpdate, x: Tensor) -> None:
     """`native_step.step`."""
     beta = update.decide(x)
     native_step.step(equations.slots(update.params, update.states, update.group), update.group, beta)
+
+
+# Laws -----------------------------------------------------------------------------------------------------------------------
+
+
+def is_compiled_law(update: GroupUpdate) -> bool:
+    """Whether the compiled kernel has the law, is not to be left out, and can."""
+    if update.kernel == "torch" or not isinstance(update.rule, Law) or update.clip is not None or update.group["lr_rule"]:
+        return False
+    law = update.rule.compiled()
+    if law is None or not library.is_useful():
+        return False
+    return native_laws.supports(law, update.params, update.grads, update.states, update.group, update.runs)
+
+
+def by_compiled_law(update: GroupUpdate, x: Tensor) -> None:
+    """`native_laws.step`."""
+    assert isinstance(update.rule, Law)
+    law, group = update.rule.compiled(), update.group
+    assert law is not None  # or the predicate would not hold
+    slots = equations.slots(update.params, update.states, group)
+    group["rule_state"], group["alpha"] = native_laws.step(law, slots, group, update.runs)
 
 
 # One parameter after the other ----------------------------------------------------------------------------------------------
@@ -235,6 +260,7 @@ def one_by_one(update: GroupUpdate, slots: Sequence[Slot], x: Tensor) -> None:
 UPDATES: tuple[tuple[Callable[[GroupUpdate], bool], Callable[[GroupUpdate, Tensor], None]], ...] = (
     (is_left_to_torch, by_torch),
     (is_native, by_native_step),
+    (is_compiled_law, by_compiled_law),
     (is_fused_rmsprop, by_fused_rmsprop),
     (is_fused_adam, by_fused_adam),
     (has_step_size, by_step_size),

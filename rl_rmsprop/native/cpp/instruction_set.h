@@ -6,4 +6,5 @@
 #include "losses.h"
 #include "agents.h"
 #include "rmsprop.h"
+#include "laws.h"
 #include "acting.h"

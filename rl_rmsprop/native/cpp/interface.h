@@ -64,6 +64,33 @@ struct Rmsprop {
     int eps_in_sqrt, interpolates;
 };
 
+// A parameter [R, P] under a law, and what the law stores of it, side by side.
+struct LawParameter {
+    static constexpr int MOST = 6;
+    long size;
+    float* p;
+    long p_stride;
+    const float* g;
+    long g_stride;
+    float* E;              // [R, P]
+    float* entries[MOST];  // [R, P] each, or [R, K, P]
+    double* weight;        // [R] w, if all entries have the same
+    double* numbers;       // [R] or [R, K]
+};
+
+// A step of a law.
+struct LawStep {
+    long runs;
+    int count;
+    const LawParameter* parameters;
+    int bank;  // K; 1 without one
+    float lr, eps;
+    int eps_in_sqrt, bias_correction;
+    const double* settings;  // the law's
+    double* state;           // [R] or [R, K], of all parameters together
+    double* beta;            // [R] the mean, written
+};
+
 // R × N environments of classic control; what they hold is envs/classic_control/batch.py's.
 struct Environments {
     long envs, time_limit;

@@ -66,6 +66,11 @@ struct Functions {
     void (*ppo_prepare)(const Policy&, const Rollout&, const Settings&, const Prepared&, float*, std::vector<float>&);
     void (*ppo)(const Policy&, const Prepared&, const Settings&, const std::int64_t*, long, long, float*, std::vector<float>&);
     void (*rmsprop)(const Rmsprop&);
+    void (*smorms3)(const LawStep&);
+    void (*maxva)(const LawStep&);
+    void (*adasmooth)(const LawStep&);
+    void (*hypergradient)(const LawStep&);
+    void (*mixture)(const LawStep&);
     void (*act_in_cartpole)(const Policy&, const Environments&, const Recorded&, long, std::vector<float>&);
 };
 
@@ -82,7 +87,9 @@ struct Functions {
            const float* hidden, const float* delta, float* gradient, long stride, float* work) {                             \
             name::backward_runs({widths, layers}, runs, rows, packed, gain, x, hidden, delta, gradient, stride, work);       \
         },                                                                                                                   \
-        name::a2c, name::ppo_prepare, name::ppo, name::rmsprop, name::act<CartPole>,                                         \
+        name::a2c, name::ppo_prepare, name::ppo, name::rmsprop,                                                              \
+        name::step_by<name::Smorms3>, name::step_by<name::MaxVA>, name::step_by<name::AdaSmooth>,                            \
+        name::step_by<name::Hypergradient>, name::step_by<name::Mixture>, name::act<CartPole>,                               \
     }
 
 // The quickest first.
@@ -139,6 +146,11 @@ void ppo_gradient(int set, const Policy* policy, const Prepared* prepared, const
 }
 
 void rmsprop_step(int set, const Rmsprop* step) { ALL[set].rmsprop(*step); }
+void smorms3_step(int set, const LawStep* step) { ALL[set].smorms3(*step); }
+void maxva_step(int set, const LawStep* step) { ALL[set].maxva(*step); }
+void adasmooth_step(int set, const LawStep* step) { ALL[set].adasmooth(*step); }
+void hypergradient_step(int set, const LawStep* step) { ALL[set].hypergradient(*step); }
+void mixture_step(int set, const LawStep* step) { ALL[set].mixture(*step); }
 
 void act_in_cartpole(int set, const Policy* policy, const Environments* environments, const Recorded* recorded, long steps) {
     ALL[set].act_in_cartpole(*policy, *environments, *recorded, steps, kept);

@@ -14,6 +14,13 @@ INLINE Vec load_some(const float* p, long count) {
     return load(numbers);
 }
 
+INLINE void store_first(float* p, Vec a, long count) {
+    if (count >= LANES) return store(p, a);
+    float numbers[LANES];
+    store(numbers, a);
+    std::memcpy(p, numbers, count * sizeof(float));
+}
+
 // E after g², for a share 1 − β: as a sum, or as torch's interpolation.
 INLINE Vec mean_square(Vec E, Vec g, const Rmsprop& step, long run) {
     Vec share = all(step.share[run]);
@@ -33,16 +40,8 @@ static void rmsprop(const Rmsprop& step) {
             Vec corrected = step.weight ? square / all(step.weight[run]) : square;
             Vec divisor = step.eps_in_sqrt ? root(corrected + all(step.eps)) : root(corrected) + all(step.eps);
             Vec moved = load_some(p + i, some) + all(-step.lr) * gradient / divisor;
-            if (some >= LANES) {
-                store(E + i, square);
-                store(p + i, moved);
-            } else {
-                float numbers[LANES];
-                store(numbers, square);
-                std::memcpy(E + i, numbers, some * sizeof(float));
-                store(numbers, moved);
-                std::memcpy(p + i, numbers, some * sizeof(float));
-            }
+            store_first(E + i, square, some);
+            store_first(p + i, moved, some);
         }
     }
 }

@@ -27,6 +27,10 @@ INLINE Vec root(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 // The smaller and the larger, and a where one of them is not a number.
 INLINE Vec smaller(Vec a, Vec b) { return {_mm512_min_ps(b.v, a.v)}; }
 INLINE Vec larger(Vec a, Vec b) { return {_mm512_max_ps(b.v, a.v)}; }
+// `yes` where a is less than b, else `no`, also where one of them is not a number.
+INLINE Vec where_less(Vec a, Vec b, Vec yes, Vec no) {
+    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+}
 INLINE float sum(Vec a) {
     __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1)));
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
@@ -48,6 +52,10 @@ INLINE Vec fma(Vec x, Vec y, Vec z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _m
 INLINE Vec root(Vec x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
 INLINE Vec smaller(Vec x, Vec y) { return {_mm256_min_ps(y.a, x.a), _mm256_min_ps(y.b, x.b)}; }
 INLINE Vec larger(Vec x, Vec y) { return {_mm256_max_ps(y.a, x.a), _mm256_max_ps(y.b, x.b)}; }
+INLINE Vec where_less(Vec x, Vec y, Vec yes, Vec no) {
+    __m256 a = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), b = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
+    return {_mm256_blendv_ps(no.a, yes.a, a), _mm256_blendv_ps(no.b, yes.b, b)};
+}
 INLINE float sum(Vec x) {
     __m256 h = _mm256_add_ps(x.a, x.b);
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
@@ -70,6 +78,7 @@ INLINE Vec fma(Vec a, Vec b, Vec c) { EACH(vfmaq_f32(c.q[i], a.q[i], b.q[i])); }
 INLINE Vec root(Vec a) { EACH(vsqrtq_f32(a.q[i])); }
 INLINE Vec smaller(Vec a, Vec b) { EACH(vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), b.q[i], a.q[i])); }
 INLINE Vec larger(Vec a, Vec b) { EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), b.q[i], a.q[i])); }
+INLINE Vec where_less(Vec a, Vec b, Vec yes, Vec no) { EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), yes.q[i], no.q[i])); }
 INLINE float sum(Vec a) {
     float32x4_t q = vaddq_f32(vaddq_f32(a.q[0], a.q[2]), vaddq_f32(a.q[1], a.q[3]));
     return (vgetq_lane_f32(q, 0) + vgetq_lane_f32(q, 2)) + (vgetq_lane_f32(q, 1) + vgetq_lane_f32(q, 3));
@@ -91,6 +100,7 @@ INLINE Vec fma(Vec a, Vec b, Vec c) { EACH(std::fma(a.x[i], b.x[i], c.x[i])); }
 INLINE Vec root(Vec a) { EACH(std::sqrt(a.x[i])); }
 INLINE Vec smaller(Vec a, Vec b) { EACH(b.x[i] < a.x[i] ? b.x[i] : a.x[i]); }
 INLINE Vec larger(Vec a, Vec b) { EACH(b.x[i] > a.x[i] ? b.x[i] : a.x[i]); }
+INLINE Vec where_less(Vec a, Vec b, Vec yes, Vec no) { EACH(a.x[i] < b.x[i] ? yes.x[i] : no.x[i]); }
 INLINE float sum(Vec a) {
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) a.x[i] += a.x[i + half];
