@@ -81,6 +81,10 @@ class MLP:
         y: Tensor = MLPFunction.apply(x, self.theta, self)
         return y
 
+    def with_constants(self, y: Tensor) -> Tensor:  # [R, B, A] → [R, B, A + C]
+        """Outputs of the last layer with those behind them that do not depend on x."""
+        return y if self.constants is None else torch.cat([y, self.constants.expand(-1, y.shape[1], -1)], -1)
+
     @property
     def hidden_weights(self) -> list[tuple[int, int, int]]:
         """Where the weights of hidden layers lie in a run's row of θ: first number, inputs I, outputs H; see `views`."""
@@ -112,9 +116,8 @@ class MLPFunction(torch.autograd.Function):
         passes.forward()
         ctx.save_for_backward(x, theta)
         ctx.passes, ctx.count = passes, passes.count
-        if network.constants is None:
-            return passes.y.clone(memory_format=torch.contiguous_format)
-        return torch.cat([passes.y, network.constants.expand(-1, x.shape[1], -1)], -1)
+        y = network.with_constants(passes.y)
+        return y.clone(memory_format=torch.contiguous_format) if y is passes.y else y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

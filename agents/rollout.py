@@ -51,6 +51,8 @@ class Actor(Snapshottable):
         self.env, self.policy, self.generators = env, policy, generators
         self.steps = np.zeros(env.runs, np.int64)  # [R]  environment steps made so far; resets do not count
         everywhere = np.ones((env.runs, env.envs_per_run), bool)
+        self.outputs = np.empty(0, np.float32)
+        """What the actor's network computed at each step of the last rollout, before noise [T, R, N, A]."""
         self._observations = policy.normalization.observations.update(env.reset(), everywhere)
         self._network = policy.acting_network(env.envs_per_run)
         self._returns = np.zeros((env.runs, env.envs_per_run))
@@ -60,6 +62,7 @@ class Actor(Snapshottable):
         """Act for `steps` calls of every environment."""
         env, policy = self.env, self.policy
         noise = policy.distribution.noise(self.generators, steps, env.envs_per_run, policy.actor.constants)
+        self.outputs = np.empty((steps, env.runs, env.envs_per_run, policy.actor.widths[-1]), np.float32)
         compiled = policy.compiled_environments(env)
         experience, env_rewards = self._act(noise) if compiled is None else self._act_natively(compiled, noise)
         self._observations = experience.observations[steps].copy()
@@ -76,7 +79,8 @@ class Actor(Snapshottable):
         network.update_weights()
         with torch.inference_mode():
             for t, noise in enumerate(all_noise):
-                actions.append(pi.choose(network(memory.observations[t]) + noise))
+                self.outputs[t] = network(memory.observations[t])
+                actions.append(pi.choose(self.outputs[t] + noise))
                 step = env.step(pi.to_env_action(actions[-1]))
                 memory.observations[t + 1], env_rewards[t], memory.terminated[t], memory.truncated[t], memory.valid[t] = step
                 if normalizes:
@@ -87,7 +91,7 @@ class Actor(Snapshottable):
         """The same by the compiled kernel, which steps the environments too."""
         memory = self._memory(len(noise))
         assert isinstance(self.policy.actor.kernel, NativeKernel)
-        native_acting.act(self.policy.actor.kernel, environments, noise, memory)
+        native_acting.act(self.policy.actor.kernel, environments, noise, self.outputs, memory)
         return memory, memory.rewards
 
     def _memory(self, steps: int) -> Experience:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.config import Settings
-from agents.experience import Rollout
 from agents.learning import learn
 from agents.losses import MetricsFn, flatten_time
 from agents.networks import ActorCritic
@@ -148,8 +147,9 @@ class Training(Snapshottable):
             self._returns = mean_returns(episodes, len(self._generators))
         rollout = rollout.to(self._policy.device)
         if "kl" in self._wanted:
-            self._probes = probes(rollout)
-            self._outputs = self._probe()
+            self._probes = probes(rollout.observations[:-1])
+            of_acting = torch.from_numpy(self._actor.outputs).to(self._policy.device)
+            self._outputs = self._policy.actor.with_constants(probes(of_acting))
         self._begin_rollout()
         metrics = learn(self._agent, self._policy, rollout, self._update, self._generators)
         self._iteration += 1
@@ -214,9 +214,9 @@ PROBES = 256
 """States of each run on which the divergence of two policies is measured, at most."""
 
 
-def probes(rollout: Rollout) -> Tensor:
-    """At most PROBES states of a rollout, evenly spaced, [R, B, O]."""
-    states = flatten_time(rollout.observations[:-1])
+def probes(x: Tensor) -> Tensor:  # [T, R, N, …] → [R, B, …]
+    """What belongs to at most PROBES states of a rollout, evenly spaced."""
+    states = flatten_time(x)
     return states[:, :: -(-states.shape[1] // PROBES)].contiguous()
 
 

@@ -115,6 +115,7 @@ ROWS = {
     "CartPole reinforce 64-64 x3": ("CartPole-v1", "reinforce", ASYMMETRIC, 900, 3, {"n_envs": 3, "n_steps": 100}),
     "CartPole reinforce 10 x8": ("CartPole-v1", "reinforce", LINEAR, 1200, 3, {"n_envs": 8, "n_steps": 50, "hidden": (10,)}),
     "CartPole mixture": ("CartPole-v1", "a2c", "mixture", 800, 3, {"n_envs": 3, "hidden": (12,)}),
+    "CartPole policy clock": ("CartPole-v1", "a2c", "policy_clock:kl=0.02,max=0.999", 800, 3, {"n_envs": 3, "hidden": (12,)}),
     "CartPole Adam": ("CartPole-v1", "a2c", "adam", 600, 3, {"n_envs": 5, "hidden": (33, 17)}),
     "CartPole Muon": ("CartPole-v1", "a2c", "muon", 600, 3, {"n_envs": 5, "hidden": (33, 17)}),
     "Pendulum ppo Muon": ("Pendulum-v1", "ppo", "muon:momentum=0.9", 600, 2, {**SMALL, "n_steps": 50, "batch_size": 64}),
@@ -165,9 +166,9 @@ IN_PAIRS_TOO = (
 
 NATIVE_TOO = [
     row for row in (
-        "CartPole a2c 64-64 x8", "CartPole a2c alarms", "CartPole reinforce 10 x8", "CartPole Adam", "LunarLander a2c",
-        "CartPole ppo 10 x3", "Pendulum ppo Adam", "Acrobot ppo normalised", "one step", "one hidden unit", "no hidden layer",
-        "several choices ppo",
+        "CartPole a2c 64-64 x8", "CartPole a2c alarms", "CartPole reinforce 10 x8", "CartPole mixture", "CartPole policy clock",
+        "CartPole Adam", "LunarLander a2c", "CartPole ppo 10 x3", "Pendulum ppo Adam", "Acrobot ppo normalised", "one step",
+        "one hidden unit", "no hidden layer", "several choices ppo",
     )
     if "native" in AVAILABLE
 ]  # fmt: skip

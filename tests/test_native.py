@@ -200,13 +200,17 @@ def test_acting_in_compiled_environments_has_the_bits_of_acting_step_by_step(lim
         if not is_compiled:
             policy.compiled_environments = lambda env: None
         actor = Actor(env, policy, generators(3))
-        seen = [actor.collect(120) for _ in range(7)]
-        results.append([*(array for rollout, episodes in seen for array in (*rollout, *episodes)), *leaves(env.snapshot())])
+        seen = [(*actor.collect(120), actor.outputs) for _ in range(7)]
+        arrays = [array for rollout, episodes, outputs in seen for array in (*rollout, *episodes, outputs)]
+        results.append([*arrays, *leaves(env.snapshot())])
+        observations = seen[-1][0].observations[:-1].transpose(0, 1).reshape(3, -1, 4)
+        learned_from = policy.outputs(observations).detach().view(3, 120, 5, 2).transpose(0, 1)
+        np.testing.assert_array_equal(seen[-1][2], learned_from)
     for mine, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(mine, expected)
-    assert sum(len(episodes.run) for _, episodes in seen) > 20
-    assert any(rollout.truncated.any() for rollout, _ in seen) == (limit == 30)
-    assert any(rollout.terminated.any() for rollout, _ in seen)
+    assert sum(len(episodes.run) for _, episodes, _ in seen) > 20
+    assert any(rollout.truncated.any() for rollout, *_ in seen) == (limit == 30)
+    assert any(rollout.terminated.any() for rollout, *_ in seen)
 
 
 def leaves(tree) -> list:

@@ -48,8 +48,8 @@ def test_a_report_of_one_number_is_that_of_every_run() -> None:
     assert optimizer.beta.tolist() == pytest.approx([math.exp(-0.5)] * 3)  # type: ignore[union-attr]
 
 
-def training(agent: Settings, iterations: int, lr: float = 3e-3) -> tuple[Training, Listener]:
-    env = envs.make("CartPole-v1", SEEDS, envs_per_run=agent.n_envs)
+def training(agent: Settings, iterations: int, lr: float = 3e-3, env_id: str = "CartPole-v1") -> tuple[Training, Listener]:
+    env = envs.make(env_id, SEEDS, envs_per_run=agent.n_envs)
     policy = make_policy(env, agent, SEEDS)
     optimizer = Listener(policy.parameters(), lr, 0.99, 1e-5, runs=SEEDS)
     return Training(agent, env, policy, optimizer, iterations, SEEDS), optimizer
@@ -89,15 +89,25 @@ def test_the_critics_error_is_that_before_the_update() -> None:
         torch.testing.assert_close(optimizer.reports[number]["td_error"], update.metrics()["train/value_loss"])
 
 
-def test_the_divergence_is_that_of_the_last_update_on_its_rollout() -> None:
-    """Silent failure: the divergence is that of two rollouts, or of the policy with itself."""
-    loop, optimizer = training(A2C(n_envs=2, n_steps=200), 3, lr=3e-2)
+def categorical(y: Tensor) -> TorchCategorical:
+    return TorchCategorical(logits=y)
+
+
+def normal(y: Tensor) -> Independent:
+    mean, log_std = y.chunk(2, -1)
+    return Independent(Normal(mean, log_std.exp()), 1)
+
+
+@pytest.mark.parametrize(("env_id", "distribution"), [("CartPole-v1", categorical), ("Pendulum-v1", normal)])
+def test_the_divergence_is_that_of_the_last_update_on_its_rollout(env_id: str, distribution: Any) -> None:
+    """Silent failure: the divergence is that of two rollouts, or of the policy with itself; σ does not count."""
+    loop, optimizer = training(A2C(n_envs=2, n_steps=200), 3, lr=3e-2, env_id=env_id)
     policy, states, before = loop._policy, [], []
     collect = loop._actor.collect
 
     def remember(steps: int) -> Any:
         rollout, episodes = collect(steps)
-        states.append(rollout.observations[:-1].transpose(0, 1).reshape(2, -1, 4))
+        states.append(rollout.observations[:-1].transpose(0, 1).reshape(2, 400, -1))
         before.append(policy.outputs(states[-1]).detach())
         return rollout, episodes
 
@@ -105,7 +115,7 @@ def test_the_divergence_is_that_of_the_last_update_on_its_rollout() -> None:
     next(loop)
     after = policy.outputs(states[0]).detach()
     every = -(-400 // PROBES)
-    expected = kl_divergence(TorchCategorical(logits=before[0]), TorchCategorical(logits=after))[:, ::every].mean(1)
+    expected = kl_divergence(distribution(before[0]), distribution(after))[:, ::every].mean(1)
     next(loop)
     assert optimizer.reports[0]["kl"].isnan().all()  # there was no update before
     torch.testing.assert_close(optimizer.reports[1]["kl"].float(), expected, rtol=1e-4, atol=1e-7)
@@ -116,14 +126,9 @@ def test_divergences_are_those_of_torch_distributions() -> None:
     """The closed forms, from outputs as the networks have them."""
     noise = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 5, 3, generator=noise), torch.randn(2, 5, 3, generator=noise)
-    expected = kl_divergence(TorchCategorical(logits=a), TorchCategorical(logits=b))
+    expected = kl_divergence(categorical(a), categorical(b))
     torch.testing.assert_close(Categorical(3).divergence(a, b), expected)
     a, b = torch.randn(2, 5, 4, generator=noise), torch.randn(2, 5, 4, generator=noise)
-
-    def normal(y: Tensor) -> Independent:
-        mean, log_std = y.chunk(2, -1)
-        return Independent(Normal(mean, log_std.exp()), 1)
-
     expected = kl_divergence(normal(a), normal(b))
     torch.testing.assert_close(Gaussian(-np.ones(2), np.ones(2)).divergence(a, b), expected, rtol=1e-5, atol=1e-5)
 

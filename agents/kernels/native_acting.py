@@ -26,8 +26,10 @@ class Experience(NamedTuple):
     valid: NDArray[np.bool_]
 
 
-def act(kernel: NativeKernel, environments: Any, noise: NDArray[np.float32], experience: Experience) -> None:
-    """T steps of every environment with the network's present weights; fills in the experience.
+def act(
+    kernel: NativeKernel, environments: Any, noise: NDArray[np.float32], outputs: NDArray[np.float32], experience: Experience
+) -> None:
+    """T steps of every environment with the network's present weights; fills in its outputs [T, R, N, A] and the experience.
 
     `environments` is what the batch's `compiled` returned, `noise` [T, R, N, A] is added to the network's outputs.
     """
@@ -35,7 +37,7 @@ def act(kernel: NativeKernel, environments: Any, noise: NDArray[np.float32], exp
     assert lib is not None
     noise = np.ascontiguousarray(noise)
     observations, *rest = (library.address(array) for array in experience)
-    recorded = library.Recorded(library.address(noise), observations, *rest)
+    recorded = library.Recorded(library.address(noise), library.address(outputs), observations, *rest)
     network = library.Networks(*kernel.network, kernel.theta.data_ptr(), kernel.theta.stride(0), kernel.gain_address, None, 0, 0)
     policy = library.Policy(kernel.runs, network, network, 1, None, int(kernel.widths[-1]))
     function = getattr(lib, environments.function)

@@ -111,7 +111,8 @@ class Recorded(ctypes.Structure):
     """What acting is given and what it records."""
 
     _fields_ = [
-        (name, ctypes.c_void_p) for name in ("noise", "observations", "chosen", "rewards", "terminated", "truncated", "valid")
+        (name, ctypes.c_void_p)
+        for name in ("noise", "outputs", "observations", "chosen", "rewards", "terminated", "truncated", "valid")
     ]
 
 

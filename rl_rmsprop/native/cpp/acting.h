@@ -48,11 +48,11 @@ static void act(const Policy& policy, const Environments& environments, const Re
     long N = environments.envs, R = policy.runs, O = policy.actor.widths[0], A = policy.outputs;
     for (long run = 0; run < R; run++) {
         Memory memory(kept);
-        memory.reserve(RunNetwork::size(policy.actor, N) + padded(N * A));
+        memory.reserve(RunNetwork::size(policy.actor, N));
         RunNetwork actor(policy.actor, run, N, memory);
-        float* y = memory.take(N * A);
         for (long t = 0; t < steps; t++) {
             long at = (t * R + run) * N;
+            float* y = out.outputs + at * A;
             actor.pass(N, out.observations + at * O, y);
             for (long n = 0; n < N; n++) out.chosen[at + n] = argmax(y + n * A, out.noise + (at + n) * A, A);
             step_environments(kind, environments, run, R, out, t);

@@ -105,6 +105,7 @@ struct Environments {
 // What acting is given and what it records; observations[0] are those of now.
 struct Recorded {
     const float* noise;   // [T, R, N, A]
+    float* outputs;       // [T, R, N, A] the network's
     float* observations;  // [T + 1, R, N, O]
     std::int64_t* chosen;  // [T, R, N]
     float* rewards;
