@@ -202,6 +202,14 @@ def test_what_is_not_compiled_is_left_to_torch(text, name):
     assert have_same_bits(*results)
 
 
+def test_without_a_compiled_kernel_torch_makes_the_steps(monkeypatch):
+    """Silent failure: an optimizer that only runs where a compiler was."""
+    gradients = stream(3, None)
+    expected = train(made("mixture", gradients, kernel="torch"), gradients)
+    monkeypatch.setattr(library, "is_useful", lambda: False)
+    assert have_same_bits(train(made("mixture", gradients), gradients), expected)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e20], ids=["NaN", "infinite", "its square overflows"])
 @each_law
 def test_numbers_that_are_not_finite_are_where_they_are_in_torch(text, bad):

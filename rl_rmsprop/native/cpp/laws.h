@@ -255,7 +255,8 @@ public:
     static constexpr int OWN = 0;
     Mixture(const LawStep& step, long run)
         : step_(step), K_(step.bank), W_(step.state + run * K_), rate_(step.settings[0]), fixed_share_(step.settings[1]),
-          floor_(all((float)((double)step.eps * step.eps + 1e-38))), betas_(step.settings + 2), losses_(K_), gains_(K_), weights_(K_) {}
+          floor_(all((float)((double)step.eps * step.eps + 1e-38))), betas_(step.settings + 2), losses_(K_), gains_(K_), weights_(K_),
+          is_last_(run + 1 == step.runs) {}
 
     void look(const Row& row) {
         size_ += row.size;
@@ -298,14 +299,14 @@ public:
         }
         *row.w = exp_of(log_w);
         w_ = all((float)*row.w);
-        bank_ = row.entries[0], size_of_row_ = row.size;
+        bank_ = row.entries[0], size_of_row_ = row.size, to_next_run_ = is_last_ ? 0 : K_ * row.size;
     }
 
     Vec take(Entries<OWN>& at) {
         Vec g2 = at.g * at.g, mean = all(0), total = all(0);
         for (int k = 0; k < K_; k++) {
             float* place = bank_ + k * size_of_row_ + at.place;
-            __builtin_prefetch(place + K_ * size_of_row_, 0, 2);  // the next run's
+            __builtin_prefetch(place + to_next_run_, 0, 2);  // which then is there when its turn comes
             Vec v = mix(load_some(place, at.some), g2, gains_[k]), x = v + floor_;
             store_first(place, v, at.some);
             mean = fma(all(weights_[k]), quick_log_of(x), mean);
@@ -360,7 +361,8 @@ private:
     std::vector<double> losses_;
     std::vector<float> gains_, weights_;
     float* bank_ = nullptr;
-    long size_of_row_ = 0;
+    long size_of_row_ = 0, to_next_run_ = 0;
+    bool is_last_;
     double size_ = 0;
 };
 
