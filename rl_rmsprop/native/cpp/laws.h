@@ -299,14 +299,14 @@ public:
         }
         *row.w = exp_of(log_w);
         w_ = all((float)*row.w);
-        bank_ = row.entries[0], size_of_row_ = row.size, to_next_run_ = is_last_ ? 0 : K_ * row.size;
+        bank_ = row.entries[0], size_of_row_ = row.size, ahead_ = is_last_ ? PIECE : K_ * row.size;
     }
 
     Vec take(Entries<OWN>& at) {
         Vec g2 = at.g * at.g, mean = all(0), total = all(0);
         for (int k = 0; k < K_; k++) {
             float* place = bank_ + k * size_of_row_ + at.place;
-            __builtin_prefetch(place + to_next_run_, 0, 2);  // which then is there when its turn comes
+            __builtin_prefetch(place + ahead_, 0, 2);
             Vec v = mix(load_some(place, at.some), g2, gains_[k]), x = v + floor_;
             store_first(place, v, at.some);
             mean = fma(all(weights_[k]), quick_log_of(x), mean);
@@ -334,6 +334,7 @@ private:
         Vec ratios = all(0), mantissas = all(1), exponents = all(0), most = all(0);
         for (long i = 0; i < count; i += LANES) {
             Vec x = first(load_some(v + i, count - i) + floor_, count - i, 1);
+            __builtin_prefetch(v + i + PIECE);  // the next piece
             auto [m, e] = split(x);
             ratios = ratios + smaller(load(g2 + i) / x, all(CAP));
             mantissas = mantissas * m, exponents = exponents + e, most = larger(most, x);
@@ -361,7 +362,7 @@ private:
     std::vector<double> losses_;
     std::vector<float> gains_, weights_;
     float* bank_ = nullptr;
-    long size_of_row_ = 0, to_next_run_ = 0;
+    long size_of_row_ = 0, ahead_ = 0;  // to what is fetched beforehand: the next run's, or the next piece
     bool is_last_;
     double size_ = 0;
 };
