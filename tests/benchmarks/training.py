@@ -344,8 +344,8 @@ def steppings() -> list[tuple[str, Beside, str]]:
         found.append((f"A2C, {lander}, 16 runs, {CORES} cores, --backend envpool", pooled, "≥ 0.75"))
     if importlib.util.find_spec("mujoco") is not None:
         agent = make_agent("ppo", cheetah, {})
-        iterations = max(2, 30_000 // (agent.n_envs * agent.n_steps))
-        found.append((f"PPO, {cheetah}, 2 runs, {CORES} cores", Beside(cheetah, agent, 2, iterations), "≥ 0.8"))
+        iterations = max(2, 8_000 // (agent.n_envs * agent.n_steps))
+        found.append((f"PPO, {cheetah}, 8 runs, {CORES} cores", Beside(cheetah, agent, 8, iterations), "≥ 0.8"))
     for package, env_id in (("envpool", lander), ("mujoco", cheetah)):
         if importlib.util.find_spec(package) is None:
             print(f"without {package}, whose {env_id} is not stepped")
