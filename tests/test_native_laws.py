@@ -172,7 +172,6 @@ def test_a_saved_training_goes_on_with_either_kernel(text, runs):
 OTHERS: dict[str, dict[str, Any]] = {
     "torch": {"kernel": "torch"},
     "momentum": {"momentum": 0.5},
-    "a tensor for lr": {"lr": torch.tensor(LR)},
     "a step-size rule": {"lr_rule": "intentional:eta=0.05"},
     "a step that is scaled": {},
     "double precision": {},
@@ -200,6 +199,20 @@ def test_what_is_not_compiled_is_left_to_torch(text, name):
             optimizer.step()
         results.append(optimizer)
     assert have_same_bits(*results)
+
+
+@each_law
+def test_a_tensor_of_one_lr_is_a_number_and_one_of_each_run_is_left_to_torch(text):
+    """Silent failure: whoever schedules lr as a tensor has other bits; every run takes the first run's steps."""
+    gradients = stream(3, 2, (24,))
+    results = [made(text, gradients, runs=2, lr=lr) for lr in (LR, torch.tensor(LR))]
+    lrs = torch.tensor([LR, LR / 2])
+    apart = [made(text, gradients, runs=2, lr=lrs.clone(), kernel=kernel) for kernel in (None, "torch")]
+    for optimizer in (*results, *apart):
+        train(optimizer, gradients)
+    assert have_same_bits(*results)
+    assert have_same_bits(*apart)
+    assert not have_same_bits(results[0], apart[0])
 
 
 def test_without_a_compiled_kernel_torch_makes_the_steps(monkeypatch):

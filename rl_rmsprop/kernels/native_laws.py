@@ -68,7 +68,7 @@ def step(law: CompiledLaw, slots: Sequence[Slot], group: dict[str, Any], runs: i
     parameters = (library.LawParameter * len(slots))(*[parameter(law, slot, runs or 1) for slot in slots])
     settings = np.array(law.settings)
     arguments = library.LawStep(
-        runs or 1, len(slots), ctypes.addressof(parameters), law.bank, group["lr"], group["eps"], group["eps_in_sqrt"],
+        runs or 1, len(slots), ctypes.addressof(parameters), law.bank, float(group["lr"]), group["eps"], group["eps_in_sqrt"],
         group["bias_correction"], library.address(settings), state[law.state].data_ptr() if law.state else None, beta.data_ptr(),
     )  # fmt: skip
     getattr(lib, f"{law.function}_step")(library.instruction_sets()[library.quickest()], ctypes.byref(arguments))

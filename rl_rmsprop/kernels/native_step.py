@@ -23,8 +23,10 @@ def supports(tensors: Sequence[Tensor], group: dict[str, Any]) -> bool:
 
 
 def has_plain_options(group: dict[str, Any]) -> bool:
-    """Whether a step is along g, and as long as E and one lr say."""
-    return not (group["centered"] or group["momentum"] > 0 or isinstance(group["lr"], Tensor) or group["differentiable"])
+    """Whether a step is along g, and as long as E and one lr say, a number or a tensor with one."""
+    lr = group["lr"]
+    is_number = not isinstance(lr, Tensor) or (lr.is_cpu and lr.numel() == 1)
+    return is_number and not (group["centered"] or group["momentum"] > 0 or group["differentiable"])
 
 
 def is_table(t: Tensor) -> bool:
@@ -48,7 +50,7 @@ def step(slots: Sequence[Slot], group: dict[str, Any], beta: float | Tensor) -> 
         arguments = library.Rmsprop(
             runs, p.shape[1], p.data_ptr(), p.stride(0), g.data_ptr(), g.stride(0), E.data_ptr(), E.stride(0),
             decay, share, weight if w is not None and group["bias_correction"] else None,
-            group["lr"], group["eps"], group["eps_in_sqrt"], per_run,
+            float(group["lr"]), group["eps"], group["eps_in_sqrt"], per_run,
         )  # fmt: skip
         lib.rmsprop_step(number, ctypes.byref(arguments))
         mark_changed(p)

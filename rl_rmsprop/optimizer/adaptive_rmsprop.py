@@ -90,7 +90,7 @@ class AdaptiveRMSprop(RMSprop):
             twice, in one thread, and differs in the last bits. By default the compiled kernel makes those of the laws that
             take many of torch's calls (`smorms3`, `maxva`, `adasmooth`, `hypergradient`, `mixture`), where it has been built,
             and torch all others. `native`, which needs `runs`, lets it make those of numbers, schedules, detectors,
-            `policy_clock` and `coupled` too. It needs float32 on the CPU, in rows; a number for lr, and neither momentum,
+            `policy_clock` and `coupled` too. It needs float32 on the CPU, in rows; one lr, and neither momentum,
             `centered`, `step_scale` nor `lr_rule`: elsewhere it is torch.
 
     Raises:

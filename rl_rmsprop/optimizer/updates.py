@@ -189,11 +189,16 @@ def by_step_size(update: GroupUpdate, x: Tensor) -> None:
 # Many runs ------------------------------------------------------------------------------------------------------------------
 
 
+def follows_more_than_lr(update: GroupUpdate) -> bool:
+    """Whether the length of a step needs more than one lr for all."""
+    return update.clip is not None or update.lr_per_run or bool(update.group["lr_rule"])
+
+
 def is_native(update: GroupUpdate) -> bool:
     """Whether the compiled kernel is to have it, and can: E by one number or one a run."""
     if update.kernel != "native" or (isinstance(update.rule, Law) and not isinstance(update.rule, BetaLaw)):
         return False
-    if update.clip is not None or update.group["lr_rule"] or not all([p.numel() for p in update.params]):
+    if follows_more_than_lr(update) or not all([p.numel() for p in update.params]):
         return False
     tensors = [*update.params, *update.grads, *fused.square_averages(update.states)]
     return native_step.supports(tensors, update.group)
@@ -210,7 +215,7 @@ def by_native_step(update: GroupUpdate, x: Tensor) -> None:
 
 def is_compiled_law(update: GroupUpdate) -> bool:
     """Whether the compiled kernel has the law, is not to be left out, and can."""
-    if update.kernel == "torch" or not isinstance(update.rule, Law) or update.clip is not None or update.group["lr_rule"]:
+    if update.kernel == "torch" or not isinstance(update.rule, Law) or follows_more_than_lr(update):
         return False
     law = update.rule.compiled()
     if law is None or not library.is_useful():
