@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rl_rmsprop.study.report.document import Block, Cautions, Code, Contents, Heading, Items, Paragraph, Picture, Table
 from rl_rmsprop.study.report.page_style import DARK_FIGURE, NARROW, STYLE
-from rl_rmsprop.study.report.plotting import look
+from rl_rmsprop.study.report.plotting import STYLES, look
 
 NARROW_FOLDER = "narrow"
 """In the report's folder: figures for narrow screens, under the names of the others."""
@@ -124,7 +124,8 @@ def table(block: Table) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"</tr>".join(rows)}</tr></tbody></table></div>'
 
 
-DASHES = {"-": "", "--": "5 3", ":": "2 2", "-.": "6 2 2 2"}
+DASHES = dict(zip(STYLES, ("", "5 3", "2 2", "6 2 2 2", "8 1 2 1 2 1", "1 3"), strict=True))
+"""The figures' line styles as SVG has them."""
 
 
 def chip(place: int) -> str:

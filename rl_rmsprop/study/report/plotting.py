@@ -23,8 +23,9 @@ from rl_rmsprop.study.results.runs import ArmResults
 
 COLOURS = ("#ff7043", "#0077bb", "#cc3311", "#33bbee", "#ee3377", "#009988", "#8a8a8a")
 """The arms' colours by place."""
-STYLES = ("-", "--", ":", "-.")
-"""Line styles: every seven arms the next."""
+Style = str | tuple[float, tuple[float, ...]]
+STYLES: tuple[Style, ...] = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (1, 4)))
+"""Line styles, as matplotlib has them: every seven arms the next, so that 42 arms can be told apart."""
 
 
 class Paper(NamedTuple):
@@ -56,7 +57,7 @@ WIDE, NARROW = Paper(11.0, 2), Paper(4.6, 1)
 """Paper for a desk's screen and for a phone's."""
 
 
-def look(place: int) -> tuple[str, str]:
+def look(place: int) -> tuple[str, Style]:
     """Colour and line style of the arm at this place of its study, the same in every figure."""
     return COLOURS[place % len(COLOURS)], STYLES[place // len(COLOURS) % len(STYLES)]
 
