@@ -124,7 +124,7 @@ def table(block: Table) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"</tr>".join(rows)}</tr></tbody></table></div>'
 
 
-DASHES = dict(zip(STYLES, ("", "5 3", "2 2", "6 2 2 2", "8 1 2 1 2 1", "1 3"), strict=True))
+DASHES = dict(zip(STYLES, ("", "5 3", "2 2", "6 2 2 2", "5 1 1 1 1 1", "1 3"), strict=True))
 """The figures' line styles as SVG has them."""
 
 

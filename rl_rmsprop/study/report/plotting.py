@@ -24,7 +24,7 @@ from rl_rmsprop.study.results.runs import ArmResults
 COLOURS = ("#ff7043", "#0077bb", "#cc3311", "#33bbee", "#ee3377", "#009988", "#8a8a8a")
 """The arms' colours by place."""
 Style = str | tuple[float, tuple[float, ...]]
-STYLES: tuple[Style, ...] = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (1, 4)))
+STYLES: tuple[Style, ...] = ("-", "--", ":", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)))
 """Line styles, as matplotlib has them: every seven arms the next, so that 42 arms can be told apart."""
 
 
