@@ -165,21 +165,11 @@ class AdaptiveRMSprop(RMSprop):
             if not params:
                 raise ValueError("params must hold at least one parameter, got an empty list: pass model.parameters()")
         defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "alpha": alpha,
-            "eps": eps,
-            "centered": centered,
-            "weight_decay": weight_decay,
-            "capturable": capturable,
-            "foreach": foreach,
-            "maximize": maximize,
-            "differentiable": differentiable,
-            "eps_in_sqrt": eps_in_sqrt,
-            "initial_accumulator_value": initial_accumulator_value,
-            "bias_correction": bias_correction,
-            "lr_rule": step_sizes.text(lr_rule),
-        }
+            "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay,
+            "capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable,
+            "eps_in_sqrt": eps_in_sqrt, "initial_accumulator_value": initial_accumulator_value,
+            "bias_correction": bias_correction, "lr_rule": step_sizes.text(lr_rule),
+        }  # fmt: skip
         # Not RMSprop.__init__: it takes neither a rule nor an lr per run.
         Optimizer.__init__(self, params, defaults)
 

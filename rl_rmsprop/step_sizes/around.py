@@ -53,16 +53,17 @@ class AroundOptimizer(torch.optim.Optimizer):
         """One update, of several runs of those in `mask` (bool [R], default all) that the optimizer inside updates."""
         with torch.enable_grad():
             loss = None if closure is None else closure()
-        parameters, state = [p for p in self._parameters() if p.grad is not None], self.param_groups[0]["lr_rule_state"]
-        places = {id(p): i for i, p in enumerate(self._parameters())}
-        travels, origins = ([state[name][places[id(p)]] for p in parameters] for name in ("travel", "origin"))
-        before, travelled = [p.clone() for p in parameters], [travel.clone() for travel in travels]
-        new = self._rule.before_step(state, travels, [p.grad for p in parameters], self._runs is not None)  # type: ignore[misc]
-        for p in parameters:
+        state = self.param_groups[0]["lr_rule_state"]
+        paths = zip(self._parameters(), state["origin"], state["travel"], strict=True)
+        moving = [path for path in paths if path[0].grad is not None]
+        travels, gradients = [travel for *_, travel in moving], [p.grad for p, *_ in moving]
+        before = [(p.clone(), travel.clone()) for p, _, travel in moving]
+        new = self._rule.before_step(state, travels, gradients, self._runs is not None)  # type: ignore[arg-type]
+        for p, *_ in moving:
             p.zero_()
         updated = self._step_inside(mask)
-        moved = torch.zeros_like(new["scale"])
-        for p, travel, origin, old, old_travel in zip(parameters, travels, origins, before, travelled, strict=True):
+        new["moved"] = torch.zeros_like(new["scale"])
+        for (p, origin, travel), (old, old_travel) in zip(moving, before, strict=True):
             travel.add_(p)
             torch.mul(travel, broadcast_runs(new["scale"], travel).to(travel.dtype), out=p).add_(origin)
             if updated is not None:
@@ -70,10 +71,10 @@ class AroundOptimizer(torch.optim.Optimizer):
                 p.copy_(torch.where(keep, old, p))
                 travel.copy_(torch.where(keep, old_travel, travel))
             change = (p - old).double().square()
-            moved += change.sum() if self._runs is None else change.reshape(self._runs, -1).sum(1)
-        for name, value in (new | {"moved": moved}).items():
+            new["moved"] += change.sum() if self._runs is None else change.reshape(self._runs, -1).sum(1)
+        for name, value in new.items():
             if updated is not None and name != "moved":
-                value = torch.where(updated.view(-1, *[1] * (value.dim() - 1)), value, state[name])
+                value = torch.where(broadcast_runs(updated, value), value, state[name])
             state[name] = value
         return loss
 
