@@ -124,7 +124,8 @@ class Study:
         needs = [f"lr_rule={self.options.lr_rule}"] if step_size is not None and step_size.needs_E else []
         needs += ["clip=numerator"] if any(agent.clip == "numerator" for agent in self.agents) else []
         if needs and baselines:
-            remedy = "compare it with β rules in a study without this setting"
+            other = ", or take lr_rule=trac, which goes around any optimizer" if needs[0].startswith("lr_rule") else ""
+            remedy = f"compare it with β rules in a study without this setting{other}"
             raise ValueError(f"{needs[0]} needs the E of a β rule, and {baselines[0]} is an optimizer of torch: {remedy}")
 
     def _check_names(self) -> None:
