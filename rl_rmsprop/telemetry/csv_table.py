@@ -34,6 +34,10 @@ class Table(Log):
         """One row, in the order of the columns, as it will be read."""
         self.write((",".join(cells) + "\n").encode())
 
+    def add_columns(self, *columns: Sequence[float]) -> None:
+        """As many rows as each of the columns has numbers."""
+        self.write("".join([",".join(map(repr, row)) + "\n" for row in zip(*columns, strict=True)]).encode())
+
 
 def read_table(path: Path) -> dict[str, NDArray[np.float64]]:
     """Columns of a CSV file by name; empty cells are NaN. ValueError names the line that is not whole."""

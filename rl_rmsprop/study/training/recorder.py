@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -26,6 +25,7 @@ from envs import EnvBatch, ShiftedBatch
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.optimizer.stats import STATS
 from rl_rmsprop.storage.snapshot import Snapshottable
+from rl_rmsprop.study.training.episode_record import EpisodeRecord
 from rl_rmsprop.study.training.monitor import Progress
 from rl_rmsprop.study.training.run_tables import RunTables
 from rl_rmsprop.telemetry import tags
@@ -34,7 +34,6 @@ from rl_rmsprop.telemetry.sinks import HistogramSink, RunInfo, Sink, SinkFactory
 
 FLUSH_EVERY = 5.0
 """Seconds after which what has been written may be read by others; a system call for every row would take longer than the row."""
-MEAN_EPISODES = 100  # that rollout/ep_rew_mean averages over
 HISTOGRAMS = 20  # per training
 EDGES = {"hist/log10_E": np.linspace(-20, 4, 97), "hist/log10_effective_lr": np.linspace(-8, 4, 97)}
 DETECTOR = {"statistic", "threshold", "alarms"}
@@ -43,7 +42,7 @@ DETECTOR = {"statistic", "threshold", "alarms"}
 class Recorder(Snapshottable):
     """Records R runs in their tables and sinks."""
 
-    STATE_ATTRIBUTES = ("_onsets", "_alarms", "_updates", "_recent", "_range", "_steps", "_columns", "_iteration", "_active")
+    STATE_ATTRIBUTES = ("_onsets", "_alarms", "_updates", "_range", "_steps", "_columns", "_iteration", "_active")
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class Recorder(Snapshottable):
             for run, of_run in zip(runs, states, strict=True)
         ]
         self._histogram_sinks = [[sink for sink in of_run if isinstance(sink, HistogramSink)] for of_run in self._sinks]
-        self._recent = [(deque[float](maxlen=MEAN_EPISODES), deque[int](maxlen=MEAN_EPISODES)) for _ in runs]
+        self._episodes = EpisodeRecord([of_run.episodes for of_run in self._tables])
         self._range: tuple[Tensor, Tensor] | None = None  # smallest and largest β since the last logging step
         self._steps = np.zeros(len(runs), np.int64)
         self._active = np.ones(len(runs), bool)  # [R] whether the run has not failed
@@ -89,7 +88,7 @@ class Recorder(Snapshottable):
 
     def take(self, update: Update) -> bool:
         """One iteration of the training; returns whether this was a logging step."""
-        self._record_episodes(update)
+        self._episodes.add(update.episodes, self._active)
         self._record_shifts(update)
         self._record_alarms(update)
         self._steps, self._iteration = update.steps, update.iteration
@@ -114,12 +113,15 @@ class Recorder(Snapshottable):
 
     def snapshot(self) -> dict[str, Any]:
         """Where the records are, how long the tables are, and what the sinks want to know again."""
+        self._episodes.write()
         tables = [tables.snapshot() for tables in self._tables]
         sinks = [[sink.snapshot() if hasattr(sink, "snapshot") else None for sink in of_run] for of_run in self._sinks]
-        return {**super().snapshot(), "tables": tables, "sinks": sinks, "seconds": time.perf_counter() - self._started}
+        own = {**super().snapshot(), "episodes": self._episodes.snapshot()}
+        return {**own, "tables": tables, "sinks": sinks, "seconds": time.perf_counter() - self._started}
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
+        self._episodes.restore(saved["episodes"])
         self._flushed = time.perf_counter()
         self._started = self._flushed - saved["seconds"]
 
@@ -132,6 +134,7 @@ class Recorder(Snapshottable):
 
     def close(self) -> None:
         """Write what is left, and close all files."""
+        self._episodes.write()
         for output in self._outputs():
             output.close()
 
@@ -142,9 +145,10 @@ class Recorder(Snapshottable):
 
     def progress(self) -> Progress:
         """How far the batch is."""
-        returns = [sum(episode_returns) / len(episode_returns) for episode_returns, _ in self._recent if episode_returns]
         beta, alarms = (self._columns.get(tag, np.array([math.nan])) for tag in ("optim/beta", "detector/alarms"))
-        mean_return = sum(returns) / len(returns) if returns else math.nan
+        returns = self._episodes.means()[0]
+        known = returns[~np.isnan(returns)]
+        mean_return = float(known.mean()) if len(known) else math.nan
         return Progress(int(self._steps.sum()), mean_return, float(beta.mean()), float(np.nansum(alarms)))
 
     def _request_surprise(self) -> None:
@@ -152,15 +156,6 @@ class Recorder(Snapshottable):
         if isinstance(self._optimizer, AdaptiveRMSprop):
             iteration, rest = divmod(self._updates + 1, self._per_iteration)
             self._optimizer.measure_surprise = not rest and tags.is_logged(iteration, self._iterations)
-
-    def _record_episodes(self, update: Update) -> None:
-        for run, step, episode_return, length in zip(*(column.tolist() for column in update.episodes), strict=True):
-            if not self._active[run]:
-                continue
-            returns, lengths = self._recent[run]
-            returns.append(episode_return)
-            lengths.append(length)
-            self._tables[run].episodes.add_cells([repr(step), repr(episode_return), repr(length)])
 
     def _record_shifts(self, update: Update) -> None:
         """A row for every change that has begun since the last iteration."""
@@ -206,8 +201,8 @@ class Recorder(Snapshottable):
         for name, x in update.metrics().items():
             columns[name] = torch.where(x.isfinite(), x, math.nan)
         columns["optim/skipped"] = update.status.skipped
-        for name, values in zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), zip(*self._recent, strict=True), strict=True):
-            columns[name] = np.array([sum(v) / len(v) if v else math.nan for v in values])
+        self._episodes.write()
+        columns["rollout/ep_rew_mean"], columns["rollout/ep_len_mean"] = self._episodes.means()
         if self._shifting is not None:
             columns["env/regime"] = self._shifting.regime
         if isinstance(self._optimizer, AdaptiveRMSprop):

@@ -27,10 +27,10 @@ from rl_rmsprop.study.results import scores
 from rl_rmsprop.study.results.scores import Episodes
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.study.training.episode_record import MEAN_EPISODES
 from rl_rmsprop.study.training.monitor import Monitor, Progress, Stopped
 from rl_rmsprop.study.training.optimizers import make_optimizer
 from rl_rmsprop.study.training.policies import make_policy
-from rl_rmsprop.study.training.recorder import MEAN_EPISODES
 from rl_rmsprop.telemetry import tags
 
 
