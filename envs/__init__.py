@@ -13,6 +13,7 @@ from envs.shifted import ShiftedBatch
 from envs.shifted_ids import register
 from envs.shifts.shift import Shift
 from envs.spaces import check_spaces
+from envs.threads import set_num_threads
 from envs.transitions import EnvironmentFailure
 from envs.watch import watching
 from rl_rmsprop.seeding import seed_sequence
@@ -36,6 +37,7 @@ __all__ = [
     "newest_version",
     "register",
     "seed_sequence",
+    "set_num_threads",
     "watching",
 ]
 

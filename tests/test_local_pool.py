@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 
+import envs
 from rl_rmsprop.cli import main
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.execution import local_pool
+from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.training.monitor import Monitor
 from tests.faults.kills import digest, finished, kin, started
 
 ROOT = Path(__file__).parents[1]
@@ -213,3 +217,30 @@ assert sys.platform != "win32", "these tests look into /proc"
 def test_what_workers_find_imported_exists() -> None:
     """Silent failure: a module that is not there is passed over in silence, and every worker imports torch anew, for seconds."""
     assert [name for name in local_pool.PRELOAD if importlib.util.find_spec(name) is None] == []
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A task that returns how many threads its environments step in."""
+
+    study_folder: Path
+    arm: Arm = Arm("0.99")
+    label: str = "threads"
+    parts: tuple[str, ...] = ("threads",)
+    total_steps: int = 1
+
+    @property
+    def error_file(self) -> Path:
+        return self.study_folder / "error.txt"
+
+    def run(self, monitor: Monitor) -> list[str]:
+        batch = envs.SerialBatch("InvertedPendulum-v5", (0, 1), 2)
+        return [str(1 + len(batch._parts._others))]
+
+
+@pytest.mark.parametrize(("tasks", "threads"), [(1, ["4"]), (2, ["2", "2"]), (3, ["1", "1", "1"]), (5, ["1"] * 5)])
+def test_workers_without_a_batch_lend_their_cores(tasks: int, threads: list[str], tmp_path: Path) -> None:
+    """Silent failure: a single run of a robot leaves all cores but one idle, or many batches take more threads than workers."""
+    pytest.importorskip("mujoco")
+    events = local_pool.Pool(workers=4).run([Threads(tmp_path)] * tasks)
+    assert [line for event in events for line in event.failures] == threads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 import envs
 from envs.dynamics import family_of, with_dynamics
 from envs.mujoco_states import MujocoStates, is_mujoco, redirect_messages
+from envs.shifts.shift import parse
 from tests.builders import ROBOTS
 from tests.test_resume import assert_goes_on, spec
 
@@ -186,3 +188,73 @@ def test_what_mujoco_says_goes_to_a_logger(
     assert "unstable" in caplog.text
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+# Threads --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Three, for batches made in the test."""
+    envs.set_num_threads(3)
+    yield 3
+    envs.set_num_threads(1)
+
+
+def outputs(batch: envs.EnvBatch, steps: int) -> list[NDArray]:
+    """All that a batch returns in a reset and some steps."""
+    (size,) = batch.action_space.shape or (0,)
+    random = np.random.default_rng(3)
+    found: list[NDArray] = [batch.reset()]
+    for _ in range(steps):
+        found += batch.step(random.uniform(-1, 1, (batch.runs, batch.envs_per_run, size)).astype(np.float32))
+    return found
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v5", "HalfCheetah-v5", "Ant-v5"])
+def test_robots_are_the_same_in_several_threads(env_id: str, threads: int) -> None:
+    """Episodes of Hopper end within these steps, so that resets are among them; the gravity changes in all."""
+    shifts = [parse("gravity:values=9.81/5,at=20")]
+    several = envs.make(env_id, (0, 1), 4, shifts)
+    numbers = several._batch._parts._others  # type: ignore[attr-defined]
+    envs.set_num_threads(1)
+    in_turn = outputs(envs.make(env_id, (0, 1), 4, shifts), 60)
+    assert len(numbers) == threads - 1
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(in_turn, outputs(several, 60), strict=True))
+
+
+def test_the_first_environment_that_fails_in_any_thread_is_named(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two fail in the same step, in two threads; which one is named does not depend on which was faster."""
+    batch = envs.SerialBatch("Hopper-v5", (0, 1), 3)
+    batch.reset()
+
+    def fails(_: Any) -> Any:
+        raise ArithmeticError("no contact")
+
+    for number in (4, 3):
+        monkeypatch.setattr(batch._envs[number], "step", fails)
+    where = r"Hopper-v5 failed in step 1 of an episode \(environment 0 of the run with seed 1\): ArithmeticError: no contact"
+    with pytest.raises(envs.EnvironmentFailure, match=where):
+        batch.step(np.zeros((2, 3, 3), np.float32))
+    batch.close()
+
+
+def test_only_robots_of_gymnasiums_own_step_in_threads(threads: int) -> None:
+    """Others hold Python's lock, or may have memory in common; so do unknown wrappers."""
+    for batch in (
+        envs.SerialBatch("Acrobot-v1", (0, 1), 3),
+        envs.SerialBatch("Hopper-v5", (0, 1), 3, wrappers=["gymnasium.wrappers:ClipAction"]),
+    ):
+        assert batch._parts._pool is None, batch
+
+
+def test_what_mujoco_says_in_a_thread_goes_to_the_logger_too(threads: int, caplog: pytest.LogCaptureFixture) -> None:
+    """MuJoCo calls Python from its C code, where Python's lock had been released."""
+    batch = envs.SerialBatch("HalfCheetah-v5", (0,), 6)
+    batch.reset()
+    for env in batch._envs:
+        env.unwrapped.data.qvel[:] = 1e12  # type: ignore[attr-defined]
+    with caplog.at_level(logging.INFO, "mujoco"):
+        batch.step(np.zeros((1, 6, 6), np.float32))
+    assert len(caplog.records) >= 6
+    assert {"Nan" in record.message or "unstable" in record.message for record in caplog.records} == {True}

@@ -1,5 +1,7 @@
 """Trains batches in worker processes of this machine, one process and one torch thread a batch, and reports how they are doing.
 
+Where there are fewer batches than workers, those that are left out lend their cores to environments that step in threads.
+
 A process per batch: whatever happens in one (an exception, a crash of a simulator) cannot touch another. Where the system
 can fork, processes start from a server that has imported torch already.
 
@@ -62,7 +64,7 @@ class Pool:
                     raise Stopped
                 while waiting and len(self._running) < self.workers and not self._stopping:
                     index, task = waiting.pop()
-                    self._start(index, task)
+                    self._start(index, task, max(1, self.workers // (len(self._running) + 1 + len(waiting))))
                 if self._stopping:  # a signal may have come while one was started
                     self.stop()
                 for pipe in self._ready():
@@ -107,10 +109,10 @@ class Pool:
         """Whether no worker is running."""
         return not self._running
 
-    def _start(self, index: int, task: Task) -> None:
+    def _start(self, index: int, task: Task, cores: int) -> None:
         context = process_context()
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(task, theirs, self._every), daemon=True)
+        process = context.Process(target=work, args=(task, theirs, self._every, cores), daemon=True)
         with interrupts_ignored():
             process.start()
         theirs.close()

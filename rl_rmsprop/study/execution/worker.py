@@ -19,11 +19,15 @@ from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Failed, Task,
 from rl_rmsprop.study.training.monitor import Monitor, Note, Progress, Stopped
 
 
-def work(task: Task, pipe: Connection, checkpoint_every: float) -> None:
-    """Do a task in this process, and send progress and outcome through the pipe."""
+def work(task: Task, pipe: Connection, checkpoint_every: float, cores: int = 1) -> None:
+    """Do a task in this process, and send progress and outcome through the pipe.
+
+    torch has one thread; environments that can be stepped in threads have as many as there are cores.
+    """
     import torch
 
     torch.set_num_threads(1)
+    envs.set_num_threads(cores)
 
     sending = threading.Lock()  # notes about environments come from another thread
 
