@@ -11,7 +11,7 @@ from typing import Any
 
 from rl_rmsprop.cli.fields import field_docs, option, shown_default
 from rl_rmsprop.study.spec import env_kwargs
-from rl_rmsprop.study.spec.names import MetricName
+from rl_rmsprop.study.spec.names import EngineName, MetricName
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS
 
@@ -61,10 +61,18 @@ class WorkerOptions:
     """Worker processes."""
     checkpoint_every: float = option(60.0, metavar="SECONDS", in_study_file=False)
     """Time between checkpoints of runs under way."""
+    engine: EngineName = "local"
+    """Where it runs: local, processes of this machine; ray, the nodes of a cluster."""
+    address: str | None = option(None, metavar="HOST:PORT", note="default: a private cluster on this machine")
+    """The cluster of --engine ray, or auto for the one that this machine is part of."""
 
     def check(self) -> None:
-        """ValueError for numbers that make no sense."""
-        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS * cores():
+        """ValueError for what makes no sense."""
+        if self.address is not None and self.engine == "local":
+            raise ValueError(f"an address is of a cluster, got --address {self.address} with --engine local: give --engine ray")
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if self.workers is not None and self.address is None and self.workers > MOST_WORKERS * cores():
             most = f"{MOST_WORKERS * cores()}, four for each of {cores()} cores"
             raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
         if not self.checkpoint_every > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rl_rmsprop.cli.options import ReportOptions, WorkerOptions
@@ -48,14 +49,14 @@ def resume(study: Study, workers: WorkerOptions) -> int:
 def follow(study: Study, workers: WorkerOptions, title: str, training: Callable[[Executor, Observer], StudyResults]) -> int:
     """Train and show it; returns the exit code."""
     from rl_rmsprop.cli.views import progress
-    from rl_rmsprop.study.execution import interrupts, local_pool
+    from rl_rmsprop.study.execution import engines, interrupts
     from rl_rmsprop.study.training import monitor
 
-    pool = local_pool.Pool(workers.workers or local_pool.default_workers(), workers.checkpoint_every)
+    executor = engines.make_executor(workers.engine, workers.workers, workers.checkpoint_every, workers.address)
     again = f"rl-rmsprop resume {shlex.quote(str(study.folder))}"
     try:
-        with interrupts.interruptible(pool), reporting_hangs():
-            results = training(pool, progress.ProgressView(console(), title))
+        with closing(executor), interrupts.interruptible(executor), reporting_hangs():
+            results = training(executor, progress.ProgressView(console(), title))
             for failure in results.failures:
                 print(failure, file=sys.stderr)
             if results.report is None:  # the failures say why

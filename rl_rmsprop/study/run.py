@@ -22,7 +22,6 @@ from typing import Literal
 
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study import report
-from rl_rmsprop.study.execution import memory_estimate
 from rl_rmsprop.study.execution.executor import Executor
 from rl_rmsprop.study.execution.local_pool import Pool, default_workers
 from rl_rmsprop.study.execution.observer import Observer
@@ -80,7 +79,7 @@ def run_study(
     executor, observer = executor or Pool(default_workers()), observer or Observer()
     study.check_environments()
     study.check_machine()
-    memory_estimate.check(study, executor.workers)
+    executor.check(study)
     begins = prepare_folder(study, if_exists)
     with locked(study.folder):
         observer.started(study.folder)

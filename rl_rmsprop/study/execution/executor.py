@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.training.monitor import Monitor, Progress
 
 
@@ -41,6 +42,20 @@ class Task(Protocol):
     @property
     def study_folder(self) -> Path:
         """The folder of the study that it belongs to."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[Path]:
+        """Files and folders that it writes, and continues from when it is started again: all of them its own."""
+        ...
+
+    @property
+    def reads_other_runs(self) -> bool:
+        """Whether it reads files of other tasks, so that it can only be done where the study's folder is."""
+        ...
+
+    def moved(self, folder: Path) -> Task:
+        """The same task with another study folder; what it writes there is the same."""
         ...
 
     def run(self, monitor: Monitor) -> Sequence[str]:
@@ -88,11 +103,22 @@ class Failed(NamedTuple):
     reason: str
 
 
+LOCKS = ".attempts"
+"""Folder in a study's folder with a file for each task, locked while the task is trained, where executors need that."""
+
+
 class Executor(Protocol):
-    """Somewhere to train batches: processes of this machine (see local_pool.py), or a cluster."""
+    """Somewhere to train batches: processes of this machine (see local_pool.py), or a cluster (see ray_executor.py).
+
+    A study's folder, its tables and its report are the same whichever it is.
+    """
 
     workers: int
-    """Batches that it trains at a time."""
+    """Batches that it trains at a time; known after `check`."""
+
+    def check(self, study: Study) -> None:
+        """Get ready; ValueError if a study cannot be trained here. Nothing of the study exists yet."""
+        ...
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         """Do all the tasks; yields an event for every logging step, every note and every end.
@@ -112,4 +138,8 @@ class Executor(Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no worker is running."""
+        ...
+
+    def close(self) -> None:
+        """Give back what `check` has taken, once all is done."""
         ...

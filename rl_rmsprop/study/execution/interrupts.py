@@ -14,7 +14,7 @@ from rl_rmsprop.study.training.monitor import Stopped
 
 
 @contextmanager
-def interruptible(pool: Executor) -> Iterator[None]:
+def interruptible(executor: Executor) -> Iterator[None]:
     """Within it SIGINT (Ctrl-C) and SIGTERM stop the work, which raises `Stopped`; the second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, and get none
         yield
@@ -25,10 +25,10 @@ def interruptible(pool: Executor) -> Iterator[None]:
         nonlocal signals
         signals += 1
         if signals > 1:
-            pool.kill()
+            executor.kill()
             os._exit(128 + number)
-        pool.stop()
-        if pool.is_idle:  # nothing is being trained: there is nothing to wait for
+        executor.stop()
+        if executor.is_idle:  # nothing is being trained: there is nothing to wait for
             raise Stopped
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -5,12 +5,7 @@ Where there are fewer batches than workers, those that are left out lend their c
 A process per batch: whatever happens in one (an exception, a crash of a simulator) cannot touch another. Where the system
 can fork, processes start from a server that has imported torch already.
 
-    a worker ends by        the batch                             and then
-    its own end             has finished                          –
-    an exception, sys.exit  has failed: it would fail again       the others continue
-    a signal, no memory     is lost                               it starts again from its checkpoint, RETRIES times
-    a disk that is full …   –                                     all stop, and OSError tells why
-    the driver's end        –                                     the worker ends itself: nobody waits for its results
+What follows from how a worker ends is in attempts.py. When the driver ends, its workers end themselves: nobody waits for them.
 """
 
 from __future__ import annotations
@@ -26,11 +21,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Event, Failed, Task, WorkerLost
+from rl_rmsprop.study.execution import memory_estimate
+from rl_rmsprop.study.execution.attempts import Attempts, event_of
+from rl_rmsprop.study.execution.executor import Event, Failed, Task, WorkerLost
 from rl_rmsprop.study.execution.worker import work
+from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.training.monitor import Note, Progress, Stopped
 
-RETRIES = 2
 GRACE = 4.0
 """Seconds that workers have to save and stop."""
 CHECKPOINT_EVERY = 60.0
@@ -51,38 +48,42 @@ class Pool:
         self._heard: dict[int, float] = {}  # when a task's worker has last said something
         self._deadline = float("inf")  # when the workers have to be gone
 
+    def check(self, study: Study) -> None:
+        """ValueError if the study needs more memory than this machine has."""
+        memory_estimate.check(study, self.workers)
+
+    def close(self) -> None:
+        """Nothing is left when `run` has returned."""
+
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         """Do all the tasks; yields an event for every logging step, every note and every end.
 
         Raises `Stopped` after `stop` has been called, and OSError when a worker could not write.
         """
-        waiting = list(enumerate(tasks))[::-1]
-        losses = [0] * len(tasks)
+        attempts = Attempts(tasks)
         try:
-            while waiting or self._running:
+            while attempts.waiting or self._running:
                 if self._stopping and not self._running:
                     raise Stopped
-                while waiting and len(self._running) < self.workers and not self._stopping:
-                    index, task = waiting.pop()
-                    self._start(index, task, max(1, self.workers // (len(self._running) + 1 + len(waiting))))
+                while attempts.waiting and len(self._running) < self.workers and not self._stopping:
+                    cores = max(1, self.workers // (len(self._running) + attempts.waiting))
+                    index = attempts.next()
+                    self._start(index, tasks[index], cores)
                 if self._stopping:  # a signal may have come while one was started
                     self.stop()
                 for pipe in self._ready():
                     index, process = self._running[pipe]
                     self._heard[index] = time.monotonic()
                     message = receive(pipe, process)
-                    if not isinstance(message, (Progress, Note)):
-                        process.join()
-                        pipe.close()
-                        del self._running[pipe]
-                    if isinstance(message, DiskFailed):
-                        raise OSError(*message)
-                    if isinstance(message, WorkerLost) and not self._stopping and losses[index] < RETRIES:
-                        losses[index] += 1
-                        waiting.append((index, tasks[index]))
-                        yield Event(index, note=f"{tasks[index].label}: {message.reason}; started again")
-                    elif not (isinstance(message, WorkerLost) and self._stopping):
+                    if isinstance(message, (Progress, Note)):
                         yield event_of(index, message)
+                        continue
+                    process.join()
+                    pipe.close()
+                    del self._running[pipe]
+                    event = attempts.ended(index, message, self._stopping)
+                    if event is not None:
+                        yield event
                 yield from self._silent(tasks)
             if self._stopping:
                 raise Stopped
@@ -135,17 +136,6 @@ class Pool:
         if left == 0.0 and not ready:
             self.kill()
         return [pipe for pipe in ready if isinstance(pipe, Connection)]
-
-
-def event_of(index: int, message: Any) -> Event:
-    """A worker's message as an event of its batch."""
-    if isinstance(message, Progress):
-        return Event(index, progress=message)
-    if isinstance(message, Note):
-        return Event(index, note=message.text)
-    if isinstance(message, Ended):
-        return Event(index, ended=True, failures=message.failures)
-    return Event(index, ended=True, error=message.reason)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rl_rmsprop.storage import atomic, checkpoint
-from rl_rmsprop.study.execution.executor import Executor, Task
+from rl_rmsprop.study.execution.executor import LOCKS, Executor, Task
 from rl_rmsprop.study.execution.observer import SILENT, Observer
 from rl_rmsprop.study.results.runs import check_tables
 from rl_rmsprop.study.spec.arms import Arm
@@ -53,6 +53,7 @@ def train_study(
         settled = [spec for spec in study.batches(arms) if study.is_settled(spec.env_id, spec.arm)]
         left = [BatchTask(rest, tuple(sinks)) for spec in settled if (rest := unfinished(spec))]
         failures += run_tasks(left, executor, observer)
+    shutil.rmtree(study.folder / LOCKS, ignore_errors=True)
     if not failures:  # another attempt needs the files of trials
         shutil.rmtree(study.folder / draws.PARTS, ignore_errors=True)
     return study, failures

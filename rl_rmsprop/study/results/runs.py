@@ -22,6 +22,7 @@ from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_config import run_config
 from rl_rmsprop.study.spec.run_files import ALARMS, CONFIG, EPISODES, ERROR, METRICS, SHIFTS, TIMING, WEIGHTS
+from rl_rmsprop.study.spec.seeds import written_seeds
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.statistics.intervals import Interval, Trim, bootstrap, quarter
 from rl_rmsprop.telemetry import csv_table, tags
@@ -248,7 +249,7 @@ def check_origin(spec: BatchSpec, seed: int) -> None:
     path = spec.run_folder(seed) / CONFIG
     saved, wanted = leaves(read_config(path)), leaves(json.loads(json.dumps(run_config(spec, seed))))
     for name in sorted(saved.keys() & wanted.keys()):
-        if saved[name] != wanted[name] and name.split(".")[0] not in ("versions", "commit", "eval_episodes"):
+        if saved[name] != wanted[name] and name.split(".")[0] not in ("versions", "commit", "processor", "eval_episodes"):
             raise ValueError(
                 f"{path} is of another study: its {name} is {saved[name]!r}, this study's {wanted[name]!r}; "
                 "keep each study in a folder of its own"
@@ -275,8 +276,12 @@ def reason_of(folders: list[Path]) -> str:
 
 
 def provenance(study: Study) -> list[str]:
-    """Versions and commit as the runs' configs have them, a line each and all of them where runs differ; none without runs."""
+    """Versions, commit and processor as the runs' configs have them, a line each and all of them where runs differ.
+
+    Where processors differ, each one's line says which runs came from it. None without runs.
+    """
     lines: dict[str, None] = {}
+    computed: dict[str, dict[str, list[int]]] = {}  # kind of processor → arm in an environment → seeds
     for spec in study.batches():
         for seed in spec.seeds:
             path = spec.run_folder(seed) / CONFIG
@@ -285,4 +290,9 @@ def provenance(study: Study) -> list[str]:
                 saved = config.get("versions")
                 versions = ", ".join(f"{k} {v}" for k, v in saved.items()) if isinstance(saved, dict) else "versions unknown"
                 lines |= dict.fromkeys([versions, f"commit {config.get('commit') or 'unknown'}"])
+                of_kind = computed.setdefault(str(config.get("processor") or "unknown"), {})
+                of_kind.setdefault(f"{spec.env_id} · {spec.arm.text}", []).append(seed)
+    for kind, arms in computed.items():
+        runs = "; ".join(f"{arm} · seeds {written_seeds(seeds)}" for arm, seeds in arms.items())
+        lines[f"processor {kind}" + (f": {runs}" if len(computed) > 1 else "")] = None
     return list(lines)

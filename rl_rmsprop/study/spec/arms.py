@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rl_rmsprop import baselines, rules
+from rl_rmsprop.detectors import Yoked
 from rl_rmsprop.rules import Rule
 
 
@@ -41,6 +42,11 @@ class Arm:
     def control_kind(self) -> str:
         """What kind of control it is, such as `yoked`; empty if it is none."""
         return self.text.partition("@")[0] if self.control_of else ""
+
+    @property
+    def reads_other_runs(self) -> bool:
+        """Whether it replays what other runs have recorded."""
+        return isinstance(self.rule, rules.Adaptive) and isinstance(self.rule.detector, Yoked)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,9 @@ BASELINE_NAMES = (
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]
 """Scores that arms can be compared by, see study/results/metrics.py."""
 
+EngineName = Literal["local", "ray"]
+"""Where studies are trained, see study/execution/engines.py."""
+
 
 def check_baseline(text: str) -> None:
     """ValueError unless a text begins with the name of a baseline; its keys are checked where torch is at hand."""

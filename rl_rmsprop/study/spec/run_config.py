@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from dataclasses import asdict, fields
@@ -27,7 +28,15 @@ def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
         "updates": spec.updates,
         "versions": versions(),
         "commit": commit(),
+        "processor": processor(),
     }
+
+
+def processor() -> str:
+    """The vector instructions that torch uses here, on which last bits depend, such as AVX2."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 @lru_cache
@@ -35,6 +44,17 @@ def versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
     names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@lru_cache
+def source_hash() -> str:
+    """A hash of this package's source, which says whether two machines run the same."""
+    digest, home = hashlib.sha256(), Path(__file__).parents[3]
+    for package in ("rl_rmsprop", "agents", "envs"):
+        for path in sorted((home / package).rglob("*")):
+            if path.suffix in (".py", ".h", ".cpp"):
+                digest.update(path.relative_to(home).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 @lru_cache

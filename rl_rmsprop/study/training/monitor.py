@@ -30,9 +30,18 @@ class Stopped(Exception):
 class Monitor:
     """What a batch reports to while it is trained, and what it asks whether to save or to stop."""
 
-    def __init__(self, send: Callable[[Progress | Note], None], every: float = float("inf")) -> None:
-        """`send` takes progress and notes; a checkpoint is due every so many seconds, never if that is infinite."""
+    def __init__(
+        self,
+        send: Callable[[Progress | Note], None],
+        every: float = float("inf"),
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`send` takes progress and notes; a checkpoint is due every so many seconds, never if that is infinite.
+
+        `saved` is called after each checkpoint.
+        """
         self.report: Callable[[Progress], None] = send
+        self.saved = saved
         self._send, self._every = send, every
         self._last = time.monotonic()
         self.stopping = False

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import torch
-
 from rl_rmsprop.storage.atomic import Damaged
 from rl_rmsprop.storage.json_tables import leaves
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
@@ -20,7 +18,7 @@ def origin(spec: BatchSpec) -> dict[str, Any]:
     """
     config = run_config(spec, spec.seeds[0])
     del config["commit"], config["seed"]
-    settings = {**config, "seeds": spec.seeds, "processor": torch.backends.cpu.get_cpu_capability()}
+    settings = {**config, "seeds": spec.seeds}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import envs
@@ -54,6 +54,17 @@ class BatchTask:
     @property
     def study_folder(self) -> Path:
         return self.spec.folder
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [*map(self.spec.run_folder, self.spec.seeds), self.spec.checkpoints]
+
+    @property
+    def reads_other_runs(self) -> bool:
+        return self.spec.trained_arm.reads_other_runs
+
+    def moved(self, folder: Path) -> BatchTask:
+        return replace(self, spec=replace(self.spec, folder=folder))
 
     def run(self, monitor: Monitor) -> list[str]:
         """See `train_batch`."""
@@ -103,6 +114,7 @@ class Checkpoints:
         try:
             tree = {"origin": origin(self._spec), "commit": commit(), **batch.snapshot()}
             checkpoint.save(self._spec.checkpoints, iteration, tree)
+            self._monitor.saved()
         except envs.NotReplayable as error:
             self._possible = False
             self._monitor.note(f"{self._spec.label}: {error} if they are interrupted")

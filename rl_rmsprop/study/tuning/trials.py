@@ -99,6 +99,21 @@ class TrialBatch:
         """The folder of the study that it belongs to."""
         return self.spec.folder
 
+    @property
+    def outputs(self) -> list[Path]:
+        """Its outcomes, or why there are none."""
+        return [Path(self.file), self.error_file]
+
+    @property
+    def reads_other_runs(self) -> bool:
+        """Whether it replays what other runs have recorded."""
+        return any(Arm(setting.rule).reads_other_runs for setting in self.settings)
+
+    def moved(self, folder: Path) -> TrialBatch:
+        """The same trials in another study folder."""
+        file = folder / Path(self.file).relative_to(self.spec.folder)
+        return replace(self, spec=replace(self.spec, folder=folder), file=str(file))
+
     def run(self, monitor: Monitor) -> Sequence[str]:
         """Train all runs and write their outcomes; reports to `monitor` at every logging step; interrupted, it starts again.
 

@@ -1,0 +1,32 @@
+"""Where a study is trained, by name: from the command line, a study file, or Python."""
+
+from __future__ import annotations
+
+from rl_rmsprop.study.execution.executor import Executor
+from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY, Pool, default_workers
+from rl_rmsprop.study.spec.names import EngineName
+
+
+def make_executor(
+    engine: EngineName = "local",
+    workers: int | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+    address: str | None = None,
+) -> Executor:
+    """An executor for `run_study`; whoever makes it closes it.
+
+    Args:
+        engine: `local`, processes of this machine; `ray`, a cluster of Ray's.
+        workers: how many batches are trained at a time, at most; by default as many as there are cores.
+        checkpoint_every: seconds between checkpoints of a batch.
+        address: of the cluster, HOST:PORT, or `auto` for the one that this machine is part of; by default a private one is
+            started on this machine, and ended by `close`.
+
+    >>> make_executor(workers=2).workers
+    2
+    """
+    if engine == "ray":
+        from rl_rmsprop.study.execution.ray_executor import RayExecutor
+
+        return RayExecutor(address, workers, checkpoint_every)
+    return Pool(workers or default_workers(), checkpoint_every)
