@@ -31,7 +31,7 @@ LINE = (
     "--shift force_mag:values=10/-10,at=2000"
 )
 """A control is among the arms that reads what another one has recorded."""
-LONG = "train --env CartPole-v1 --seeds 0-3 --steps 60000 --eval-episodes 2 --checkpoint-every 0.2"
+LONG = "train --env CartPole-v1 --seeds 0-1 --steps 60000 --eval-episodes 2 --checkpoint-every 0.2"
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 """A dead node is noticed in seconds."""
 

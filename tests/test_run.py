@@ -34,6 +34,10 @@ class InThisProcess:
     workers = 1
     is_idle = True
 
+    def check(self, study: Study) -> None: ...
+
+    def close(self) -> None: ...
+
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         for number, task in enumerate(tasks):
             news: list[Progress | Note] = []
