@@ -33,6 +33,11 @@ class Attempts:
         """How many have to be started."""
         return len(self._waiting)
 
+    @property
+    def next_up(self) -> int:
+        """The place of the task that is to be started next."""
+        return self._waiting[-1]
+
     def next(self) -> int:
         """The place of the task that is to be started now."""
         return self._waiting.pop()

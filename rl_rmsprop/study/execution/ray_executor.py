@@ -13,6 +13,7 @@ looked at first. Whether a node sees the study's folder is found by a file that 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -56,6 +57,7 @@ class RayExecutor:
         self._running: dict[Any, int] = {}  # reference of a task of Ray's → its place among the tasks
         self._inbox: Any = None
         self._deadline = float("inf")  # when the workers have to be gone
+        self._alone = False  # whether no node is left
 
     def check(self, study: Study) -> None:
         """Start or join the cluster; ValueError if that is not possible, or its nodes are not what the driver is."""
@@ -91,10 +93,14 @@ class RayExecutor:
                     raise Stopped
                 self._count_cores()
                 while attempts.waiting and len(self._running) < self.workers and not self._stopping:
+                    self._alone = False
                     index = attempts.next()
                     self._start(index, tasks[index], attempts.number(index), places)
                 if time.monotonic() > self._deadline:
-                    self.kill()
+                    raise Stopped
+                if not self._running:
+                    yield from self._waiting_for_nodes(tasks, attempts)
+                    continue
                 ended = self._ended()
                 for index, message in self._ray.get(self._inbox.messages.remote()):
                     if index in self._running.values():  # one that comes after the end of its task is of no use
@@ -105,8 +111,21 @@ class RayExecutor:
                         yield event
             if self._stopping:
                 raise Stopped
+        except self._ray.exceptions.RayError as error:
+            where = self._address or "on this machine"
+            raise OSError(errno.EIO, f"the cluster of Ray does not answer any more ({type(error).__name__})", where) from error
         finally:
             self.kill()
+
+    def _waiting_for_nodes(self, tasks: Sequence[Task], attempts: Attempts) -> Iterator[Event]:
+        """A moment without any node that trains; says so at its beginning."""
+        if not self._alone:
+            index = attempts.next_up
+            yield Event(
+                index, note=f"{tasks[index].label}: no node is left that trains; it waits for one, Ctrl-C ends everything"
+            )
+        self._alone = True
+        time.sleep(LOOK_EVERY)
 
     def stop(self) -> None:
         """Let all workers save and stop; `run` raises `Stopped` when they have, or when their time is over."""
