@@ -17,6 +17,8 @@ def set_num_threads(threads: int) -> None:
     """Let batches of environments that are made from now on use so many threads (≥ 1, which is what they do else).
 
     A setting of the process, as `torch.set_num_threads` is: nothing but time depends on it.
+
+    >>> set_num_threads(1)
     """
     global _threads
     if threads < 1:
