@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 
 from rl_rmsprop.study.execution import ray_watchdog
+from rl_rmsprop.study.training.monitor import Stopped
 
 EXTRA = "pip install 'rl-rmsprop[ray]'"
 OBJECT_STORE = 100_000_000
@@ -77,6 +78,8 @@ class RayCluster:
         with native_messages_hidden() as messages:
             try:
                 ray.init(address=address, log_to_driver=False, configure_logging=False)
+            except Stopped:
+                raise
             except (Exception, SystemExit) as error:  # Ray leaves the program where nobody answers
                 said = messages()
                 if "AuthToken" in said or "Unauthenticated" in said:
