@@ -1,7 +1,7 @@
 """Steps environments in several threads at a time, where their C code lets Python go on meanwhile.
 
-Gymnasium's MuJoCo robots do: on two cores two threads step HalfCheetah 1.7 and Ant 1.9 times as fast as one. Box2D does not:
-LunarLander's steps take as long in two threads as in one. What an environment returns is the same in any thread.
+Gymnasium's MuJoCo robots do; Box2D does not, and LunarLander's steps take as long in two threads as in one (`python -m
+tests.benchmarks threads`). What an environment returns is the same in any thread.
 """
 
 from __future__ import annotations

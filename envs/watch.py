@@ -67,6 +67,32 @@ def calling(environment: str, kind: str) -> Iterator[None]:
 
 
 @contextmanager
+def every(seconds: float, call: Callable[[], object]) -> Iterator[None]:
+    """Within it `call` is called every so many seconds, first after that time, from a thread of its own.
+
+    >>> import time
+    >>> times = []
+    >>> with every(0.01, lambda: times.append(time.monotonic())):
+    ...     time.sleep(0.2)
+    >>> len(times) > 2
+    True
+    """
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
 def watching(report: Callable[[str], object], patience: float = PATIENCE) -> Iterator[None]:
     """Report, once and in one line, each call that takes longer than `patience` seconds; it is noticed before twice of them.
 
@@ -77,28 +103,26 @@ def watching(report: Callable[[str], object], patience: float = PATIENCE) -> Ite
     ...     time.sleep(0.25)
     Walk-v0 has not come back from a reset for 0.05 s: it may hang; Ctrl-C ends everything
     """
-    ended = threading.Event()
-    thread = threading.Thread(target=look, args=(report, patience, ended), daemon=True)
-    thread.start()
-    try:
+    with every(patience, Look(report, patience)):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
-def look(report: Callable[[str], object], patience: float, ended: threading.Event) -> None:
-    """Ask all callers every `patience` seconds until the event is set."""
-    before: dict[int, Call] = {}
-    reported: dict[int, Call] = {}
-    while not ended.wait(patience):
+class Look:
+    """A look at all callers; reports those calls that were under way at the look before too, each once."""
+
+    def __init__(self, report: Callable[[str], object], patience: float) -> None:
+        """`patience` is the time between two looks, in seconds."""
+        self._report, self._patience = report, patience
+        self._before: dict[int, Call] = {}
+        self._reported: dict[int, Call] = {}
+
+    def __call__(self) -> None:
         callers = [caller for known in tuple(_callers) if (caller := known()) is not None]
         calls = {id(caller): call for caller in callers if (call := caller.call_under_way()) is not None}
         for key, call in calls.items():
-            if before.get(key) == call and reported.get(key) != call:
-                reported[key] = call
+            if self._before.get(key) == call and self._reported.get(key) != call:
+                self._reported[key] = call
                 place = f" ({call.place})" if call.place else ""
-                line = f"{call.environment} has not come back from {call.kind} for {patience:g} s{place}"
-                report(f"{line}: it may hang; Ctrl-C ends everything")
-        before = calls
-        del callers
+                line = f"{call.environment} has not come back from {call.kind} for {self._patience:g} s{place}"
+                self._report(f"{line}: it may hang; Ctrl-C ends everything")
+        self._before = calls

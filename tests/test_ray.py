@@ -212,3 +212,19 @@ def test_a_cluster_that_is_not_there_is_bad_input(options: str, message: str, tm
     assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--n-envs 10000 --n-steps 1000 --hidden 4096 4096", "this study needs about"),
+        ("--device cuda", "--engine ray trains on CPUs, got --device cuda"),
+    ],
+)
+def test_what_a_private_cluster_cannot_train_is_refused_before_it_starts(options: str, message: str, tmp_path: Path) -> None:
+    """Silent failure: the machine's memory is filled, or every task fails on a GPU that Ray hides from it."""
+    study = parse(f"{LINE} --out {tmp_path / 'x'} {options}".split()).described()
+    executor = RayExecutor()
+    with pytest.raises(ValueError, match=message):
+        executor.check(study)
+    assert executor._cluster is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import typing
 from collections.abc import Mapping
@@ -70,11 +71,10 @@ class WorkerOptions:
         """ValueError for what makes no sense."""
         if self.address is not None and self.engine == "local":
             raise ValueError(f"an address is of a cluster, got --address {self.address} with --engine local: give --engine ray")
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
-        if self.workers is not None and self.address is None and self.workers > MOST_WORKERS * cores():
-            most = f"{MOST_WORKERS * cores()}, four for each of {cores()} cores"
-            raise ValueError(f"workers must be at least 1 and at most {most}, got {self.workers}")
+        most = MOST_WORKERS * cores() if self.address is None else math.inf
+        if self.workers is not None and not 1 <= self.workers <= most:
+            at_most = "" if self.address else f" and at most {most}, four for each of {cores()} cores"
+            raise ValueError(f"workers must be at least 1{at_most}, got {self.workers}")
         if not self.checkpoint_every > 0:
             raise ValueError(f"checkpoint_every must be greater than 0 seconds, got {self.checkpoint_every}")
 

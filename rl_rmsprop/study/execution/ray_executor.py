@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rl_rmsprop.study.execution import ray_worker
+from rl_rmsprop.study.execution import memory_estimate, ray_worker
 from rl_rmsprop.study.execution.attempts import Attempts, event_of
 from rl_rmsprop.study.execution.executor import Event, Failed, Task, WorkerLost
 from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY, default_workers
@@ -61,6 +61,10 @@ class RayExecutor:
 
     def check(self, study: Study) -> None:
         """Start or join the cluster; ValueError if that is not possible, or its nodes are not what the driver is."""
+        if study.options.device != "cpu":
+            raise ValueError(f"--engine ray trains on CPUs, got --device {study.options.device}: --engine local uses a GPU")
+        if self._address is None:
+            memory_estimate.check(study, self.workers)
         if self._cluster is None:
             self._cluster = RayCluster(self._address, self.workers)
         self._count_cores()

@@ -14,16 +14,17 @@ import platform
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from envs.watch import every
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.execution import parcels
 from rl_rmsprop.study.execution.executor import LOCKS, DiskFailed, Failed, Task, WorkerLost
 from rl_rmsprop.study.execution.parcels import Listing, Piece, Sender
+from rl_rmsprop.study.training.monitor import Monitor, Note, Stopped
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at whether to stop."""
@@ -94,7 +95,6 @@ def train(
 
     import envs
     from rl_rmsprop.study.execution.worker import outcome, return_freed_memory
-    from rl_rmsprop.study.training.monitor import Monitor, Note, Stopped
 
     if difference := difference_between(place.versions, versions_here()):
         return Failed(f"{difference} on {platform.node()}")
@@ -158,23 +158,14 @@ def only_attempt(task: Task, index: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def stopping_when_told(monitor: Any, inbox: Callable[..., Any]) -> Iterator[None]:
-    """Ask every now and then whether the study is to stop, in a thread of its own."""
-    ended = threading.Event()
+def stopping_when_told(monitor: Monitor, inbox: Callable[..., Any]) -> AbstractContextManager[None]:
+    """Ask every now and then whether the study is to stop."""
 
     def ask() -> None:
-        while not ended.wait(LOOK_EVERY):
-            with suppress(Exception):  # without the driver, Ray ends this process
-                monitor.stopping = monitor.stopping or inbox("is_stopping")
+        with suppress(BrokenPipeError):  # without the driver, Ray ends this process
+            monitor.stopping = monitor.stopping or inbox("is_stopping")
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return every(LOOK_EVERY, ask)
 
 
 def undelivered(sender: Sender, task: Task, index: int, attempt: int, inbox: Callable[..., Any]) -> Any:

@@ -113,11 +113,12 @@ class Checkpoints:
         """A checkpoint after this iteration; a note instead, once, if the environments cannot be saved."""
         try:
             tree = {"origin": origin(self._spec), "commit": commit(), **batch.snapshot()}
-            checkpoint.save(self._spec.checkpoints, iteration, tree)
-            self._monitor.saved()
         except envs.NotReplayable as error:
             self._possible = False
             self._monitor.note(f"{self._spec.label}: {error} if they are interrupted")
+            return
+        checkpoint.save(self._spec.checkpoints, iteration, tree)
+        self._monitor.saved()
 
 
 def resumed(spec: BatchSpec, sinks: Sequence[SinkFactory], monitor: Monitor) -> Batch | None:
