@@ -121,6 +121,21 @@ def test_a_batch_that_was_cut_off_goes_on_bit_for_bit(case: str, tmp_path: Path)
     assert not cut.checkpoints.exists()
 
 
+def test_a_batch_goes_on_where_only_its_files_have_come(tmp_path: Path) -> None:
+    """Archives and other nodes may leave out empty folders."""
+    whole, cut = (spec(tmp_path / name, "CartPole-v1") for name in ("whole", "cut"))
+    train_batch(whole)
+    cut_off(cut, save=13, die=17)
+    empty = [path for path in cut.folder.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert empty
+    for path in empty:
+        path.rmdir()
+    monitor = Interrupting(0, None)
+    train_batch(cut, monitor)
+    assert (monitor.iterations, monitor.notes) == (30 - 13, [])
+    assert digest(cut) == digest(whole)
+
+
 # Environments -------------------------------------------------------------------------------------------------------------
 
 

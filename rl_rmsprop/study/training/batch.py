@@ -60,6 +60,9 @@ class Batch:
         )  # fmt: skip
         self.log = SignalLog(self.optimizer, self.policy, self.env, spec.updates) if options.record_signals else NoLog()
         self.training = Training(spec.agent, self.env, self.policy, self.optimizer, spec.iterations, spec.seeds)
+        with atomic.named_errors(spec.folder):
+            for folder in self.folders:  # empty ones are lost where a study is copied by its files
+                atomic.disk.make_folder(folder / "checkpoint")
         if saved is None:
             self._begin_folders()
         else:
@@ -83,10 +86,9 @@ class Batch:
         }
 
     def _begin_folders(self) -> None:
-        """A folder for every run, with what it is, and without what says that it is finished or has failed."""
+        """In the folder of every run what it is, and nothing that says that it is finished or has failed."""
         for folder, seed in zip(self.folders, self.spec.seeds, strict=True):
             with atomic.named_errors(folder):
-                atomic.disk.make_folder(folder / "checkpoint")
                 for old in (WEIGHTS, TRAINED, LAST_GOOD, ERROR):
                     (folder / old).unlink(missing_ok=True)
             write_json(folder / CONFIG, run_config(self.spec, seed))
