@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rl_rmsprop.cli.entry import parse
-from rl_rmsprop.study.execution import ray_worker
+from rl_rmsprop.study.execution import elsewhere, ray_executor, ray_worker
 from rl_rmsprop.study.execution.executor import Event
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.execution.ray_executor import RayExecutor
@@ -146,8 +146,8 @@ def test_a_node_with_another_source_is_named_before_anything_is_made(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silent failure: runs of two versions of the code stand in one table."""
-    versions = ray_worker.versions_here()
-    monkeypatch.setattr(ray_worker, "versions_here", lambda: {**versions, "torch": "2.0.0"})
+    versions = elsewhere.versions_here()
+    monkeypatch.setattr(ray_executor, "versions_here", lambda: {**versions, "torch": "2.0.0"})
     executor = RayExecutor(cluster.address)
     try:
         message = f"torch must be the same on all nodes, is 2.0.0 here and {versions['torch']} on "

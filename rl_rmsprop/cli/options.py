@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_rmsprop.cli.fields import field_docs, option, shown_default
-from rl_rmsprop.study.spec import env_kwargs
+from rl_rmsprop.study.spec import env_kwargs, sbatch
 from rl_rmsprop.study.spec.names import EngineName, MetricName
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS
@@ -63,14 +63,24 @@ class WorkerOptions:
     checkpoint_every: float = option(60.0, metavar="SECONDS", in_study_file=False)
     """Time between checkpoints of runs under way."""
     engine: EngineName = "local"
-    """Where it runs: local, processes of this machine; ray, the nodes of a cluster."""
+    """Where it runs: local, processes of this machine; ray, the nodes of a cluster; slurm, jobs of a cluster."""
     address: str | None = option(None, metavar="HOST:PORT", note="default: a private cluster on this machine")
     """The cluster of --engine ray, or auto for the one that this machine is part of."""
+    slurm: tuple[str, ...] = option((), metavar="KEY=VALUE", note="default: time=60 array=16")
+    """Options of sbatch for --engine slurm, such as partition=cpu time=2:00:00; array=16 is the number of jobs at a time."""
+    dry_run: bool = option(False, in_study_file=False)
+    """Print the batches, and what Slurm would be given, instead of training."""
 
     def check(self) -> None:
         """ValueError for what makes no sense."""
-        if self.address is not None and self.engine == "local":
-            raise ValueError(f"an address is of a cluster, got --address {self.address} with --engine local: give --engine ray")
+        if self.address is not None and self.engine != "ray":
+            raise ValueError(f"an address is Ray's, got --address {self.address} with --engine {self.engine}: give --engine ray")
+        if self.slurm and self.engine != "slurm":
+            raise ValueError(f"options of sbatch are Slurm's, got --slurm with --engine {self.engine}: give --engine slurm")
+        if self.engine == "slurm":
+            if self.workers is not None:
+                raise ValueError(f"the number of jobs at a time is --slurm array={self.workers}, got --workers {self.workers}")
+            sbatch.parsed(self.slurm)
         most = MOST_WORKERS * cores() if self.address is None else math.inf
         if self.workers is not None and not 1 <= self.workers <= most:
             at_most = "" if self.address else f" and at most {most}, four for each of {cores()} cores"

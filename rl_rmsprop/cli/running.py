@@ -25,6 +25,8 @@ def begin(study: Study, overwrite: bool, workers: WorkerOptions, compared: Repor
     from rl_rmsprop.study import report, run
 
     workers.check()
+    if workers.dry_run:
+        return show_batches(study, workers)
     settings = report.make_settings(study, **vars(compared))
     sizes = ((study.arms, "arm"), (study.env_ids, "environment"), (study.seeds, "seed"))
     what = " × ".join(f"{len(things)} {name}{'s' * (len(things) > 1)}" for things, name in sizes)
@@ -43,7 +45,17 @@ def resume(study: Study, workers: WorkerOptions) -> int:
     from rl_rmsprop.study import run
 
     workers.check()
+    if workers.dry_run:
+        return show_batches(study, workers)
     return follow(study, workers, "", lambda executor, observer: run.run_study(study, executor, observer=observer))
+
+
+def show_batches(study: Study, workers: WorkerOptions) -> int:
+    """Print how the study would be cut into batches, and what Slurm would be given; returns the exit code. Makes nothing."""
+    from rl_rmsprop.cli.views import batches
+
+    batches.show(study, workers, console())
+    return 0
 
 
 def follow(study: Study, workers: WorkerOptions, title: str, training: Callable[[Executor, Observer], StudyResults]) -> int:
@@ -52,7 +64,7 @@ def follow(study: Study, workers: WorkerOptions, title: str, training: Callable[
     from rl_rmsprop.study.execution import engines, interrupts
     from rl_rmsprop.study.training import monitor
 
-    executor = engines.make_executor(workers.engine, workers.workers, workers.checkpoint_every, workers.address)
+    executor = engines.make_executor(workers.engine, workers.workers, workers.checkpoint_every, workers.address, workers.slurm)
     again = f"rl-rmsprop resume {shlex.quote(str(study.folder))}"
     try:
         with closing(executor), interrupts.interruptible(executor), reporting_hangs():

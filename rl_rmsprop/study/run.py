@@ -26,6 +26,7 @@ from rl_rmsprop.study.execution.executor import Executor
 from rl_rmsprop.study.execution.local_pool import Pool, default_workers
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.execution.pipeline import train_study
+from rl_rmsprop.study.execution.slurm_executor import SlurmExecutor, take_over
 from rl_rmsprop.study.report.aggregates import LiveAggregates
 from rl_rmsprop.study.report.settings import ReportSettings, make_settings, save_settings
 from rl_rmsprop.study.results.runs import ArmResults, load_results
@@ -91,6 +92,8 @@ def run_study(
             study = load_study(study.folder)
             if settings is not None:
                 save_settings(settings, study.folder)
+            if not isinstance(executor, SlurmExecutor):
+                take_over(study.folder, observer.message)
         return _train(study, executor, sinks, observer)
 
 
@@ -147,6 +150,7 @@ def prepare_folder(study: Study, if_exists: IfExists) -> bool:
         raise ValueError(f"{folder} holds files that are not a study's: choose another --out")
     if if_exists == "replace":
         with locked(folder):
+            take_over(folder, lambda line: None)
             for path in folder.iterdir():
                 atomic.disk.remove(path)
         return True

@@ -11,7 +11,7 @@ Every executor starts and ends its tasks by this.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rl_rmsprop.study.execution.executor import DiskFailed, Ended, Event, Task, WorkerLost
@@ -41,6 +41,10 @@ class Attempts:
     def next(self) -> int:
         """The place of the task that is to be started now."""
         return self._waiting.pop()
+
+    def take(self, indices: Collection[int]) -> None:
+        """Let these tasks wait no more: somebody does them already."""
+        self._waiting = [index for index in self._waiting if index not in indices]
 
     def number(self, index: int) -> int:
         """Which attempt at a task this is, from 0."""

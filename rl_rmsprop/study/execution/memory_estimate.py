@@ -40,11 +40,16 @@ def check(study: Study, workers: int) -> None:
 
 def needed_memory(study: Study, workers: int) -> int:
     """Bytes that all workers need at once."""
+    return largest_batch_memory(study, workers) * min(workers, len(study.cut_for(workers).batches()))
+
+
+def largest_batch_memory(study: Study, workers: int) -> int:
+    """Bytes of the batch that needs most, where the study is cut for so many workers."""
     batches = study.cut_for(workers).batches()
     widest = {spec.env_id: max(len(other.seeds) for other in batches if other.env_id == spec.env_id) for spec in batches}
     if study.tune:
         widest = dict.fromkeys(widest, LARGEST_BATCH)
-    return max(batch_memory(study, env_id, runs) for env_id, runs in widest.items()) * min(workers, len(batches))
+    return max(batch_memory(study, env_id, runs) for env_id, runs in widest.items())
 
 
 class Sizes(NamedTuple):

@@ -24,6 +24,7 @@ from typing import Any
 
 from rl_rmsprop.study.execution import memory_estimate, ray_worker
 from rl_rmsprop.study.execution.attempts import Attempts, event_of
+from rl_rmsprop.study.execution.elsewhere import difference_between, versions_here
 from rl_rmsprop.study.execution.executor import Event, Failed, Task, WorkerLost
 from rl_rmsprop.study.execution.local_pool import CHECKPOINT_EVERY, default_workers
 from rl_rmsprop.study.execution.ray_cluster import RayCluster
@@ -169,20 +170,22 @@ class RayExecutor:
         self.workers = cores if self._most is None else min(cores, self._most)
 
     def _nodes(self, probe: Path | None) -> dict[str, Node]:
-        """What each node is, by its id; ValueError if one cannot train as the driver would."""
+        """What each node is, by its id; ValueError if one cannot train as the driver would. One that dies is left out."""
         assert self._cluster is not None
         look, asked = self._ray.remote(ray_worker.look), {}
         for node in self._cluster.nodes():
             asked[node] = look.options(num_cpus=0, max_retries=0, scheduling_strategy=self._on(node)).remote(probe)
         addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes()}
-        versions, found = ray_worker.versions_here(), {}
+        versions, exceptions, found = versions_here(), self._ray.exceptions, {}
         for node, reference in asked.items():
             try:
                 found[node] = self._ray.get(reference, timeout=LOOK_PATIENCE)
-            except self._ray.exceptions.RayError as error:
+            except (exceptions.NodeDiedError, exceptions.LocalRayletDiedError, exceptions.TaskUnschedulableError):
+                continue
+            except exceptions.RayError as error:
                 why = next(filter(None, reversed(str(error).splitlines())), type(error).__name__).strip()
                 raise ValueError(f"node {addresses[node]} cannot train: {why}; install this package there") from None
-            if difference := ray_worker.difference_between(versions, found[node].versions):
+            if difference := difference_between(versions, found[node].versions):
                 raise ValueError(f"{difference} on {found[node].host} ({addresses[node]})")
         return found
 
@@ -225,7 +228,7 @@ class RayExecutor:
         if task.reads_other_runs and not all(node.shares_folder for node in nodes.values()):
             options["scheduling_strategy"] = self._on(next(key for key, node in nodes.items() if node.shares_folder))
         shares = {key: node.shares_folder for key, node in nodes.items()}
-        place = Place(os.getcwd(), tuple(sys.path), ray_worker.versions_here(), shares)
+        place = Place(os.getcwd(), tuple(sys.path), versions_here(), shares)
         train = self._ray.remote(train_on_node).options(**options)
         self._running[train.remote(task, index, attempt, place, self._every, self._inbox)] = index
 

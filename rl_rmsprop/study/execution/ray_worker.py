@@ -22,14 +22,13 @@ from typing import Any, NamedTuple
 from envs.watch import every
 from rl_rmsprop.storage import atomic
 from rl_rmsprop.study.execution import parcels
-from rl_rmsprop.study.execution.executor import LOCKS, DiskFailed, Failed, Task, WorkerLost
+from rl_rmsprop.study.execution.elsewhere import difference_between, only_attempt, versions_here
+from rl_rmsprop.study.execution.executor import DiskFailed, Failed, Task, WorkerLost
 from rl_rmsprop.study.execution.parcels import Listing, Piece, Sender
 from rl_rmsprop.study.training.monitor import Monitor, Note, Stopped
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at whether to stop."""
-FORMER_ATTEMPT = 60.0
-"""Seconds that an attempt waits until the one before, on a node that is lost, has ended."""
 
 
 class Node(NamedTuple):
@@ -49,26 +48,6 @@ def look(probe: Path | None) -> Node:
     from rl_rmsprop.study.spec.run_config import processor
 
     return Node(platform.node(), versions_here(), processor(), probe is not None and probe.is_file())
-
-
-def versions_here() -> dict[str, str]:
-    """Of everything that can change a number, in this process."""
-    from rl_rmsprop.native import library
-    from rl_rmsprop.study.spec.run_config import source_hash, versions
-
-    return {**versions(), "source": source_hash(), "compiled kernel": "none" if library.load() is None else "yes"}
-
-
-def difference_between(driver: dict[str, str], node: dict[str, str]) -> str:
-    """What a node has in another version than the driver; empty if nothing.
-
-    >>> difference_between({"torch": "2.13.0"}, {"torch": "2.12.1"})
-    'torch must be the same on all nodes, is 2.13.0 here and 2.12.1'
-    """
-    for name, version in driver.items():
-        if (there := node.get(name)) != version:
-            return f"{name} must be the same on all nodes, is {version} here and {there}"
-    return ""
 
 
 class Place(NamedTuple):
@@ -128,7 +107,7 @@ def workplace(task: Task, index: int, place: Place | None, inbox: Callable[..., 
     """The task where its files are; a sender of them if they are in a scratch folder, with what an earlier attempt has left."""
     if place is not None:
         os.chdir(place.directory)
-        with only_attempt(task, index):
+        with only_attempt(task, str(index)):
             yield task, None
         return
     scratch = Path(tempfile.mkdtemp(prefix="rl-rmsprop-"))
@@ -146,16 +125,6 @@ def workplace(task: Task, index: int, place: Place | None, inbox: Callable[..., 
         yield here, Sender(here.study_folder, here.outputs)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def only_attempt(task: Task, index: int) -> Iterator[None]:
-    """Wait until an earlier attempt at the task has ended: where a node was lost, it may not know it yet."""
-    lock = task.study_folder / LOCKS / str(index)
-    lock.parent.mkdir(exist_ok=True)
-    lock.touch()
-    with atomic.Lock(lock, patience=FORMER_ATTEMPT):
-        yield
 
 
 def stopping_when_told(monitor: Monitor, inbox: Callable[..., Any]) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ import platform
 import signal
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -49,10 +49,14 @@ def work(task: Task, pipe: Connection, checkpoint_every: float, cores: int = 1) 
         pipe.send(result)
 
 
-def outcome(task: Task, monitor: Monitor) -> Any:
-    """Do a task; returns how it ended."""
+def outcome(task: Task, monitor: Monitor, detached: bool = False) -> Any:
+    """Do a task; returns how it ended.
+
+    It shares the lock that its driver has on the study's folder, so that no other driver comes before it has ended; unless it
+    is `detached`: a driver may leave then, and come back.
+    """
     try:
-        with atomic.Lock(task.study_folder, shared=True):
+        with nullcontext() if detached else atomic.Lock(task.study_folder, shared=True):
             return Ended(tuple(task.run(monitor)))
     except Stopped:
         return WorkerLost("it was stopped")

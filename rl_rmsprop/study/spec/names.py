@@ -18,7 +18,7 @@ BASELINE_NAMES = (
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]
 """Scores that arms can be compared by, see study/results/metrics.py."""
 
-EngineName = Literal["local", "ray"]
+EngineName = Literal["local", "ray", "slurm"]
 """Where studies are trained, see study/execution/engines.py."""
 
 

@@ -47,6 +47,10 @@ class Monitor:
         self.stopping = False
         """Whether to save and raise `Stopped`."""
 
+    def save_soon(self) -> None:
+        """Save at the next iteration, and train on."""
+        self._last = -float("inf")
+
     @property
     def saves(self) -> bool:
         """Whether checkpoints are wanted at all."""
