@@ -3,8 +3,9 @@
     valid ones from the tables of options, rules and shifts → mutated → main() → accepted, or one line, exit 2, nothing created
 
 What costs time is replaced behind the last check that a user's input passes: training by `accept`, which is called when the
-study's folder has been made and study.json written; drawing curves and starting TensorBoard or a cluster by nothing.
-Whatever is accepted must also start: its optimizers take two updates, its environments three steps.
+study's folder has been made and study.json written; drawing curves and starting TensorBoard or a cluster by nothing; measuring a
+rate by a look at three iterations. Whatever is accepted must also start: its optimizers take two updates, its environments three
+steps.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.reactions import REACTIONS
 from rl_rmsprop.schedules import SCHEDULES
 from rl_rmsprop.storage import field_types, toml_writer
-from rl_rmsprop.study import report, run
+from rl_rmsprop.study import plan, report, run
 from rl_rmsprop.study.execution import ray_cluster
 from rl_rmsprop.study.execution.ray_executor import RayExecutor
+from rl_rmsprop.study.execution.slurm_cluster import SlurmCluster
 from rl_rmsprop.study.report import plotting
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.training.optimizers import make_optimizer
@@ -435,6 +437,8 @@ def scratch() -> Iterator[None]:
         keep_finished()
         stack.enter_context(mock.patch.object(run, "train_study", accept))
         stack.enter_context(mock.patch.object(RayExecutor, "check", no_cluster))
+        stack.enter_context(mock.patch.object(SlurmCluster, "check"))
+        stack.enter_context(mock.patch.object(plan, "measure", at_once(plan.measure)))
         stack.enter_context(mock.patch.object(rules_view, "draw"))
         stack.enter_context(mock.patch.object(rules_view, "beta_curve", few_updates(rules_view.beta_curve)))
         stack.enter_context(mock.patch("os.execv", side_effect=SystemExit(0)))
@@ -447,6 +451,11 @@ def no_cluster(executor: RayExecutor, study: Study) -> None:
     """In the place of starting or joining a cluster of Ray's, which takes ten seconds."""
     if executor._address:
         ray_cluster.check_address(executor._address)
+
+
+def at_once(measure: Callable[[Study, str, float], plan.Rate]) -> Callable[[Study, str, float], plan.Rate]:
+    """The same rate from as few iterations as may be, however long the user wants to measure."""
+    return lambda study, env_id, _: measure(study, env_id, 0.0)
 
 
 def few_updates(curve: Callable[[str, int], Any]) -> Callable[[str, int], Any]:
