@@ -1,8 +1,8 @@
-# make demo · make test · make lint · make bench · make faults — each sets up .venv by itself when it is missing or out of date.
+# make demo · make test · make lint · make bench · make faults · make engines — each sets up .venv by itself when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench faults clean
+.PHONY: demo test lint bench faults engines clean
 .DEFAULT_GOAL := demo
 
 # The exact versions of constraints.txt, so that numbers can be made again.
@@ -38,6 +38,10 @@ bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measur
 
 faults: .venv/dev  ## What is promised about kills, full disks, bad input and bad numbers, tried out; FAULTS=--quick for a part of it.
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+engines: .venv/dev  ## The engines on clusters of one's own, as root on Debian: Ray's nodes in namespaces, Slurm's daemons; ENGINES=--quick.
+	command -v ip slurmctld munged > /dev/null || apt-get install -y --no-install-recommends iproute2 slurm-wlm munge
+	$(BIN)/python -m tests.engines $(ENGINES)
 
 clean:
 	rm -rf .venv build *.egg-info

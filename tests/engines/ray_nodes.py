@@ -32,44 +32,46 @@ class RayNodes:
         self.home = Path(tempfile.mkdtemp(prefix="rl-engines-"))
         self._sharing, self._setups, self._head_cores = list(sharing), list(setups) or [""] * len(sharing), head_cores
         self._token = secrets.token_hex(32)
-        self._stack = ExitStack()
         self.machines: list[Machine] = []
 
     def __enter__(self) -> RayNodes:
-        self._stack.enter_context(Network())
-        self.head = self._machine(1, "")
-        self._raylet(
-            self.head, f"--head --include-dashboard=false --port={PORT} --num-cpus={self._head_cores} --system-config='{QUICK}'"
-        )
-        for index in range(len(self._sharing)):
-            self.machines.append(self._node(index))
+        with ExitStack() as stack:
+            stack.enter_context(Network())
+            stack.callback(lambda: [machine.kill() for machine in self.machines])
+            self.head = stack.enter_context(self._machine(1, ""))
+            options = f"--head --include-dashboard=false --port={PORT} --num-cpus={self._head_cores} --system-config='{QUICK}'"
+            self._raylet(self.head, options)
+            for index in range(len(self._sharing)):
+                self.machines.append(self._node(index))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for machine in self.machines:
-            machine.kill()
-        self.head.kill()
         self._stack.close()
 
     def revive(self, index: int) -> None:
         """A new machine in the place of one that is dead."""
         self.machines[index] = self._node(index)
 
-    def study(self, line: str, **environment: str) -> CompletedProcess:
+    def study(self, line: str, port: int = PORT, **environment: str) -> CompletedProcess:
         """A command of ours on the head's machine that has ended; an engine's address is added to it."""
-        return self.head.run(self._words(line), self.home, check=False, **environment)
+        return self.head.run(self._words(line, port), self.home, check=False, **environment)
 
     def started(self, line: str) -> Popen:
         """The same, under way."""
         return self.head.start(self._words(line), self.home)
 
-    def _words(self, line: str) -> str:
-        return f"{sys.executable} -m rl_rmsprop {line} --engine ray --address {self.head.address}:{PORT}"
+    def _words(self, line: str, port: int = PORT) -> str:
+        return f"{sys.executable} -m rl_rmsprop {line} --engine ray --address {self.head.address}:{port}"
 
     def _node(self, index: int) -> Machine:
         mounts = f"mount -t tmpfs tmpfs {self.home}" if not self._sharing[index] else "true"
         machine = self._machine(index + 2, f"{mounts}; {self._setups[index] or 'true'}")
-        self._raylet(machine, f"--address={self.head.address}:{PORT} --num-cpus=1")
+        try:
+            self._raylet(machine, f"--address={self.head.address}:{PORT} --num-cpus=1")
+        except BaseException:
+            machine.kill()
+            raise
         return machine
 
     def _machine(self, number: int, mounts: str) -> Machine:

@@ -41,6 +41,7 @@ class RayCluster:
         if importlib.util.find_spec("ray") is None:
             raise ValueError(f"--engine ray needs Ray, which is not installed: {EXTRA}")
         self._watchdog: subprocess.Popen | None = None
+        self._environment: dict[str, str | None] = {}  # what a private cluster has changed in it
         self.ray = self._join(address) if address else self._start(cores)
         self.driver_node: str = self.ray.get_runtime_context().get_node_id()
         """The id of the node that the driver is part of."""
@@ -49,12 +50,14 @@ class RayCluster:
         """A private cluster. What makes it one is read by Ray when it is imported."""
         if "ray" in sys.modules and "RAY_AUTH_TOKEN" not in os.environ:
             raise ValueError("a private cluster must be started before Ray is imported: import it later, or give an address")
-        os.environ |= {
+        private = {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the only way to have Ray listen on loopback alone
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
+        self._environment = {name: os.environ.get(name) for name in private}
+        os.environ |= private
         ray = imported()
         folder = tempfile.mkdtemp(prefix="rl-ray-")
         watch = [sys.executable, ray_watchdog.__file__, str(os.getpid()), folder]
@@ -104,8 +107,10 @@ class RayCluster:
             imported().shutdown()
         if self._watchdog is not None:
             self._watchdog.communicate()
-            for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+            for name, value in self._environment.items():
                 os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def imported() -> ModuleType:

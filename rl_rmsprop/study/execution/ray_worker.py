@@ -99,6 +99,8 @@ def train(
             if not refusals:
                 with suppress(Stopped):
                     deliver()
+    if isinstance(result, DiskFailed) and not shared:
+        result = result._replace(file=f"{platform.node()}:{result.file}")
     return refusals[0] if refusals else result
 
 
