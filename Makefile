@@ -40,7 +40,7 @@ faults: .venv/dev  ## What is promised about kills, full disks, bad input and ba
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 engines: .venv/dev  ## The engines on clusters of one's own, as root on Debian: Ray's nodes in namespaces, Slurm's daemons; ENGINES=--quick.
-	command -v ip slurmctld munged > /dev/null || apt-get install -y --no-install-recommends iproute2 slurm-wlm munge
+	command -v ip > /dev/null && command -v slurmctld > /dev/null && command -v munged > /dev/null || apt-get install -y --no-install-recommends iproute2 slurm-wlm munge
 	$(BIN)/python -m tests.engines $(ENGINES)
 
 clean:

@@ -106,6 +106,42 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         }
         for env_id, ent_coef in (("LunarLander-v3", 0.01), ("LunarLanderContinuous-v3", 0.0))
     },
+    # Robots: actions start with a standard deviation of e⁻¹, where a horizon of fifty steps is enough; Hopper's falls end episodes.
+    **{
+        ("ppo", env_id): {
+            "lr": 5e-4,
+            "lr_schedule": "linear",
+            "n_envs": 8,
+            "n_steps": 256,
+            "batch_size": 128,
+            "n_epochs": 5,
+            "gamma": 0.98,
+            "gae_lambda": 0.92,
+            "log_std_init": -1.0,
+            "normalize_observations": True,
+            "normalize_rewards": True,
+        }
+        for env_id in ("HalfCheetah-v5", "Ant-v5")
+    },
+    ("ppo", "Hopper-v5"): {
+        "lr": 1e-3,
+        "lr_schedule": "linear",
+        "n_envs": 8,
+        "n_steps": 256,
+        "batch_size": 128,
+        "n_epochs": 5,
+        "normalize_observations": True,
+        "normalize_rewards": True,
+    },
+    ("a2c", "InvertedPendulum-v5"): {
+        "lr": 3e-3,
+        "lr_schedule": "linear",
+        "n_envs": 8,
+        "n_steps": 32,
+        "normalize_advantage": True,
+        "normalize_observations": True,
+        "normalize_rewards": True,
+    },
     ("reinforce", "CartPole-v1"): {
         "lr": 1.7e-3,
         "lr_schedule": "linear",
