@@ -141,8 +141,9 @@ def settings(study: Study, env_id: str, arm: Arm) -> list[Setting]:
 
 
 def batches(study: Study, arms: Sequence[Arm]) -> list[TrialBatch]:
-    """The trials of some arms in all environments, cut into batches."""
-    per_batch = max(1, LARGEST_BATCH // len(study.tune_seeds))
+    """The trials of some arms in all environments, cut into as many batches for each arm as its runs are, or more."""
+    pieces = -(-len(study.seeds) // study.batch_size)
+    per_batch = max(1, min(LARGEST_BATCH // len(study.tune_seeds), -(-study.tune // pieces)))
     cut = []
     for env_id in study.env_ids:
         for arm in arms:
