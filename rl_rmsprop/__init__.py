@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
     from rl_rmsprop.published import presets
     from rl_rmsprop.rules import Adaptive
+    from rl_rmsprop.telemetry.optimizer_telemetry import OptimizerTelemetry
 
 __all__ = [
-    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "detectors", "forecast", "laws", "presets", "rules", "schedules",
-    "signals",
+    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "detectors", "forecast", "laws", "presets",
+    "rules", "schedules", "signals",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ MODULE_OF = {
     "Adaptive": "rules",
     "Asymmetric": "laws",
     "Mixture": "laws",
+    "OptimizerTelemetry": "telemetry.optimizer_telemetry",
     "presets": "published",
 }
 """Name of the public interface → module that defines it; the other names are modules themselves."""

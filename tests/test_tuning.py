@@ -136,10 +136,25 @@ def test_draws_differ_between_environments_by_the_preset_alone() -> None:
 @pytest.mark.parametrize("cores", [1, 2, 16, 1024])
 def test_trials_are_cut_for_the_cores_and_none_is_left_out(cores: int, tmp_path: Path) -> None:
     """Silent failure: most of a large cluster waits for the few long batches of trials, or some draws are never tried."""
-    line = ["compare", "--env", "CartPole-v1", "--betas", "0.9", "0.99", "--tune", "24", "--tune-seeds", "100-104", "--seeds", "0-29"]
+    line = [
+        "compare",
+        "--env",
+        "CartPole-v1",
+        "--betas",
+        "0.9",
+        "0.99",
+        "--tune",
+        "24",
+        "--tune-seeds",
+        "100-104",
+        "--seeds",
+        "0-29",
+    ]
     study = parse(line).described().cut_for(cores)
     cut = draws.batches(study, study.arms)
-    assert [s for batch in cut for s in batch.settings] == [s for arm in study.arms for s in draws.settings(study, "CartPole-v1", arm)]
+    assert [s for batch in cut for s in batch.settings] == [
+        s for arm in study.arms for s in draws.settings(study, "CartPole-v1", arm)
+    ]
     assert len({batch.file for batch in cut}) == len(cut) >= min(cores, 2 * 24)
     assert max(len(batch.settings) * 5 for batch in cut) <= 64
 

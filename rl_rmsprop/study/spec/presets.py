@@ -106,7 +106,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         }
         for env_id, ent_coef in (("LunarLander-v3", 0.01), ("LunarLanderContinuous-v3", 0.0))
     },
-    # Robots: actions start with a standard deviation of e⁻¹, where a horizon of fifty steps is enough; Hopper's falls end episodes.
+    # Actions start with a standard deviation of e⁻¹, and fifty steps are looked ahead, but in Hopper, whose falls end episodes.
     **{
         ("ppo", env_id): {
             "lr": 5e-4,

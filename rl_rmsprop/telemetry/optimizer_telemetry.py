@@ -1,0 +1,305 @@
+"""What any torch optimizer is doing: β, what it remembers of g², effective learning rates, the true size of its steps.
+
+    optimizer.step()
+      before    every k-th update: parameters are copied, ‖g‖ and the surprise are taken; watched detectors hear every update
+      after     the same updates: memories and effective learning rates (memories.py), and how far the parameters have moved
+    telemetry.log(writer, step)      what was measured since the last call, if anything
+
+The size of a step is that of the change which parameters have really made, whatever made it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+from rl_rmsprop.optimizer.stats import SAMPLE, quantile
+from rl_rmsprop.signals import floor as floor_of
+from rl_rmsprop.signals import log_mean
+from rl_rmsprop.telemetry.gradient_norm import NormBeforeClipping
+from rl_rmsprop.telemetry.memories import Memory, Reader, number, real
+from rl_rmsprop.telemetry.watch import Alarm, Watch, make_watch
+from rl_rmsprop.telemetry.writers import Write, writing
+
+MEASURED = (
+    "optim/beta", "optim/beta_min", "optim/beta_max", "optim/window", "optim/E_q05", "optim/E_q50", "optim/E_q95",
+    "optim/effective_lr_q05", "optim/effective_lr_q50", "optim/effective_lr_q95", "optim/update_rms", "optim/update_ratio",
+    "optim/grad_norm", "optim/surprise", "optim/share_below_eps",
+)  # fmt: skip
+"""The tags of what is measured, in order: those of a run's own curves, and update_ratio."""
+OWN_DETECTOR = ("detector/statistic", "detector/threshold", "detector/alarms")
+"""Tags of the detector of an AdaptiveRMSprop's rule; those of what is watched have the detector's name between."""
+
+
+class OptimizerTelemetry:
+    """Measures an optimizer while it trains; nothing in the training loop changes but a line that logs.
+
+    Args:
+        optimizer: any optimizer of torch's. β, E, effective learning rates and the surprise are known of `AdaptiveRMSprop`, of
+            torch's RMSprop, Adagrad, Adam, AdamW, NAdam, RAdam and Adamax, of Stable-Baselines3's RMSpropTFLike, and of classes
+            made from them; of SGD the learning rate. Of any other, and of one with `runs`, which has curves of its own, steps and
+            gradients are known, and the rest is NaN.
+        every: updates between two measurements, ≥ 1; the first update is one.
+
+    Tags, each a number over all parameters, NaN where the optimizer has no such thing:
+
+    - `optim/beta`, `beta_min`, `beta_max`: α or β₂, mean, smallest and largest over parameter groups; `optim/window` 1/(1 − β).
+    - `optim/E_q05`, `q50`, `q95`: quantiles of what the square root is taken of, without its bias (memories.py), from at most 256
+      evenly spaced entries of each parameter; `optim/share_below_eps`, the share of them below which ε decides.
+    - `optim/effective_lr_q05`, `q50`, `q95`: of what multiplies the gradient, or its running mean.
+    - `optim/update_rms`: root mean square of the change that the parameters have made in this update, weight decay and momentum
+      included; `optim/update_ratio`, the change's norm over that of the parameters before it.
+    - `optim/grad_norm`: ‖g‖ before clipping.
+    - `optim/surprise`: ln mean(g²/(Ê + ε²)) with Ê before the update; about 0 when E is right.
+
+    Raises:
+        ValueError: for `every` below 1.
+
+    >>> model = torch.nn.Linear(3, 1)
+    >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    >>> telemetry = OptimizerTelemetry(optimizer, every=10)
+    >>> for step in range(20):
+    ...     model(torch.ones(3)).square().sum().backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> telemetry.log(print, step=20) is None
+    20 {...}
+    True
+    """
+
+    def __init__(self, optimizer: Optimizer, every: int = 100) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1 update, got {every}")
+        self.optimizer, self.every = optimizer, every
+        self.updates = 0
+        """Calls of `step` that were seen."""
+        self.watches: list[Watch] = []
+        self._own = optimizer if isinstance(optimizer, AdaptiveRMSprop) and optimizer.runs is None else None
+        self._reader = Reader(optimizer)
+        self._norm = NormBeforeClipping()
+        self._reported: dict[str, Tensor] = {}
+        self._values: dict[str, float] = {}
+        self._logged: dict[Any, int] = {}  # the update whose values a writer has
+        self._writers: dict[Any, tuple[Any, Write]] = {}
+        self._before: list[Tensor] | None = None  # parameters before an update that is measured
+        self._handles = [optimizer.register_step_pre_hook(self._begin), optimizer.register_step_post_hook(self._end)]
+        self._norm.listen(self._params())
+
+    def close(self) -> None:
+        """Leave the optimizer alone."""
+        self._norm.stop()
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def values(self) -> dict[str, float]:
+        """The last measurement by tag, and the detectors' numbers; empty before the first update."""
+        return {**self._values, **self._of_detectors()} if self._values else {}
+
+    def log(self, writer: Any, step: int) -> None:
+        """Write what has been measured since the last call with this writer; nothing if nothing has.
+
+        Args:
+            writer: torch's `SummaryWriter`, the path of a CSV file, a run of Weights & Biases, a sink, or a function of step and
+                values.
+            step: where it belongs on the axis, such as environment steps.
+
+        Raises:
+            TypeError: for a writer that takes no scalars.
+            ValueError: for a CSV file that has other columns.
+
+        """
+        key = os.fspath(writer) if isinstance(writer, str | os.PathLike) else id(writer)
+        if key not in self._writers:
+            self._writers[key] = writer, writing(writer)  # held, so that its id remains its own
+        measured = self.updates - (self.updates - 1) % self.every
+        if self._values and self._logged.get(key) != measured:
+            self._writers[key][1](step, self.values())
+            self._logged[key] = measured
+
+    def watch(self, detector: str, callback: Callable[[Alarm], Any] | None = None) -> Watch:
+        """Let a detector listen to every update's gradients.
+
+        Args:
+            detector: its text, such as `"cusum:arl=50000"` or `"cusum:arl=50000,signal=grad_norm"`; keys of schedules and
+                reactions have no effect here. Signals that only the loop knows come through `observe`.
+            callback: called with every `Alarm`, before the optimizer's update.
+
+        Returns:
+            The watch, whose `alarms` are those so far.
+
+        Raises:
+            ValueError: for a text that is no detector's, or a surprise of an optimizer that remembers no squared gradients.
+
+        """
+        self.watches.append(make_watch(detector, callback, self._own is not None or self._reader.remembers))
+        self._norm.always = self._norm.always or self.watches[-1].signal == "grad_norm"
+        self._norm.listen(self._params())
+        return self.watches[-1]
+
+    def observe(self, **reports: Tensor | float) -> None:
+        """Report to the next update what only the training loop knows, for detectors and for an AdaptiveRMSprop.
+
+        The names are those of `AdaptiveRMSprop.observe`; NaN is no observation.
+        """
+        self._reported |= {name: torch.as_tensor(value, dtype=torch.float64) for name, value in reports.items()}
+        if isinstance(self.optimizer, AdaptiveRMSprop):
+            self.optimizer.observe(**reports)
+
+    # Between two updates --------------------------------------------------------------------------------------------------
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+
+    @torch.no_grad()
+    def _begin(self, optimizer: Optimizer, *_: Any) -> None:
+        """Before an update."""
+        measures = self.updates % self.every == 0
+        norm = self._norm.take()
+        self.updates += 1
+        if norm is not None:
+            self._reported.setdefault("grad_norm", norm.double().cpu())
+            if isinstance(optimizer, AdaptiveRMSprop) and "grad_norm" in optimizer.listens_to:
+                optimizer.observe(grad_norm=norm)
+        if measures or self.watches:
+            self._listen(measures)
+        if measures:
+            self._before = [p.detach().clone() for p in self._params()]
+
+    def _listen(self, measures: bool) -> None:
+        """What is heard of an update's gradients before they are used."""
+        params = [(group, p) for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [real(p.grad) for _, p in params]
+        eps = max((float(group.get("eps", 0.0)) for group in self.optimizer.param_groups), default=0.0)
+        known = self._expected(params) if measures or any(watch.hears_surprise for watch in self.watches) else []
+        for watch in self.watches if gradients else ():
+            watch.take(self.updates, gradients, known, self._reported, eps)
+        if measures:
+            norm = self._reported.get("grad_norm")
+            if norm is None and gradients:
+                norm = torch.nn.utils.get_total_norm(gradients)
+            self._values = dict.fromkeys(MEASURED, math.nan)
+            self._values["optim/grad_norm"] = math.nan if norm is None else float(norm)
+            means = [E for E in known if E is not None]
+            if means and len(means) == len(gradients):
+                ratios = (g.square() / (E + floor_of(eps)) for g, E in zip(gradients, means, strict=True))
+                self._values["optim/surprise"] = float(log_mean(ratios, False))
+
+    def _expected(self, params: Sequence[tuple[dict[str, Any], Tensor]]) -> list[Tensor | None]:
+        """What the optimizer expects of each g², in the shapes of the gradients; None before there is any."""
+        if isinstance(self.optimizer, AdaptiveRMSprop):
+            return [None if self._own is None else self._own.mean_square(p) for _, p in params]
+        found: list[Tensor | None] = []
+        for group, p in params:
+            state = self.optimizer.state.get(p, {})
+            memory = self._reader.memory(group, state, p) if number(state.get("step", 0)) else None
+            mean_square = None if memory is None else memory.mean_square
+            found.append(None if mean_square is None else mean_square.reshape(real(p).shape))
+        return found
+
+    @torch.no_grad()
+    def _end(self, optimizer: Optimizer, *_: Any) -> None:
+        """After an update."""
+        self._reported = {}
+        if self._before is not None:
+            self._values |= self._moved(self._before)
+            self._values |= self._of_memories() if self._own is None else self._of_adaptive(self._own)
+            self._before = None
+        if self._norm.always or self.updates % self.every == 0:
+            self._norm.listen(self._params())
+
+    # What is measured -----------------------------------------------------------------------------------------------------
+
+    def _moved(self, before: Sequence[Tensor]) -> dict[str, float]:
+        """How far the parameters have moved."""
+        params = [p.detach() for p in self._params()]
+        moved = [real(p).double() - real(was).double() for p, was in zip(params, before, strict=True) if p.numel()]
+        if not moved:
+            return {}
+        count = sum(change.numel() for change in moved)
+        change = float(torch.stack([x.square().sum().cpu() for x in moved]).sum().sqrt())
+        size = float(torch.stack([real(was).double().square().sum().cpu() for was in before]).sum().sqrt())
+        return {"optim/update_rms": change / math.sqrt(count), "optim/update_ratio": change / size if size else math.nan}
+
+    def _of_memories(self) -> dict[str, float]:
+        """β, E and effective learning rates of an optimizer of torch's."""
+        found: list[Memory] = []
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                if p.numel() and (state := self.optimizer.state.get(p, {})) is not None:
+                    stride = -(-real(p).numel() // SAMPLE)
+                    if (memory := self._reader.memory(group, state, p, stride)) is not None:
+                        found.append(memory)
+        values = of_betas([memory.beta for memory in found if memory.beta is not None])
+        remembered = [memory for memory in found if memory.E is not None]
+        values |= quantiles("E", [memory.E for memory in remembered if memory.E is not None])
+        values |= quantiles("effective_lr", [memory.effective_lr for memory in found])
+        if remembered:
+            below = torch.cat([(memory.eps_in_E > memory.E).cpu() for memory in remembered if memory.E is not None])
+            values["optim/share_below_eps"] = float(below.double().mean())
+        return values
+
+    def _of_adaptive(self, optimizer: AdaptiveRMSprop) -> dict[str, float]:
+        """The same of an AdaptiveRMSprop, which knows it."""
+        stats = optimizer.stats()
+        names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(("optim/E_", "optim/eff", "optim/share"))]
+        betas = [float(torch.as_tensor(group["alpha"]).double().mean()) for group in optimizer.param_groups]
+        return {**of_betas(betas), **{f"optim/{name}": stats[name] for name in names}}
+
+    def _of_detectors(self) -> dict[str, float]:
+        """Statistic, threshold and alarms so far."""
+        values: dict[str, float] = {}
+        if self._own is not None:
+            stats = self._own.stats()
+            values = {tag: stats[tag.removeprefix("detector/")] for tag in OWN_DETECTOR}
+        for watch in self.watches:
+            name = watch.text.replace("/", "_")
+            values |= {
+                f"detector/{name}/statistic": watch.statistic,
+                f"detector/{name}/threshold": watch.rule.detector.threshold,
+                f"detector/{name}/alarms": float(len(watch.alarms)),
+            }
+        return values
+
+    # Checkpoints ------------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that is continued needs: updates, and the state of each watch."""
+        watches = [{"text": w.text, "state": w.state, "alarms": list(w.alarms), "previous": w.previous} for w in self.watches]
+        return {"updates": self.updates, "watches": watches}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`, with the same detectors watched; ValueError if they are others."""
+        texts = [saved["text"] for saved in state["watches"]]
+        if texts != [watch.text for watch in self.watches]:
+            raise ValueError(f"watches must be those that were saved, {texts}: watch them first, in this order")
+        self.updates = state["updates"]
+        for watch, saved in zip(self.watches, state["watches"], strict=True):
+            watch.state = dict(saved["state"])
+            watch.alarms = [Alarm(*alarm) for alarm in saved["alarms"]]
+            watch.previous = list(saved["previous"])
+
+
+def of_betas(betas: Sequence[float]) -> dict[str, float]:
+    """β over parameters, and its window."""
+    if not betas:
+        return {}
+    mean = sum(betas) / len(betas)
+    window = 1 / (1 - mean) if mean < 1 else math.inf
+    return {"optim/beta": mean, "optim/beta_min": min(betas), "optim/beta_max": max(betas), "optim/window": window}
+
+
+def quantiles(name: str, entries: Sequence[Tensor]) -> dict[str, float]:
+    """The 5, 50 and 95 % quantiles of all entries."""
+    if not entries:
+        return {}
+    ordered = np.sort(torch.cat([x.float().cpu() for x in entries]).numpy())[None]
+    return {f"optim/{name}_q{q:02d}": float(quantile(ordered, q / 100)) for q in (5, 50, 95)}
