@@ -142,6 +142,29 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_observations": True,
         "normalize_rewards": True,
     },
+    # A brick or an alien is hit, or missed, within some thirty steps. Small minibatches decide: with 64 steps in each PPO scores
+    # twice what it does with 256.
+    **{
+        ("ppo", env_id): {
+            "lr": 1e-3,
+            "lr_schedule": "linear",
+            "n_envs": 8,
+            "n_steps": 128,
+            "batch_size": 64,
+            "n_epochs": 4,
+            "gamma": 0.97,
+            "gae_lambda": 0.9,
+            "ent_coef": 0.01,
+        }
+        for env_id in ("MinAtar/Breakout-v1", "MinAtar/SpaceInvaders-v1")
+    },
+    ("a2c", "MinAtar/SpaceInvaders-v1"): {
+        "lr": 1e-3,
+        "lr_schedule": "linear",
+        "n_envs": 8,
+        "n_steps": 8,
+        "ent_coef": 0.01,
+    },
     ("reinforce", "CartPole-v1"): {
         "lr": 1.7e-3,
         "lr_schedule": "linear",
