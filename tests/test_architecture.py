@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rl_rmsprop.kernels", "rl_rmsprop.schedules", "rl_rmsprop.signals", "rl_rmsprop.reactions", "rl_rmsprop.detectors",
      "rl_rmsprop.laws", "rl_rmsprop.rules", "rl_rmsprop.step_sizes"),
     ("rl_rmsprop.optimizer", "rl_rmsprop.baselines", "rl_rmsprop.forecast", "rl_rmsprop.telemetry"),
-    ("agents", "envs"),
+    ("agents", "envs", "rl_rmsprop.integrations"),
     ("rl_rmsprop.study.spec",),
     ("rl_rmsprop.study.statistics", "rl_rmsprop.study.training"),
     ("rl_rmsprop.study.tuning", "rl_rmsprop.study.results"),
@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """The floors of the house, from the ground up: a room may import from its own floor and from those below."""
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
 FILES = sorted(file for package in ("agents", "envs", "rl_rmsprop") for file in (ROOT / package).rglob("*.py"))
-LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not {"study", "cli"} & {*file.parts}
+LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not {"study", "cli", "integrations"} & {*file.parts}
           and file.name != "__main__.py"]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from rl_rmsprop.telemetry.memories import real
 class NormBeforeClipping:
     """Listens to one update's gradients at a time."""
 
-    def __init__(self) -> None:
-        self.always = False
+    def __init__(self, always: bool) -> None:
+        self.always = always
         """Whether it is to listen to every update, and not only to those that are measured."""
         self._handles: list[Any] = []
         self._squares: dict[Tensor, Tensor] = {}

@@ -84,7 +84,7 @@ class OptimizerTelemetry:
         self.watches: list[Watch] = []
         self._own = optimizer if isinstance(optimizer, AdaptiveRMSprop) and optimizer.runs is None else None
         self._reader = Reader(optimizer)
-        self._norm = NormBeforeClipping()
+        self._norm = NormBeforeClipping(always=isinstance(optimizer, AdaptiveRMSprop) and "grad_norm" in optimizer.listens_to)
         self._reported: dict[str, Tensor] = {}
         self._values: dict[str, float] = {}
         self._logged: dict[Any, int] = {}  # the update whose values a writer has
@@ -292,7 +292,7 @@ def of_betas(betas: Sequence[float]) -> dict[str, float]:
     """β over parameters, and its window."""
     if not betas:
         return {}
-    mean = sum(betas) / len(betas)
+    mean = betas[0] if min(betas) == max(betas) else sum(betas) / len(betas)
     window = 1 / (1 - mean) if mean < 1 else math.inf
     return {"optim/beta": mean, "optim/beta_min": min(betas), "optim/beta_max": max(betas), "optim/window": window}
 
