@@ -7,13 +7,14 @@ if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
     from rl_rmsprop.laws import Asymmetric, Mixture
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
+    from rl_rmsprop.optimizer.reset import reset_state
     from rl_rmsprop.published import presets
     from rl_rmsprop.rules import Adaptive
     from rl_rmsprop.telemetry.optimizer_telemetry import OptimizerTelemetry
 
 __all__ = [
     "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "detectors", "forecast", "laws", "presets",
-    "rules", "schedules", "signals",
+    "reset_state", "rules", "schedules", "signals",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ MODULE_OF = {
     "Mixture": "laws",
     "OptimizerTelemetry": "telemetry.optimizer_telemetry",
     "presets": "published",
+    "reset_state": "optimizer.reset",
 }
 """Name of the public interface → module that defines it; the other names are modules themselves."""
 

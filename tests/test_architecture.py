@@ -41,7 +41,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """The floors of the house, from the ground up: a room may import from its own floor and from those below."""
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
 FILES = sorted(file for package in ("agents", "envs", "rl_rmsprop") for file in (ROOT / package).rglob("*.py"))
-LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not {"study", "cli", "integrations"} & {*file.parts}
+ABOVE = {"study", "cli", "integrations"}
+LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not ABOVE & {*file.parts}
           and file.name != "__main__.py"]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from rl_rmsprop.kernels import equations, torch_internals
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
 from rl_rmsprop.native import library
-from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, second_moment, stats
+from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, reset, second_moment, stats
 from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names, step_size_of
 from rl_rmsprop.optimizer.rollback import (
     GROUP_STATES,
@@ -232,9 +232,7 @@ class AdaptiveRMSprop(RMSprop):
             ValueError: for a mask without `runs`, or of another shape or dtype.
 
         """
-        if mask is not None and (self.runs is None or mask.dtype != torch.bool or tuple(mask.shape) != (self.runs,)):
-            shape = f"{str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)} with runs={self.runs}"
-            raise ValueError(f"mask must be one bool per run of an optimizer with runs, got {shape}")
+        self._check_mask("mask", mask)
         torch_internals.check_capture(self)
         loss = None
         if closure is not None:
@@ -299,6 +297,39 @@ class AdaptiveRMSprop(RMSprop):
                 state = group["rule_state"]
                 notified = torch.ones_like(state["notified"]) if runs is None else runs.to(state["notified"])
                 group["rule_state"] = {**state, "notified": torch.maximum(state["notified"], notified)}
+
+    @torch.no_grad()
+    def reset(self, what: reset.Part = "all", runs: Tensor | None = None) -> None:
+        """Forget what has been gathered, as before the first update; parameters and settings stay.
+
+        Args:
+            what: `E`, all that is remembered of squared gradients (E, w, the mean of g, a law's memory of each parameter);
+                `clock`, the rule's state (clock, detector, a law's own): a schedule begins again, and a detector learns its
+                baseline anew; `all`, both, momentum, step-size rule and the number of updates.
+            runs: with `runs`, where, bool [R]; default all. The number of updates, which runs share, stays unless all are named.
+
+        Without bias correction E = 0 makes the next step of a number β lr/√(1 − β) long, as the first one was: with
+        `bias_correction`, or for a rule whose clock is reset too, it is lr.
+
+        Raises:
+            ValueError: for another `what`, for `clock` where every β is a number, and for a mask that does not fit `runs`.
+
+        """
+        if what not in reset.PARTS:
+            raise ValueError(f"what must be one of {', '.join(reset.PARTS)}, got {what!r}")
+        if what == "clock" and all(isinstance(rule, Constant) for rule in self.rules):
+            raise ValueError("clock must be that of a rule, and every β here is a number: reset E or all")
+        self._check_mask("runs", runs)
+        for group, rule in zip(self.param_groups, self.rules, strict=True):
+            states = [(p, self.state[p]) for p in group["params"] if self.state.get(p)]
+            keys = self._keys.to(group["params"][0].device) if group["params"] else self._keys
+            reset.reset_group(what, group, rule, states, keys, runs)
+
+    def _check_mask(self, name: str, mask: Tensor | None) -> None:
+        """ValueError for a mask that is not one bool a run."""
+        if mask is not None and (self.runs is None or mask.dtype != torch.bool or tuple(mask.shape) != (self.runs,)):
+            shape = f"{str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)} with runs={self.runs}"
+            raise ValueError(f"{name} must be one bool per run of an optimizer with runs, got {shape}")
 
     def _update(self, mask: Tensor | None) -> None:
         """One update of the runs in the mask, default all."""
