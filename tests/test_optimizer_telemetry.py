@@ -100,16 +100,14 @@ def test_effective_learning_rates_are_those_of_the_true_step(name: str, updates:
     make, direction = MODES[name]
     _, before, telemetry = trained(make, updates)
     optimizer, reader = telemetry.optimizer, Reader(telemetry.optimizer)
+    rates = []
     for group in optimizer.param_groups:
         for p, was in zip(group["params"], before, strict=True):
-            state = optimizer.state[p]
-            memory = reader.memory(group, state, p)
-            assert memory is not None
-            step = memory.effective_lr.reshape(p.shape) * direction(group, state, p.grad)
+            (memory,) = reader.memories(group, [p], optimizer.state)
+            step = memory.effective_lr.reshape(p.shape) * direction(group, optimizer.state[p], p.grad)
             torch.testing.assert_close(was - p.detach(), step, rtol=1e-5, atol=1e-15)
-    rates = np.concatenate(
-        [reader.memory(g, optimizer.state[p], p).effective_lr for g in optimizer.param_groups for p in g["params"]]
-    )
+            rates.append(memory.effective_lr.numpy())
+    rates = np.concatenate(rates)
     measured = [telemetry.values()[f"optim/effective_lr_q{q:02d}"] for q in (5, 50, 95)]
     np.testing.assert_allclose(measured, np.quantile(rates, (0.05, 0.5, 0.95)), rtol=1e-5)
 

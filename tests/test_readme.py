@@ -22,7 +22,7 @@ def test_the_python_of_the_readme_runs(
 ) -> None:
     """The first thing that a practitioner copies must work, and train: results without runs are an empty list, not an error."""
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks:
@@ -34,6 +34,7 @@ def test_the_python_of_the_readme_runs(
     assert isinstance(results, StudyResults)
     assert [len(arm.runs) for arm in results.arms] == [3, 3]
     assert (tmp_path / "runs" / "python" / "report" / "report.html").is_file()
+    assert len((tmp_path / "telemetry.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_the_commands_of_the_readme_parse() -> None:

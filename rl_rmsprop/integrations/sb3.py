@@ -65,9 +65,10 @@ class OptimizerCallback(BaseCallback):
                 ear.telemetry.watch(text, None if self._on_alarm is None else partial(self._on_alarm, name))
             prefix = f"{name}/" if len(optimizers) > 1 else ""
             ear.write = partial(record, self.logger, prefix)
+            ear.listen()
             self._ears.append(ear)
             self.telemetries[name] = ear.telemetry
-        self._listening = [ear for ear in self._ears if ear.listens]
+        self._listening = [ear for ear in self._ears if ear.heard]
 
     def _on_step(self) -> bool:
         if self._listening:
@@ -97,22 +98,18 @@ class Ear:
     """Where its telemetry goes."""
 
     def __init__(self, optimizer: Optimizer, every: int) -> None:
+        self.heard: set[str] = set()
+        """What is heard of the environment, of what the optimizer's rule and the watched detectors listen to."""
         self._handle = optimizer.register_step_pre_hook(self._tell)  # called before the telemetry's own
         self.telemetry = OptimizerTelemetry(optimizer, every)
         self._returns: list[float] = []
         self._shifted = False
 
-    @property
-    def signals(self) -> set[str]:
-        """What the optimizer's rule and the watched detectors listen to."""
+    def listen(self) -> None:
+        """Find out what is to be heard, when everything is watched that is to be."""
         optimizer = self.telemetry.optimizer
         own = optimizer.listens_to if isinstance(optimizer, AdaptiveRMSprop) else frozenset()
-        return {watch.signal for watch in self.telemetry.watches} | own
-
-    @property
-    def listens(self) -> bool:
-        """Whether anything of it comes from the environment."""
-        return not self.signals.isdisjoint(("episode_return", "shifted"))
+        self.heard = ({watch.signal for watch in self.telemetry.watches} | own) & {"episode_return", "shifted"}
 
     def hear(self, info: Mapping[str, Any]) -> None:
         """The info of a step."""
@@ -126,9 +123,9 @@ class Ear:
         self.telemetry.close()
 
     def _tell(self, *_: Any) -> None:
-        if "episode_return" in self.signals:
+        if "episode_return" in self.heard:
             self.telemetry.observe(episode_return=sum(self._returns) / len(self._returns) if self._returns else math.nan)
-        if "shifted" in self.signals:
+        if "shifted" in self.heard:
             self.telemetry.observe(shifted=float(self._shifted))
         self._returns, self._shifted = [], False
 

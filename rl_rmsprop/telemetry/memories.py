@@ -19,7 +19,7 @@ change of its parameters is known, and no more. Everything here is of one parame
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -148,15 +148,51 @@ class Reader:
         """Whether it remembers squared gradients."""
         return self._describe is not None
 
-    def memory(self, group: Group, state: State, p: Tensor, stride: int = 1) -> Memory | None:
-        """Of every `stride`th entry of a parameter, flat; None before its first update, and for unknown optimizers."""
+    def memories(self, group: Group, params: Sequence[Tensor], states: Mapping[Tensor, State], sample: int = 0) -> list[Memory]:
+        """Of all entries of some parameters of a group, one after the other, in as few calls as their states allow.
+
+        With `sample`, of at most so many evenly spaced entries of each parameter. Parameters without an update are left out, and
+        so are all of unknown optimizers.
+        """
         if self.is_sgd:
-            entries = real(p).reshape(-1)[::stride]
-            return Memory(None, None, None, torch.full_like(entries, number(group["lr"])), math.nan)
-        if self._describe is None or any(name not in state for name in self._tensors[:1]):
-            return None
-        picked = {name: real(state[name]).reshape(-1)[::stride] for name in self._tensors if name in state}
-        return self._describe(group, {**state, **picked})
+            entries = joined([entries_of(p, sample) for p in params])
+            return [Memory(None, None, None, torch.full_like(entries, number(group["lr"])), math.nan)]
+        found: list[Memory] = []
+        for alike in self._alike(params, states):
+            tensors = {
+                name: joined([entries_of(state[name], sample) for state in alike]) for name in self._tensors if name in alike[0]
+            }
+            if self._describe is not None and tensors:
+                found.append(self._describe(group, {**alike[0], **tensors}))
+        return found
+
+    def _alike(self, params: Sequence[Tensor], states: Mapping[Tensor, State]) -> list[list[State]]:
+        """The states of parameters that have had an update, those together that follow each other with the same count of them."""
+        parts: list[list[State]] = []
+        last = 0.0
+        for p in params:
+            state = states.get(p, {})
+            count = number(state.get("step", 0))
+            if not count or not p.numel():
+                continue
+            if count != last:
+                parts.append([])
+                last = count
+            parts[-1].append(state)
+        return parts
+
+
+def entries_of(x: Tensor, sample: int) -> Tensor:
+    """All entries, or at most so many of them, evenly spaced."""
+    flat = real(x).reshape(-1)
+    return flat[:: -(-len(flat) // sample)] if sample and len(flat) > sample else flat
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors one after the other, flat; in float64 and on the CPU if they are of different kinds."""
+    if len({(x.device, x.dtype) for x in parts}) > 1:
+        parts = [x.double().cpu() for x in parts]
+    return torch.cat([real(x).reshape(-1) for x in parts]) if parts else torch.empty(0)
 
 
 def real(x: Tensor) -> Tensor:

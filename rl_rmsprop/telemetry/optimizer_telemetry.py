@@ -25,7 +25,7 @@ from rl_rmsprop.optimizer.stats import SAMPLE, quantile
 from rl_rmsprop.signals import floor as floor_of
 from rl_rmsprop.signals import log_mean
 from rl_rmsprop.telemetry.gradient_norm import NormBeforeClipping
-from rl_rmsprop.telemetry.memories import Memory, Reader, number, real
+from rl_rmsprop.telemetry.memories import Memory, Reader, joined, real
 from rl_rmsprop.telemetry.watch import Alarm, Watch, make_watch
 from rl_rmsprop.telemetry.writers import Write, writing
 
@@ -89,7 +89,7 @@ class OptimizerTelemetry:
         self._values: dict[str, float] = {}
         self._logged: dict[Any, int] = {}  # the update whose values a writer has
         self._writers: dict[Any, tuple[Any, Write]] = {}
-        self._before: list[Tensor] | None = None  # parameters before an update that is measured
+        self._before: Tensor | None = None  # all parameters before an update that is measured, flat
         self._handles = [optimizer.register_step_pre_hook(self._begin), optimizer.register_step_post_hook(self._end)]
         self._norm.listen(self._params())
 
@@ -121,9 +121,10 @@ class OptimizerTelemetry:
         if key not in self._writers:
             self._writers[key] = writer, writing(writer)  # held, so that its id remains its own
         measured = self.updates - (self.updates - 1) % self.every
-        if self._values and self._logged.get(key) != measured:
-            self._writers[key][1](step, self.values())
-            self._logged[key] = measured
+        if self._logged.get(key) == measured or not self._values:
+            return
+        self._writers[key][1](step, self.values())
+        self._logged[key] = measured
 
     def watch(self, detector: str, callback: Callable[[Alarm], Any] | None = None) -> Watch:
         """Let a detector listen to every update's gradients.
@@ -163,52 +164,52 @@ class OptimizerTelemetry:
     def _begin(self, optimizer: Optimizer, *_: Any) -> None:
         """Before an update."""
         measures = self.updates % self.every == 0
-        norm = self._norm.take()
         self.updates += 1
-        if norm is not None:
+        if not measures and not self.watches and not self._norm.always:
+            return
+        if (norm := self._norm.take()) is not None:
             self._reported.setdefault("grad_norm", norm.double().cpu())
             if isinstance(optimizer, AdaptiveRMSprop) and "grad_norm" in optimizer.listens_to:
                 optimizer.observe(grad_norm=norm)
         if measures or self.watches:
             self._listen(measures)
         if measures:
-            self._before = [p.detach().clone() for p in self._params()]
+            self._before = joined(self._params())
 
     def _listen(self, measures: bool) -> None:
         """What is heard of an update's gradients before they are used."""
-        params = [(group, p) for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        gradients = [real(p.grad) for _, p in params]
+        params = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [real(p.grad) for p in params]
         eps = max((float(group.get("eps", 0.0)) for group in self.optimizer.param_groups), default=0.0)
-        known = self._expected(params) if measures or any(watch.hears_surprise for watch in self.watches) else []
+        known = self._expected() if measures or any(watch.hears_surprise for watch in self.watches) else None
         for watch in self.watches if gradients else ():
-            watch.take(self.updates, gradients, known, self._reported, eps)
+            watch.take(self.updates, gradients, split(known, gradients), self._reported, eps)
         if measures:
             norm = self._reported.get("grad_norm")
-            if norm is None and gradients:
-                norm = torch.nn.utils.get_total_norm(gradients)
+            squares = joined(gradients).square()
             self._values = dict.fromkeys(MEASURED, math.nan)
-            self._values["optim/grad_norm"] = math.nan if norm is None else float(norm)
-            means = [E for E in known if E is not None]
-            if means and len(means) == len(gradients):
-                ratios = (g.square() / (E + floor_of(eps)) for g, E in zip(gradients, means, strict=True))
-                self._values["optim/surprise"] = float(log_mean(ratios, False))
+            self._values["optim/grad_norm"] = float(squares.double().sum().sqrt()) if norm is None else float(norm)
+            if known is not None and len(known) == len(squares):
+                self._values["optim/surprise"] = float(log_mean([squares / (known + floor_of(eps))], False))
 
-    def _expected(self, params: Sequence[tuple[dict[str, Any], Tensor]]) -> list[Tensor | None]:
-        """What the optimizer expects of each g², in the shapes of the gradients; None before there is any."""
-        if isinstance(self.optimizer, AdaptiveRMSprop):
-            return [None if self._own is None else self._own.mean_square(p) for _, p in params]
-        found: list[Tensor | None] = []
-        for group, p in params:
-            state = self.optimizer.state.get(p, {})
-            memory = self._reader.memory(group, state, p) if number(state.get("step", 0)) else None
-            mean_square = None if memory is None else memory.mean_square
-            found.append(None if mean_square is None else mean_square.reshape(real(p).shape))
-        return found
+    def _expected(self) -> Tensor | None:
+        """What the optimizer expects of each entry's g², of all parameters that have a gradient; None before there is any."""
+        parts: list[Tensor | None] = []
+        for group in self.optimizer.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if isinstance(self.optimizer, AdaptiveRMSprop):
+                parts += [None if self._own is None else self._own.mean_square(p) for p in params]
+            elif params:
+                memories = self._reader.memories(group, params, self.optimizer.state)
+                parts += [memory.mean_square for memory in memories] or [None]
+        known = [part for part in parts if part is not None]
+        return joined(known) if known and len(known) == len(parts) else None
 
     @torch.no_grad()
     def _end(self, optimizer: Optimizer, *_: Any) -> None:
         """After an update."""
-        self._reported = {}
+        if self._reported:
+            self._reported = {}
         if self._before is not None:
             self._values |= self._moved(self._before)
             self._values |= self._of_memories() if self._own is None else self._of_adaptive(self._own)
@@ -218,33 +219,24 @@ class OptimizerTelemetry:
 
     # What is measured -----------------------------------------------------------------------------------------------------
 
-    def _moved(self, before: Sequence[Tensor]) -> dict[str, float]:
+    def _moved(self, before: Tensor) -> dict[str, float]:
         """How far the parameters have moved."""
-        params = [p.detach() for p in self._params()]
-        moved = [real(p).double() - real(was).double() for p, was in zip(params, before, strict=True) if p.numel()]
-        if not moved:
+        if not len(before):
             return {}
-        count = sum(change.numel() for change in moved)
-        change = float(torch.stack([x.square().sum().cpu() for x in moved]).sum().sqrt())
-        size = float(torch.stack([real(was).double().square().sum().cpu() for was in before]).sum().sqrt())
-        return {"optim/update_rms": change / math.sqrt(count), "optim/update_ratio": change / size if size else math.nan}
+        change, size = (float(x.double().square().sum().sqrt()) for x in (joined(self._params()) - before, before))
+        return {"optim/update_rms": change / math.sqrt(len(before)), "optim/update_ratio": change / size if size else math.nan}
 
     def _of_memories(self) -> dict[str, float]:
         """β, E and effective learning rates of an optimizer of torch's."""
         found: list[Memory] = []
         for group in self.optimizer.param_groups:
-            for p in group["params"]:
-                if p.numel() and (state := self.optimizer.state.get(p, {})) is not None:
-                    stride = -(-real(p).numel() // SAMPLE)
-                    if (memory := self._reader.memory(group, state, p, stride)) is not None:
-                        found.append(memory)
+            found += self._reader.memories(group, group["params"], self.optimizer.state, SAMPLE)
         values = of_betas([memory.beta for memory in found if memory.beta is not None])
-        remembered = [memory for memory in found if memory.E is not None]
-        values |= quantiles("E", [memory.E for memory in remembered if memory.E is not None])
+        remembered = [(memory.E, memory.eps_in_E) for memory in found if memory.E is not None]
+        values |= quantiles("E", [E for E, _ in remembered])
         values |= quantiles("effective_lr", [memory.effective_lr for memory in found])
         if remembered:
-            below = torch.cat([(memory.eps_in_E > memory.E).cpu() for memory in remembered if memory.E is not None])
-            values["optim/share_below_eps"] = float(below.double().mean())
+            values["optim/share_below_eps"] = float(joined([eps > E for E, eps in remembered]).double().mean())
         return values
 
     def _of_adaptive(self, optimizer: AdaptiveRMSprop) -> dict[str, float]:
@@ -252,14 +244,12 @@ class OptimizerTelemetry:
         stats = optimizer.stats()
         names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(("optim/E_", "optim/eff", "optim/share"))]
         betas = [float(torch.as_tensor(group["alpha"]).double().mean()) for group in optimizer.param_groups]
-        return {**of_betas(betas), **{f"optim/{name}": stats[name] for name in names}}
+        detector = {tag: stats[tag.removeprefix("detector/")] for tag in OWN_DETECTOR}
+        return {**of_betas(betas), **{f"optim/{name}": stats[name] for name in names}, **detector}
 
     def _of_detectors(self) -> dict[str, float]:
-        """Statistic, threshold and alarms so far."""
+        """Statistic, threshold and alarms so far of what is watched."""
         values: dict[str, float] = {}
-        if self._own is not None:
-            stats = self._own.stats()
-            values = {tag: stats[tag.removeprefix("detector/")] for tag in OWN_DETECTOR}
         for watch in self.watches:
             name = watch.text.replace("/", "_")
             values |= {
@@ -288,6 +278,14 @@ class OptimizerTelemetry:
             watch.previous = list(saved["previous"])
 
 
+def split(known: Tensor | None, gradients: Sequence[Tensor]) -> list[Tensor | None]:
+    """What is expected of each gradient's entries, in its shape; None where nothing is."""
+    if known is None or len(known) != sum(g.numel() for g in gradients):
+        return [None] * len(gradients)
+    parts = known.split([g.numel() for g in gradients])
+    return [part.reshape(g.shape).to(g.device) for part, g in zip(parts, gradients, strict=True)]
+
+
 def of_betas(betas: Sequence[float]) -> dict[str, float]:
     """β over parameters, and its window."""
     if not betas:
@@ -301,5 +299,5 @@ def quantiles(name: str, entries: Sequence[Tensor]) -> dict[str, float]:
     """The 5, 50 and 95 % quantiles of all entries."""
     if not entries:
         return {}
-    ordered = np.sort(torch.cat([x.float().cpu() for x in entries]).numpy())[None]
+    ordered = np.sort(joined(entries).float().cpu().numpy())[None]
     return {f"optim/{name}_q{q:02d}": float(quantile(ordered, q / 100)) for q in (5, 50, 95)}

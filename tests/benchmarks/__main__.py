@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import failed_run, optimizer, rules, scale, threads, training
+from tests.benchmarks import failed_run, optimizer, rules, scale, telemetry, threads, training
 from tests.benchmarks.timing import Row, Spread
 
 PARTS = {
@@ -28,6 +28,7 @@ PARTS = {
     "failed_run": failed_run.rows,
     "rules": rules.rows,
     "scale": scale.rows,
+    "telemetry": telemetry.rows,
 }
 RESULTS = Path(__file__).with_name("results.json")
 README = Path(__file__).parents[2] / "README.md"
