@@ -63,7 +63,7 @@ from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning import draws, trials
 from tests.faults.table import Row
 
-LONGEST = 5
+LONGEST = 10
 """Seconds after which an answer counts as none."""
 
 # What may be written ---------------------------------------------------------------------------------------------------------
