@@ -22,7 +22,7 @@ import pytest
 from rl_rmsprop.cli.entry import parse
 from rl_rmsprop.study.execution import slurm_cluster, slurm_executor, slurm_job
 from rl_rmsprop.study.execution.elsewhere import versions_here
-from rl_rmsprop.study.execution.executor import Ended, Event, Failed, WorkerLost
+from rl_rmsprop.study.execution.executor import LOCKS, Ended, Event, Failed, WorkerLost
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.execution.slurm_cluster import SlurmCluster, Waiting
 from rl_rmsprop.study.execution.slurm_executor import SlurmExecutor
@@ -258,6 +258,7 @@ class Endless:
 def test_a_job_goes_back_into_the_queue_as_long_as_it_comes_further(tmp_path: Path) -> None:
     """Silent failure: a batch is begun again and again without end, since what it does cannot be saved in its time."""
     handlers = signal.getsignal(signal.SIGUSR2), signal.getsignal(signal.SIGTERM)
+    (tmp_path / LOCKS).mkdir()
 
     def last(steps: int) -> object:
         went: list[int] = []
@@ -280,10 +281,38 @@ def test_a_job_goes_back_into_the_queue_as_long_as_it_comes_further(tmp_path: Pa
 def test_a_node_with_another_version_is_named(tmp_path: Path) -> None:
     """Silent failure: runs of two versions of the code stand in one table."""
     versions = versions_here()
+    (tmp_path / LOCKS).mkdir()
     task: Any = Endless(tmp_path, 1)
     Job(task, "a", str(tmp_path), (), {**versions, "torch": "2.0.0"}, 60.0)()
     ((message, _),) = slurm_job.read(slurm_job.report_file(tmp_path, "a"))
     assert message.reason.startswith(f"torch must be the same on all nodes, is 2.0.0 here and {versions['torch']} on ")
+
+
+@dataclass(frozen=True)
+class Never:
+    """A task that must not be done."""
+
+    study_folder: Path
+
+    def run(self, monitor: Monitor) -> Sequence[str]:
+        raise AssertionError
+
+
+def test_a_job_that_comes_too_late_does_nothing(tmp_path: Path) -> None:
+    """Silent failure: a job that Slurm queued again at its very end trains what is finished a second time, from its beginning."""
+    handlers = signal.getsignal(signal.SIGUSR2), signal.getsignal(signal.SIGTERM)
+    task: Any = Never(tmp_path)
+    job = Job(task, "a", str(tmp_path), (), versions_here(), 60.0)
+    try:
+        job()  # the study is over
+        assert not (tmp_path / LOCKS).exists()
+        report = Report(slurm_job.report_file(tmp_path, "a"))
+        report.add(Ended(()))
+        job()  # another attempt has done it
+        assert [message for message, _ in slurm_job.read(slurm_job.report_file(tmp_path, "a"))] == [Ended(())]
+    finally:
+        signal.signal(signal.SIGUSR2, handlers[0])
+        signal.signal(signal.SIGTERM, handlers[1])
 
 
 # Options ----------------------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ LINES = {
     "--shift friction:profile=redrawn,first=1,low=0.02,high=2,every=3000 body_mass:values=1/2,at=8000",
     "MinAtar/Breakout-v1": "train --env MinAtar/Breakout-v1 --steps 20000 --seeds 0-1",
     "MinAtar/Breakout-v1, shifted": "train --env MinAtar/Breakout-v1 --steps 20000 --seeds 0-1 "
-    "--shift sticky_action_prob:values=0.1/0.5,at=10000 difficulty_ramping:values=1/0,at=5000",
+    "--shift sticky_action_prob:values=0.1/0.5,at=10000",
 }
 QUICK = ("CartPole-v1, shifted", "Acrobot-v1, shifted", "LunarLander-v3, shifted", "HalfCheetah-v5, shifted")
 """Those of a quick check."""

@@ -94,6 +94,7 @@ class SlurmExecutor:
                 jobs.submit_waiting()
                 if not jobs.are_done:
                     time.sleep(self._look_every)
+            jobs.see_off()
         except OSError:
             jobs.cancel()
             raise
@@ -121,6 +122,7 @@ class Jobs:
         self._names = [name_of(task) for task in tasks]
         self._attempts = Attempts(tasks)
         self._jobs: dict[str, int] = {}  # ids of jobs → places of their tasks
+        self._ended_jobs: set[str] = set()
         self._offsets = [0] * len(tasks)  # of what is read of the reports
         self._missing: dict[str, int] = {}  # ids → looks at the queue without them
         self._told: set[tuple[str, str]] = set()  # ids, and reasons for waiting that were told
@@ -190,8 +192,15 @@ class Jobs:
         """End all jobs."""
         end_jobs(self._folder, self._cluster, list(self._jobs))
 
+    def see_off(self) -> None:
+        """Cancel what is left of jobs whose tasks have ended: one may have been queued again at its very end."""
+        self._cluster.cancel(sorted(self._ended_jobs))
+
     def _ended(self, identity: str, message: Any) -> Iterator[Event]:
         index = self._jobs.pop(identity)
+        self._ended_jobs.add(identity)
+        if isinstance(message, WorkerLost):  # Slurm may have queued it again all the same
+            self._cluster.cancel([identity])
         event = self._attempts.ended(index, message, stopping=False)
         if event is not None:
             yield event

@@ -123,6 +123,8 @@ class Job:
         os.chdir(self.directory)
         sys.path += [entry for entry in self.path if entry not in sys.path]
         file = report_file(self.task.study_folder, self.name)
+        if not file.parent.is_dir():  # the study is over, and its attempts with it
+            return
         before = max((message.steps for message, _ in read(file) if isinstance(message, Queued)), default=-1)
         report = Report(file)
         if difference := difference_between(self.versions, versions_here()):
@@ -136,9 +138,11 @@ class Job:
         with envs.watching(lambda line: report.add(Note(f"{self.task.label}: {line}"))):
             try:
                 with only_attempt(self.task, self.name):
+                    if any(isinstance(message, Ended) for message, _ in read(file)):
+                        return  # an attempt that was thought lost has done it meanwhile
                     result = outcome(self.task, monitor, detached=True)
-            except BlockingIOError:
-                result = WorkerLost("another attempt at it does not end")
+            except BlockingIOError:  # another attempt is at it, and will say how it ends
+                return
         if monitor.stopping and isinstance(result, WorkerLost):
             result = self._back_into_the_queue(go_back, report, before)
         report.add(result)
