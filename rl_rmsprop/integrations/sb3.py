@@ -65,7 +65,7 @@ class OptimizerCallback(BaseCallback):
                 ear.telemetry.watch(text, None if self._on_alarm is None else partial(self._on_alarm, name))
             prefix = f"{name}/" if len(optimizers) > 1 else ""
             ear.write = partial(record, self.logger, prefix)
-            ear.listen()
+            ear.attend()
             self._ears.append(ear)
             self.telemetries[name] = ear.telemetry
         self._listening = [ear for ear in self._ears if ear.heard]
@@ -105,7 +105,7 @@ class Ear:
         self._returns: list[float] = []
         self._shifted = False
 
-    def listen(self) -> None:
+    def attend(self) -> None:
         """Find out what is to be heard, when everything is watched that is to be."""
         optimizer = self.telemetry.optimizer
         own = optimizer.listens_to if isinstance(optimizer, AdaptiveRMSprop) else frozenset()

@@ -20,7 +20,7 @@ class NormBeforeClipping:
         self._handles: list[Any] = []
         self._squares: dict[Tensor, Tensor] = {}
 
-    def listen(self, params: Sequence[Tensor]) -> None:
+    def attend(self, params: Sequence[Tensor]) -> None:
         """Hear the next backward passes, until `take`."""
         if not self._handles:
             self._handles = [p.register_post_accumulate_grad_hook(self._accumulated) for p in params if p.is_leaf]

@@ -91,7 +91,7 @@ class OptimizerTelemetry:
         self._writers: dict[Any, tuple[Any, Write]] = {}
         self._before: Tensor | None = None  # all parameters before an update that is measured, flat
         self._handles = [optimizer.register_step_pre_hook(self._begin), optimizer.register_step_post_hook(self._end)]
-        self._norm.listen(self._params())
+        self._norm.attend(self._params())
 
     def close(self) -> None:
         """Leave the optimizer alone."""
@@ -143,7 +143,7 @@ class OptimizerTelemetry:
         """
         self.watches.append(make_watch(detector, callback, self._own is not None or self._reader.remembers))
         self._norm.always = self._norm.always or self.watches[-1].signal == "grad_norm"
-        self._norm.listen(self._params())
+        self._norm.attend(self._params())
         return self.watches[-1]
 
     def observe(self, **reports: Tensor | float) -> None:
@@ -215,7 +215,7 @@ class OptimizerTelemetry:
             self._values |= self._of_memories() if self._own is None else self._of_adaptive(self._own)
             self._before = None
         if self._norm.always or self.updates % self.every == 0:
-            self._norm.listen(self._params())
+            self._norm.attend(self._params())
 
     # What is measured -----------------------------------------------------------------------------------------------------
 

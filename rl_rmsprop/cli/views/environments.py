@@ -28,11 +28,15 @@ def show(console: Console) -> None:
     tuned = sorted({env_id for _, env_id in PRESETS})
     table = Table("environment", "observation", "actions", "longest episode", "solved at", "tuned for", title_justify="left")
     for env_id in [*tuned, *(e for e in usable() if e not in tuned)]:
-        spec = gym.spec(env_id)
-        env = make_env(env_id)
+        agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
+        try:
+            spec = gym.spec(env_id)
+            env = make_env(env_id)
+        except (ValueError, ImportError, gym.error.Error):  # one that an extra brings
+            table.add_row(env_id, "not installed", "–", "–", "–", agents)
+            continue
         observation, action = envs.check_spaces(env)
         env.close()
-        agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
         limit, solved = spec.max_episode_steps, spec.reward_threshold
         cells = (env_id, str(observation.shape[0]), kind_of(action), str(limit or "–"), str(solved or "–"), agents or "–")
         table.add_row(*cells)
