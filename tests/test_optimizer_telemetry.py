@@ -99,7 +99,7 @@ def test_effective_learning_rates_are_those_of_the_true_step(name: str, updates:
     """Silent failure: a curve of effective learning rates that no step has had."""
     make, direction = MODES[name]
     _, before, telemetry = trained(make, updates)
-    optimizer, reader = telemetry.optimizer, Reader(telemetry.optimizer)
+    optimizer, reader = telemetry.optimizer, Reader(type(telemetry.optimizer))
     rates = []
     for group in optimizer.param_groups:
         for p, was in zip(group["params"], before, strict=True):

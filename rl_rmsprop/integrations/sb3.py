@@ -55,6 +55,7 @@ class OptimizerCallback(BaseCallback):
         self.telemetries: dict[str, OptimizerTelemetry] = {}
         self._every, self._watch, self._on_alarm = every, tuple(watch), on_alarm
         self._ears: list[Ear] = []
+        self._listening: list[Ear] = []  # those that want to hear of the environment
 
     def _on_training_start(self) -> None:
         self._close()

@@ -28,9 +28,16 @@ from rl_rmsprop.detectors import Never
 from rl_rmsprop.kernels import equations, torch_internals
 from rl_rmsprop.kernels.backends import State
 from rl_rmsprop.kernels.workspace import Workspace
-from rl_rmsprop.native import library
 from rl_rmsprop.optimizer import checkpoint, measure, parameter_state, reset, second_moment, stats
-from rl_rmsprop.optimizer.param_groups import OWN_OPTIONS, check_options, check_params, run_names, step_size_of
+from rl_rmsprop.optimizer.param_groups import (
+    OWN_OPTIONS,
+    check_kernel,
+    check_mask,
+    check_options,
+    check_params,
+    run_names,
+    step_size_of,
+)
 from rl_rmsprop.optimizer.rollback import (
     GROUP_STATES,
     SavedRows,
@@ -232,7 +239,7 @@ class AdaptiveRMSprop(RMSprop):
             ValueError: for a mask without `runs`, or of another shape or dtype.
 
         """
-        self._check_mask("mask", mask)
+        check_mask("mask", mask, self.runs)
         torch_internals.check_capture(self)
         loss = None
         if closure is not None:
@@ -319,17 +326,11 @@ class AdaptiveRMSprop(RMSprop):
             raise ValueError(f"what must be one of {', '.join(reset.PARTS)}, got {what!r}")
         if what == "clock" and all(isinstance(rule, Constant) for rule in self.rules):
             raise ValueError("clock must be that of a rule, and every β here is a number: reset E or all")
-        self._check_mask("runs", runs)
+        check_mask("runs", runs, self.runs)
         for group, rule in zip(self.param_groups, self.rules, strict=True):
             states = [(p, self.state[p]) for p in group["params"] if self.state.get(p)]
             keys = self._keys.to(group["params"][0].device) if group["params"] else self._keys
             reset.reset_group(what, group, rule, states, keys, runs)
-
-    def _check_mask(self, name: str, mask: Tensor | None) -> None:
-        """ValueError for a mask that is not one bool a run."""
-        if mask is not None and (self.runs is None or mask.dtype != torch.bool or tuple(mask.shape) != (self.runs,)):
-            shape = f"{str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)} with runs={self.runs}"
-            raise ValueError(f"{name} must be one bool per run of an optimizer with runs, got {shape}")
 
     def _update(self, mask: Tensor | None) -> None:
         """One update of the runs in the mask, default all."""
@@ -513,16 +514,6 @@ class AdaptiveRMSprop(RMSprop):
         state_dict = torch_internals.call_load_pre_hooks(self, state_dict)
         with torch_internals.without_load_pre_hooks(self):
             super().load_state_dict(checkpoint.prepare(state_dict, self.param_groups, self.rules, self._keys))
-
-
-def check_kernel(kernel: str | None, runs: Sequence[int] | None) -> None:
-    """ValueError for a kernel that isn't there, or has no runs to go through."""
-    if kernel not in ("torch", "native", None):
-        raise ValueError(f"kernel must be torch or native, got {kernel!r}")
-    if kernel == "native" and runs is None:
-        raise ValueError("kernel=native needs runs, the first axis of every parameter: give runs=1, or leave kernel out")
-    if kernel == "native" and not library.is_useful():
-        raise ValueError("kernel=native is not built here: install a C++ compiler and then the package again, or use torch")
 
 
 def move_options(group: dict[str, Any]) -> None:

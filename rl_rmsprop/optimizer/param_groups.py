@@ -7,11 +7,13 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rl_rmsprop import rules, step_sizes
 from rl_rmsprop.kernels import torch_internals
 from rl_rmsprop.laws import Law
+from rl_rmsprop.native import library
 from rl_rmsprop.rules import Adaptive, Rule
 from rl_rmsprop.schedules import Constant
 from rl_rmsprop.step_sizes import StepSize
@@ -93,3 +95,20 @@ def check_params(params: Sequence[Any], options: dict[str, Any], rule: Rule, run
             f"nonfinite={nonfinite!r}, runs={runs}, lr_rule={options['lr_rule']}: a detector, a statistic or a step size of one "
             "shard knows nothing of the others"
         )
+
+
+def check_kernel(kernel: str | None, runs: Sequence[int] | None) -> None:
+    """ValueError for a kernel that isn't there, or has no runs to go through."""
+    if kernel not in ("torch", "native", None):
+        raise ValueError(f"kernel must be torch or native, got {kernel!r}")
+    if kernel == "native" and runs is None:
+        raise ValueError("kernel=native needs runs, the first axis of every parameter: give runs=1, or leave kernel out")
+    if kernel == "native" and not library.is_useful():
+        raise ValueError("kernel=native is not built here: install a C++ compiler and then the package again, or use torch")
+
+
+def check_mask(name: str, mask: Tensor | None, runs: int | None) -> None:
+    """ValueError for a mask that is not one bool a run."""
+    if mask is not None and (runs is None or mask.dtype != torch.bool or tuple(mask.shape) != (runs,)):
+        shape = f"{str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)} with runs={runs}"
+        raise ValueError(f"{name} must be one bool per run of an optimizer with runs, got {shape}")

@@ -10,8 +10,8 @@ With `runs` a part is put back row by row; the number of updates, which runs sha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from rl_rmsprop.rules import Rule
 from rl_rmsprop.schedules import Constant
 
 Part = Literal["E", "clock", "all"]
-PARTS = ("E", "clock", "all")
+PARTS = get_args(Part)
 NOT_OF_E = ("step", "momentum_buffer", "previous_grad")
 """What a parameter's state has beside its memory of squared gradients, and beside that of a step-size rule."""
 
@@ -46,18 +46,18 @@ def reset_group(
     for p, state in states:
         fresh: State = {}
         parameter_state.complete(fresh, p, rule, group, keys)
-        for name in state.keys() & fresh.keys() if what == "all" else of_E(state, group):
+        for name in fresh.keys() & (state.keys() if what == "all" else of_E(state, group)):
             if name != "step":
                 state[name].copy_(chosen(runs, fresh[name].to(state[name]), state[name]))
             elif runs is None or bool(runs.all()):
                 state[name].zero_()
 
 
-def of_E(state: State, group: dict[str, Any]) -> Collection[str]:
+def of_E(state: State, group: dict[str, Any]) -> set[str]:
     """The names of what a parameter's state remembers of squared gradients."""
     step_size = step_size_of(group)
     others = NOT_OF_E if step_size is None else (*NOT_OF_E, *step_size.parameter_state)
-    return [name for name in state if name not in others]
+    return state.keys() - set(others)
 
 
 def put_back(state: State, fresh: State, runs: Tensor | None) -> State:
@@ -76,8 +76,10 @@ def chosen(runs: Tensor | None, fresh: Tensor, old: Tensor) -> Tensor:
 def reset_state(optimizer: Optimizer) -> None:
     """Let any optimizer of torch's forget all that it has gathered, as if it had just been made; parameters and settings stay.
 
-    For an `AdaptiveRMSprop` it is `optimizer.reset()`. The state of torch's own optimizers is made again by their next step, but
-    Adagrad makes it at the beginning, and gets it back here. (Asked for since 2020: pytorch/pytorch#37410.)
+    Of one that has a `reset` of its own, as an `AdaptiveRMSprop` has, it is that. The state of torch's own optimizers is made
+    again by their next step, but Adagrad makes it at the beginning, and gets it back here.
+
+    Asked for since 2020: pytorch/pytorch#37410.
 
     >>> weight = torch.nn.Parameter(torch.ones(2))
     >>> optimizer = torch.optim.Adam([weight])

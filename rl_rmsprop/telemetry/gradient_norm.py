@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rl_rmsprop.telemetry.memories import real
+from rl_rmsprop.kernels.equations import as_real
 
 
 class NormBeforeClipping:
@@ -43,4 +43,4 @@ class NormBeforeClipping:
     @torch.no_grad()
     def _accumulated(self, p: Tensor) -> None:
         if p.grad is not None:  # of several backward passes the last one has the sum of all
-            self._squares[p] = torch.linalg.vector_norm(real(p.grad)).square()
+            self._squares[p] = torch.linalg.vector_norm(as_real(p.grad)).square()

@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rl_rmsprop.kernels.equations import as_real
+
 
 class Memory(NamedTuple):
     """What is known of some entries of one parameter; a field is None where the optimizer has no such thing."""
@@ -132,15 +134,14 @@ MEMORIES: dict[str, tuple[Describe, tuple[str, ...]]] = {
 
 
 class Reader:
-    """Reads the memories of one optimizer."""
+    """Reads the memories of optimizers of one class."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer that is not in the table has no memories."""
-        names = [kind.__name__ for kind in type(optimizer).__mro__]
-        known = next((MEMORIES[name] for name in names if name in MEMORIES), None)
-        known = None if "AdaptiveRMSprop" in names else known
-        self._describe: Describe | None = known[0] if known else None
-        self._tensors: tuple[str, ...] = known[1] if known else ()
+    def __init__(self, kind: type[torch.optim.Optimizer]) -> None:
+        """Of the optimizers of a class; one that is not in the table, nor made from one that is, has no memories."""
+        names = [ancestor.__name__ for ancestor in kind.__mro__]
+        self._describe: Describe | None
+        self._tensors: tuple[str, ...]
+        self._describe, self._tensors = next((MEMORIES[name] for name in names if name in MEMORIES), (None, ()))
         self.is_sgd = "SGD" in names
 
     @property
@@ -184,7 +185,7 @@ class Reader:
 
 def entries_of(x: Tensor, sample: int) -> Tensor:
     """All entries, or at most so many of them, evenly spaced."""
-    flat = real(x).reshape(-1)
+    flat = as_real(x.detach()).reshape(-1)
     return flat[:: -(-len(flat) // sample)] if sample and len(flat) > sample else flat
 
 
@@ -192,9 +193,4 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     """Tensors one after the other, flat; in float64 and on the CPU if they are of different kinds."""
     if len({(x.device, x.dtype) for x in parts}) > 1:
         parts = [x.double().cpu() for x in parts]
-    return torch.cat([real(x).reshape(-1) for x in parts]) if parts else torch.empty(0)
-
-
-def real(x: Tensor) -> Tensor:
-    """A complex tensor's parts as numbers of their own, as torch's optimizers have them."""
-    return torch.view_as_real(x.detach()) if x.is_complex() else x.detach()
+    return torch.cat([as_real(x.detach()).reshape(-1) for x in parts]) if parts else torch.empty(0)

@@ -20,23 +20,19 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from rl_rmsprop.kernels.equations import as_real
 from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
 from rl_rmsprop.optimizer.stats import SAMPLE, quantile
 from rl_rmsprop.signals import floor as floor_of
 from rl_rmsprop.signals import log_mean
 from rl_rmsprop.telemetry.gradient_norm import NormBeforeClipping
-from rl_rmsprop.telemetry.memories import Memory, Reader, joined, real
+from rl_rmsprop.telemetry.memories import Memory, Reader, joined
+from rl_rmsprop.telemetry.tags import DETECTOR_TAGS, OPTIMIZER_TAGS
 from rl_rmsprop.telemetry.watch import Alarm, Watch, make_watch
 from rl_rmsprop.telemetry.writers import Write, writing
 
-MEASURED = (
-    "optim/beta", "optim/beta_min", "optim/beta_max", "optim/window", "optim/E_q05", "optim/E_q50", "optim/E_q95",
-    "optim/effective_lr_q05", "optim/effective_lr_q50", "optim/effective_lr_q95", "optim/update_rms", "optim/update_ratio",
-    "optim/grad_norm", "optim/surprise", "optim/share_below_eps",
-)  # fmt: skip
-"""The tags of what is measured, in order: those of a run's own curves, and update_ratio."""
-OWN_DETECTOR = ("detector/statistic", "detector/threshold", "detector/alarms")
-"""Tags of the detector of an AdaptiveRMSprop's rule; those of what is watched have the detector's name between."""
+MEASURED = (*(tag for tag in OPTIMIZER_TAGS if tag != "optim/skipped"), "optim/update_ratio")
+"""The tags of what is measured, in order: those of a run's own curves, and the size of an update beside that of the weights."""
 
 
 class OptimizerTelemetry:
@@ -83,7 +79,7 @@ class OptimizerTelemetry:
         """Calls of `step` that were seen."""
         self.watches: list[Watch] = []
         self._own = optimizer if isinstance(optimizer, AdaptiveRMSprop) and optimizer.runs is None else None
-        self._reader = Reader(optimizer)
+        self._reader = Reader(Optimizer if isinstance(optimizer, AdaptiveRMSprop) else type(optimizer))
         self._norm = NormBeforeClipping(always=isinstance(optimizer, AdaptiveRMSprop) and "grad_norm" in optimizer.listens_to)
         self._reported: dict[str, Tensor] = {}
         self._values: dict[str, float] = {}
@@ -179,7 +175,7 @@ class OptimizerTelemetry:
     def _listen(self, measures: bool) -> None:
         """What is heard of an update's gradients before they are used."""
         params = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        gradients = [real(p.grad) for p in params]
+        gradients = [as_real(p.grad) for p in params]
         eps = max((float(group.get("eps", 0.0)) for group in self.optimizer.param_groups), default=0.0)
         known = self._expected() if measures or any(watch.hears_surprise for watch in self.watches) else None
         for watch in self.watches if gradients else ():
@@ -244,7 +240,7 @@ class OptimizerTelemetry:
         stats = optimizer.stats()
         names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(("optim/E_", "optim/eff", "optim/share"))]
         betas = [float(torch.as_tensor(group["alpha"]).double().mean()) for group in optimizer.param_groups]
-        detector = {tag: stats[tag.removeprefix("detector/")] for tag in OWN_DETECTOR}
+        detector = {tag: stats[tag.removeprefix("detector/")] for tag in DETECTOR_TAGS}
         return {**of_betas(betas), **{f"optim/{name}": stats[name] for name in names}, **detector}
 
     def _of_detectors(self) -> dict[str, float]:

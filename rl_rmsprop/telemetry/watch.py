@@ -1,6 +1,8 @@
 """A detector that listens to any optimizer's gradients.
 
-gradients, before the update → signal x (rl_rmsprop/signals.py) → detector → alarm → callback
+    gradients, before the update → signal x (rl_rmsprop/signals.py) → detector → alarm → callback
+
+It is the first half of an `Adaptive` rule: what follows on an alarm is the callback's matter.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Where telemetry may go: whatever has a method that takes scalars, by what it can do and not by what it is.
 
-torch.utils.tensorboard.SummaryWriter    add_scalar(tag, value, step)
-a path, str or os.PathLike               a CSV file: a row a call, `step` first
-a run of Weights & Biases                log({tag: value}, step=step)
-a sink of this package                   write(step, {tag: value})
-a function                               f(step, {tag: value})
+    torch.utils.tensorboard.SummaryWriter    add_scalar(tag, value, step)
+    a path, str or os.PathLike               a CSV file: a row a call, `step` first
+    a run of Weights & Biases                log({tag: value}, step=step)
+    a sink of this package                   write(step, {tag: value})
+    a function                               f(step, {tag: value})
+
+What has several of these methods is written to by the first of them.
 """
 
 from __future__ import annotations

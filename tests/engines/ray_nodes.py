@@ -37,7 +37,7 @@ class RayNodes:
     def __enter__(self) -> RayNodes:
         with ExitStack() as stack:
             stack.enter_context(Network())
-            stack.callback(lambda: [machine.kill() for machine in self.machines])
+            stack.callback(self._kill_nodes)
             self.head = stack.enter_context(self._machine(1, ""))
             options = f"--head --include-dashboard=false --port={PORT} --num-cpus={self._head_cores} --system-config='{QUICK}'"
             self._raylet(self.head, options)
@@ -48,6 +48,10 @@ class RayNodes:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _kill_nodes(self) -> None:
+        for machine in self.machines:
+            machine.kill()
 
     def revive(self, index: int) -> None:
         """A new machine in the place of one that is dead."""

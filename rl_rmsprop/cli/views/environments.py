@@ -29,12 +29,10 @@ def show(console: Console) -> None:
     table = Table("environment", "observation", "actions", "longest episode", "solved at", "tuned for", title_justify="left")
     for env_id in [*tuned, *(e for e in usable() if e not in tuned)]:
         agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
-        try:
-            spec = gym.spec(env_id)
-            env = make_env(env_id)
-        except (ValueError, ImportError, gym.error.Error):  # one that an extra brings
+        if not fits(env_id):  # its package is an extra
             table.add_row(env_id, "not installed", "–", "–", "–", agents)
             continue
+        spec, env = gym.spec(env_id), make_env(env_id)
         observation, action = envs.check_spaces(env)
         env.close()
         limit, solved = spec.max_episode_steps, spec.reward_threshold

@@ -143,7 +143,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalize_rewards": True,
     },
     # A brick or an alien is hit, or missed, within some thirty steps. Small minibatches decide: with 64 steps in each PPO scores
-    # twice what it does with 256.
+    # twice on Breakout what it does with 256.
     **{
         ("ppo", env_id): {
             "lr": 1e-3,
