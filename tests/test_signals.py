@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_rmsprop import AdaptiveRMSprop, signals
+from rl_rmsprop import Adaptive, AdaptiveRMSprop, rules, signals
+from rl_rmsprop.cli.views.rules import EXAMPLES
 
 R = 3
 SHAPES = [(4,), (2, 3)]  # of one run
@@ -186,3 +187,19 @@ def test_a_row_is_all_that_a_new_signal_takes(monkeypatch):
         p.grad = torch.full_like(p, size)
         optimizer.step()
     assert optimizer.stats()["statistic"] == 2.0 - 0.5 + (0.5 + 2.0 - 0.5)
+
+
+@pytest.mark.parametrize("rule", [text for text in EXAMPLES.values() if not isinstance(rules.parse(text), Adaptive)])
+def test_the_surprise_of_a_law_is_that_of_its_own_mean(rule: str) -> None:
+    """Silent failure: a law whose weights differ from entry to entry has no surprise, or ends the training that asks for it."""
+    weight = torch.nn.Parameter(torch.ones(5, 3))
+    optimizer = AdaptiveRMSprop([weight], lr=0.01, alpha=rule)
+    optimizer.measure_surprise = True
+    for k in range(6):
+        weight.grad = torch.randn(5, 3, generator=torch.Generator().manual_seed(k))
+        E = optimizer.mean_square(weight)
+        optimizer.observe(**{name: 0.01 for name in optimizer.listens_to & {"kl", "td_error", "episode_return"}})
+        optimizer.step()
+        if E is not None and bool((E > 0).all()):
+            expected = float((weight.grad.square().double() / (E.double() + 1e-16)).mean().log())
+            assert optimizer.stats()["surprise"] == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -30,7 +30,8 @@ def surprise(update: GroupUpdate) -> Tensor:
         return no_observation(update)
     g, E = gradients(update), equations.state_tensors(update.states, "square_avg")
     if update.runs is None and update.is_fusible:
-        weights = {state.get("weight", state["step"]).item() for state in update.states}
+        received = [state.get("weight", state["step"]) for state in update.states]
+        weights = {w.item() for w in received} if all(w.numel() == 1 for w in received) else set()  # laws have one for each entry
         if len(weights) == 1 and weights != {0.0}:
             return surprise_of_one_weight(update, g, E, equations.weight(update.states[0], update.group).item())
     w = [equations.weight(state, update.group) for state in update.states]
