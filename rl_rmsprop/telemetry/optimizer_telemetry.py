@@ -86,6 +86,7 @@ class OptimizerTelemetry:
         self._logged: dict[Any, int] = {}  # the update whose values a writer has
         self._writers: dict[Any, tuple[Any, Write]] = {}
         self._before: Tensor | None = None  # all parameters before an update that is measured, flat
+        self._measured_before = False  # whether an AdaptiveRMSprop of ours was told to measure its surprise already
         self._handles = [optimizer.register_step_pre_hook(self._begin), optimizer.register_step_post_hook(self._end)]
         self._norm.attend(self._params())
 
@@ -171,22 +172,25 @@ class OptimizerTelemetry:
             self._listen(measures)
         if measures:
             self._before = joined(self._params())
+            if self._own is not None:  # which measures its surprise better than anybody else
+                self._own.measure_surprise, self._measured_before = True, self._own.measure_surprise
 
     def _listen(self, measures: bool) -> None:
         """What is heard of an update's gradients before they are used."""
         params = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         gradients = [as_real(p.grad) for p in params]
         eps = max((float(group.get("eps", 0.0)) for group in self.optimizer.param_groups), default=0.0)
-        known = self._expected() if measures or any(watch.hears_surprise for watch in self.watches) else None
+        wanted = (measures and self._own is None) or any(watch.hears_surprise for watch in self.watches)
+        known = self._expected() if wanted else None
         for watch in self.watches if gradients else ():
             watch.take(self.updates, gradients, split(known, gradients), self._reported, eps)
         if measures:
             norm = self._reported.get("grad_norm")
-            squares = joined(gradients).square()
+            flat = joined(gradients)
             self._values = dict.fromkeys(MEASURED, math.nan)
-            self._values["optim/grad_norm"] = float(squares.double().sum().sqrt()) if norm is None else float(norm)
-            if known is not None and len(known) == len(squares):
-                self._values["optim/surprise"] = float(log_mean([squares / (known + floor_of(eps))], False))
+            self._values["optim/grad_norm"] = float(torch.linalg.vector_norm(flat, dtype=torch.float64) if norm is None else norm)
+            if known is not None and len(known) == len(flat):
+                self._values["optim/surprise"] = float(log_mean([flat.square() / (known + floor_of(eps))], False))
 
     def _expected(self) -> Tensor | None:
         """What the optimizer expects of each entry's g², of all parameters that have a gradient; None before there is any."""
@@ -208,7 +212,11 @@ class OptimizerTelemetry:
             self._reported = {}
         if self._before is not None:
             self._values |= self._moved(self._before)
-            self._values |= self._of_memories() if self._own is None else self._of_adaptive(self._own)
+            if self._own is None:
+                self._values |= self._of_memories()
+            else:
+                self._values |= self._of_adaptive(self._own)
+                self._own.measure_surprise = self._measured_before
             self._before = None
         if self._norm.always or self.updates % self.every == 0:
             self._norm.attend(self._params())
@@ -219,7 +227,8 @@ class OptimizerTelemetry:
         """How far the parameters have moved."""
         if not len(before):
             return {}
-        change, size = (float(x.double().square().sum().sqrt()) for x in (joined(self._params()) - before, before))
+        moved = joined(self._params()) - before
+        change, size = (float(torch.linalg.vector_norm(x, dtype=torch.float64)) for x in (moved, before))
         return {"optim/update_rms": change / math.sqrt(len(before)), "optim/update_ratio": change / size if size else math.nan}
 
     def _of_memories(self) -> dict[str, float]:
@@ -238,7 +247,8 @@ class OptimizerTelemetry:
     def _of_adaptive(self, optimizer: AdaptiveRMSprop) -> dict[str, float]:
         """The same of an AdaptiveRMSprop, which knows it."""
         stats = optimizer.stats()
-        names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(("optim/E_", "optim/eff", "optim/share"))]
+        known = ("optim/E_", "optim/effective_lr_", "optim/share_below_eps", "optim/surprise")
+        names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(known)]
         betas = [float(torch.as_tensor(group["alpha"]).double().mean()) for group in optimizer.param_groups]
         detector = {tag: stats[tag.removeprefix("detector/")] for tag in DETECTOR_TAGS}
         return {**of_betas(betas), **{f"optim/{name}": stats[name] for name in names}, **detector}

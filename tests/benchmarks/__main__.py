@@ -104,7 +104,7 @@ def markdown(results: dict[str, Any]) -> str:
     """What README shows: a table of all trainings and of what has a bar, then what a step costs by size and rule."""
     rows = {part: [from_dict(row) for row in content["rows"]] for part, content in results.items()}
     lines = ["| | value | quartiles | itself | beside |", "|---|---|---|---|---|"]
-    barred = [row for part in ("optimizer", "failed_run") for row in rows.get(part, []) if row.bar]
+    barred = [row for part in ("optimizer", "failed_run", "telemetry") for row in rows.get(part, []) if row.bar]
     for row in [*rows.get("training", []), *rows.get("threads", []), *barred]:
         quartiles = f"{number(row.value.low)} – {number(row.value.high)}"
         lines.append(f"| {row.what} | {number(row.value.median)} {row.unit} | {quartiles} | {row.own} | {row.peer} |")

@@ -25,7 +25,7 @@ STUDY = "compare --env CartPole-v1 --betas 0.9 0.99 --seeds 0-31 --steps {steps}
 
 
 def rows(quick: bool) -> list[Row]:
-    """All of it in some ten minutes; a quick check takes 10 and 100 batches, and short studies whose ratios mean little."""
+    """All of it in half an hour; a quick check takes 10 and 100 batches, and short studies whose ratios mean little."""
     return [*work_of_driver(COUNTS[:2] if quick else COUNTS), ray_beside_local(quick), two_nodes_beside_one(quick)]
 
 
@@ -78,7 +78,7 @@ def ray_beside_local(quick: bool) -> Row:
 
 def two_nodes_beside_one(quick: bool) -> Row:
     """The same study on one machine of one core, and on two; times are of the whole command."""
-    line = STUDY.format(steps=50_000 if quick else 1_500_000)
+    line = STUDY.format(steps=50_000 if quick else 5_000_000)
     seconds = []
     for machines in (1, 2):
         with RayNodes((True,) * machines) as cluster:
