@@ -18,11 +18,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import failed_run, optimizer, rules, scale, telemetry, threads, training
+from tests.benchmarks import failed_run, optimizer, rules, scale, stepping, telemetry, threads, training
 from tests.benchmarks.timing import Row, Spread
 
 PARTS = {
     "training": training.rows,
+    "stepping": stepping.rows,
     "threads": threads.rows,
     "optimizer": optimizer.rows,
     "failed_run": failed_run.rows,
@@ -105,7 +106,7 @@ def markdown(results: dict[str, Any]) -> str:
     rows = {part: [from_dict(row) for row in content["rows"]] for part, content in results.items()}
     lines = ["| | value | quartiles | itself | beside |", "|---|---|---|---|---|"]
     barred = [row for part in ("optimizer", "failed_run", "telemetry") for row in rows.get(part, []) if row.bar]
-    for row in [*rows.get("training", []), *rows.get("threads", []), *barred]:
+    for row in [*rows.get("training", []), *rows.get("stepping", []), *rows.get("threads", []), *barred]:
         quartiles = f"{number(row.value.low)} – {number(row.value.high)}"
         lines.append(f"| {row.what} | {number(row.value.median)} {row.unit} | {quartiles} | {row.own} | {row.peer} |")
     lines.append("")

@@ -6,9 +6,6 @@ first environment made to the last file written: curves, tables, checkpoint and 
 start of the processes is not, and each has trained a little before.
 
     Stable-Baselines3    A2C and PPO with the same sizes, one run in one process, one torch thread, after 1,000 steps
-    raw stepping         gymnasium.make(…).step with random actions, one environment a process, both cores; for Gymnasium's own
-                         LunarLander an iteration of training and as many raw steps take turns in each process, since their
-                         ratio is near one, and a shared machine's speed swings by more than that from minute to minute
     JAX                  the whole training compiled, half of the seeds in each of two processes (tests/benchmarks/jax_peer.py)
 
 SB3 trains one run at a time, whatever the machine; two processes of it would halve the ratios.
@@ -17,7 +14,6 @@ SB3 trains one run at a time, whatever the machine; two processes of it would ha
 from __future__ import annotations
 
 import importlib.util
-import statistics
 import tempfile
 import time
 import warnings
@@ -26,7 +22,6 @@ from functools import partial
 from multiprocessing.synchronize import Barrier
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import torch
 
@@ -34,11 +29,11 @@ from agents import A2C, PPO
 from rl_rmsprop.study.execution.local_pool import process_context
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
-from rl_rmsprop.study.spec.presets import Agent, make_agent
+from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.training.batch import Batch
 from rl_rmsprop.study.training.train import train_batch
 from tests.benchmarks import jax_peer
-from tests.benchmarks.timing import Row, in_turn, interleaved, spread
+from tests.benchmarks.timing import Row, in_turn, spread
 from tests.builders import batch_of
 
 A2C_8X16 = A2C(n_envs=8, n_steps=16)
@@ -83,78 +78,6 @@ def jax_on_all_cores(runs: int, steps: int) -> float:
     """Of as many runs compiled by JAX, an equal part of them on each core."""
     each = runs // CORES
     return runs * steps / slowest(jax_peer.prepared, [(each, steps, core) for core in range(CORES)])
-
-
-class Beside(NamedTuple):
-    """A training that takes turns with raw stepping."""
-
-    env_id: str
-    agent: Agent
-    runs: int  # on all cores
-    iterations: int
-    backend: str = "gymnasium"
-
-    def share(self) -> float:
-        """Steps on both cores, files and curves included, as a share of those that raw stepping makes in that time."""
-        return statistics.mean(at_once(beside_stepping, [(self, core) for core in range(CORES)]))
-
-
-def beside_stepping(case: Beside, core: int) -> Callable[[], float]:
-    """What trains and steps in turn, an iteration and as many raw steps: so that both meet the same machine.
-
-    It returns the time of the processor that raw stepping takes, as a share of the training's.
-    """
-    runs, agent = case.runs // CORES, case.agent
-    steps = agent.n_envs * agent.n_steps
-    folder = tempfile.TemporaryDirectory()
-    seeds = range(core * runs, (core + 1) * runs)
-    batch = Batch(spec(case.env_id, agent, seeds, (case.iterations + 2) * steps, folder.name, case.backend))
-    step_raw = pool_stepping if case.backend == "envpool" else stepping
-    raw = step_raw(case.env_id, runs * steps, core)
-
-    def train() -> None:
-        if batch.recorder.take(next(batch.training)):
-            batch.recorder.progress()
-
-    def share() -> float:
-        seconds = interleaved({"training": train, "stepping": raw}, 1, case.iterations, time.process_time)
-        folder.cleanup()
-        return sum(seconds["stepping"]) / sum(seconds["training"])
-
-    return share
-
-
-def pool_stepping(env_id: str, steps: int, seed: int, count: int = 64) -> Callable[[], object]:
-    """What makes so many steps with `count` environments of EnvPool in one thread."""
-    import envpool
-
-    env = envpool.make(env_id, env_type="gymnasium", num_envs=count, num_threads=1, seed=seed)
-    space = gym.make(env_id, disable_env_checker=True).action_space
-    space.seed(seed)
-    actions = [np.array([space.sample() for _ in range(count)]) for _ in range(100)]
-    env.reset()
-
-    def step() -> None:
-        for t in range(steps // count):
-            env.step(actions[t % 100])
-
-    return step
-
-
-def stepping(env_id: str, steps: int, seed: int) -> Callable[[], object]:
-    """What steps an environment that often; actions are drawn beforehand."""
-    env = gym.make(env_id, disable_env_checker=True)
-    env.action_space.seed(seed)
-    actions = [env.action_space.sample() for _ in range(1000)]
-    env.reset(seed=seed)
-
-    def step() -> None:
-        for t in range(steps):
-            _, _, terminated, truncated, _ = env.step(actions[t % 1000])
-            if terminated or truncated:
-                env.reset()
-
-    return step
 
 
 def theirs(env_id: str, agent: Agent, steps: int) -> float:
@@ -329,33 +252,9 @@ def rows(repeats: int) -> list[Row]:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     found = [row for comparison in comparisons() for row in compared(comparison, repeats)]
-    found += [beside(name, case, repeats, bar) for name, case, bar in steppings()]
     share = spread([100 * logging_cost(32, 500_000) for _ in range(repeats)])
     found.append(Row("files and curves, 32 runs of CartPole-v1, 500,000 steps", share, "%", "training without", bar="≤ 3"))
     return found
-
-
-def steppings() -> list[tuple[str, Beside, str]]:
-    """What is compared with raw stepping: name, training, bar."""
-    lander, cheetah = "LunarLander-v3", "HalfCheetah-v5"
-    found = [(f"A2C, {lander}, 16 runs, {CORES} cores", Beside(lander, A2C_8X16, 16, 60), "≥ 0.85")]
-    if importlib.util.find_spec("envpool") is not None:
-        pooled = Beside(lander, A2C_8X16, 16, 100, "envpool")
-        found.append((f"A2C, {lander}, 16 runs, {CORES} cores, --backend envpool", pooled, "≥ 0.75"))
-    if importlib.util.find_spec("mujoco") is not None:
-        agent = make_agent("ppo", cheetah, {})
-        iterations = max(2, 8_000 // (agent.n_envs * agent.n_steps))
-        found.append((f"PPO, {cheetah}, 8 runs, {CORES} cores", Beside(cheetah, agent, 8, iterations), "≥ 0.8"))
-    for package, env_id in (("envpool", lander), ("mujoco", cheetah)):
-        if importlib.util.find_spec(package) is None:
-            print(f"without {package}, whose {env_id} is not stepped")
-    return found
-
-
-def beside(name: str, case: Beside, repeats: int, bar: str) -> Row:
-    """A row of a training beside raw stepping."""
-    peer = "EnvPool's own stepping, in batches of the same size" if case.backend == "envpool" else "raw stepping at random"
-    return Row(name, spread([case.share() for _ in range(repeats)]), "×", peer, bar=bar)
 
 
 def compared(comparison: Comparison, repeats: int) -> list[Row]:
