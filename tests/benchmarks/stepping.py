@@ -95,7 +95,7 @@ def measured(case: Beside, core: int) -> Callable[[], float]:
     seeds = range(core * runs, (core + 1) * runs)
     folder = tempfile.TemporaryDirectory()
     batch = Batch(spec(case.env_id, agent, seeds, STEPS, folder.name, case.backend))
-    alone = (PoolAlone if case.backend == "envpool" else Alone)(case.env_id, seeds, agent.n_envs)
+    alone: Any = (PoolAlone if case.backend == "envpool" else Alone)(case.env_id, seeds, agent.n_envs)
     taken: list[NDArray] = []  # actions since the last look
     shown: list[NDArray] = []  # the last observations
     step = batch.env.step
