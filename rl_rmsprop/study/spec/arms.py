@@ -57,7 +57,7 @@ class Arm:
     @property
     def label(self) -> str:
         """What tables and figures call it: `β = 0.99` for a number, else its text."""
-        return f"β = {self.text}" if self.is_fixed else self.text
+        return f"β = {self.text}" if self.text[:1].isdigit() else self.text
 
     @property
     def canonical(self) -> str:
