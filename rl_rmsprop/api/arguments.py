@@ -5,7 +5,9 @@ value of an argument → plain numbers, texts, lists and tables → the option's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,26 @@ def check_names(function: str, names: Iterable[str], allowed: Iterable[str], kno
             same = next((other for other in (synonym, f"{synonym}s") if other in known), None)
             remedy = f"did you mean {same}?" if same else grammar.nearest(name, known)
             raise TypeError(f"{function}() has no argument {name!r}: {remedy}")
+
+
+@contextmanager
+def in_arguments() -> Iterator[None]:
+    """A ValueError from inside speaks of arguments where it speaks of flags: `shift` instead of --shift."""
+    try:
+        yield
+    except ValueError as error:
+        error.args = tuple(with_arguments(text) if isinstance(text, str) else text for text in error.args)
+        raise
+
+
+def with_arguments(text: str) -> str:
+    """A message of the command line's in Python's words.
+
+    >>> with_arguments("oracle needs an environment that changes: give --shift, or --tune-seeds 3")
+    'oracle needs an environment that changes: give `shift`, or `tune_seeds` 3'
+    """
+    flags = {option.flag: name for name, option in OPTIONS.items()}
+    return re.sub(r"--[a-z][a-z-]*", lambda flag: f"`{flags[flag[0]]}`" if flag[0] in flags else flag[0], text)
 
 
 def option_value(option: Option, value: Any) -> Any:

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from agents.kernels import KernelName, default_kernel
-from rl_rmsprop.api.arguments import compare_options
+from rl_rmsprop.api.arguments import compare_options, in_arguments
 from rl_rmsprop.api.trained_study import TrainedStudy
 from rl_rmsprop.cli.command import command_line
 from rl_rmsprop.study.spec.names import EngineName, MetricName
@@ -123,8 +123,9 @@ def compare(
     """
     arguments = {name: value for name, value in locals().items() if name not in ("settings", "progress")}
     options = compare_options(arguments, settings)
-    study = options.described(command_line("compare", options))
-    from rl_rmsprop.api import training  # imports torch, and wrong arguments are told before
+    with in_arguments():
+        study = options.described(command_line("compare", options))
+        from rl_rmsprop.api import training  # imports torch, and wrong arguments are told before
 
-    results = training.begin(study, options, progress)
+        results = training.begin(study, options, progress)
     return TrainedStudy(study.folder, results.failures)

@@ -228,7 +228,7 @@ class TrainedStudy:
 
         from rl_rmsprop.cli.views.progress import arms_table
 
-        out = Console(file=io.StringIO(), width=120, highlight=False, markup=False, color_system=None)
+        out = Console(file=io.StringIO(), width=120, highlight=False, markup=False, color_system=None, force_jupyter=False)
         try:
             for analysis in self.analyses:
                 out.print(arms_table(analysis))
