@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_rmsprop import grammar
 from rl_rmsprop.cli.compare import Compare
@@ -18,6 +18,13 @@ from rl_rmsprop.cli.options import Settings, WorkerOptions
 from rl_rmsprop.cli.parsing import SYNONYMS
 from rl_rmsprop.cli.study_file import value_of_key
 from rl_rmsprop.study.spec.seeds import written_seeds
+
+if TYPE_CHECKING:
+    from rl_rmsprop.rules import Rule
+    from rl_rmsprop.schedules import Schedule
+
+    BetaRule = float | str | Rule | Schedule
+    """A number, a text as on the command line, or a rule as an object."""
 
 NOT_HERE = ("study", "print_config", "dry_run")
 """Options of `rl-rmsprop compare` that only make sense on a command line."""
@@ -114,8 +121,8 @@ def rule_text(value: Any) -> Any:
     """The text of a β rule that is an object of `schedules`, `detectors`, `laws` or `Adaptive`; all else unchanged.
 
     >>> from rl_rmsprop import Adaptive, schedules
-    >>> rule_text(Adaptive(schedule=schedules.Harmonic(max=0.99))), rule_text(0.99), rule_text("cusum")
-    ('cusum:max=0.99', 0.99, 'cusum')
+    >>> rule_text(Adaptive(schedule=schedules.Harmonic(max=0.9))), rule_text(0.99), rule_text("cusum")
+    ('cusum:max=0.9', 0.99, 'cusum')
     """
     value = grammar.plain(value)
     if value is None or isinstance(value, (str, bool, int, float, tuple)):

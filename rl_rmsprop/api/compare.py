@@ -15,12 +15,8 @@ from rl_rmsprop.study.spec.options import AgentName, Backend, Device
 
 if TYPE_CHECKING:
     from envs.shifts.shift import Shift
-    from rl_rmsprop.rules import Rule
-    from rl_rmsprop.schedules import Schedule
+    from rl_rmsprop.api.arguments import BetaRule
     from rl_rmsprop.step_sizes import StepSize
-
-    BetaRule = float | str | Rule | Schedule
-    """A number, a text as on the command line, or a rule as an object."""
 
 
 KERNEL = default_kernel()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
-    from rl_rmsprop.api.compare import BetaRule
+    from rl_rmsprop.api.arguments import BetaRule
     from rl_rmsprop.api.curves import Curves
     from rl_rmsprop.api.difference import Difference
     from rl_rmsprop.api.policy import Policy
