@@ -76,11 +76,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: data.partition(b"seconds of training")[0] for name, data in read.items()}
 
 
-def part_of(home: Path, tmp_path: Path) -> Path:
-    """A copy of the study as it is when the second arm has not begun, and the report is not written."""
+def part_of(home: Path, tmp_path: Path, old_report: bool = False) -> Path:
+    """A copy of the study as it is when the second arm has not begun; its report is not written, or an older one."""
     folder = tmp_path / "part"
     shutil.copytree(home / "python" / FOLDER, folder)
-    shutil.rmtree(folder / "report")
+    if not old_report:
+        shutil.rmtree(folder / "report")
     shutil.rmtree(folder / "CartPole-v1" / "cusum_arl50_burn_in5_max0.99")
     return folder
 
@@ -329,9 +330,10 @@ def test_a_plot_without_axes_is_one_of_pyplots(study: TrainedStudy) -> None:
         pyplot.close(axes.figure)  # type: ignore[arg-type]
 
 
-def test_a_study_that_is_not_finished_shows_what_there_is(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("old_report", [False, True])
+def test_a_study_that_is_not_finished_shows_what_there_is(old_report: bool, home: Path, tmp_path: Path) -> None:
     """Whoever looks at a study while it trains must not get an error, or the arms that are done as if they were all."""
-    folder = part_of(home, tmp_path)
+    folder = part_of(home, tmp_path, old_report)
     begun = folder / "CartPole-v1" / "0.9" / "seed_0001"
     (begun / "checkpoint" / "weights.npz").unlink()
     table = begun / "metrics.csv"
@@ -339,6 +341,8 @@ def test_a_study_that_is_not_finished_shows_what_there_is(home: Path, tmp_path: 
     study = rl_rmsprop.load(folder)
     status = study.results["status"].tolist()
     assert status == ["finished", "unfinished"] + ["finished"] * 4 + ["unfinished"] * 6 + ["finished"] * 6
+    assert np.isnan(study.results["final"]).tolist() == [state == "unfinished" for state in status]
+    assert study.arms["runs"].tolist() == [5, 0, 6]
     assert "11 of 18 runs finished: resume()" in repr(study)
     assert "11 of 18 runs finished" in study._repr_html_()
     assert study.failures == []
@@ -351,6 +355,7 @@ def test_a_study_that_is_not_finished_shows_what_there_is(home: Path, tmp_path: 
         with pytest.raises(ValueError, match=message):
             study.policy(arm, seed)
     assert study.report().is_file()
+    assert [row["status"] for row in report_rows(folder, "results")].count("finished") == 11
     with pytest.raises(ValueError, match="holds no study"):
         rl_rmsprop.load(tmp_path / "nowhere")
 
@@ -371,11 +376,14 @@ gym.register("Broken-v0", Broken, max_episode_steps=500)
 """
 
 
-def test_runs_that_fail_are_told_and_the_study_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_fail_are_told_and_the_study_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An exception would take away the runs that did not fail; silence would take away the reason."""
     monkeypatch.chdir(tmp_path)
     Path("broken.py").write_text(BROKEN)
-    study = rl_rmsprop.compare(env="broken:Broken-v0", betas=0.9, seeds=[0, 1], steps=1000, out="study", progress=False)
+    study = rl_rmsprop.compare(env="broken:Broken-v0", betas=0.9, seeds=[0, 1], steps=1000, out="study")
+    assert capsys.readouterr().err.count("the motor burned out") == 2
     assert study.results["status"].tolist() == ["failed", "failed"]
     for again in (study, rl_rmsprop.load("study")):
         assert len(again.failures) == 2
@@ -491,6 +499,12 @@ def test_results_of_a_study_need_neither_torch_nor_matplotlib(home: Path) -> Non
     )
     done = python("-c", code, cwd=home / "cli")
     assert (done.stdout, done.stderr) == ("18 []\n", "")
+
+
+def test_public_names_are_listed_before_they_are_loaded() -> None:
+    """What a notebook does not complete is not found."""
+    done = python("-c", "import sys, rl_rmsprop; print(sorted(set(rl_rmsprop.__all__) - set(dir(rl_rmsprop))))", cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 SCRIPT = """
