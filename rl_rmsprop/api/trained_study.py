@@ -158,7 +158,7 @@ class TrainedStudy:
 
         analysis = self._analysis(env)
         if b is None and analysis.baseline is None:
-            raise ValueError(f"no arm has finished in {analysis.env_id}: name the arm to compare with")
+            raise ValueError(f"{analysis.env_id} has no two arms with a {analysis.metric.label} yet: there is nothing to compare")
         other = analysis.baseline.arm if b is None and analysis.baseline is not None else self._arm(b)
         return difference(analysis, self._arm(a), other, metric)
 
