@@ -65,7 +65,8 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("0.99", ""), ("constant", "beta"), ("linear", "start end"), ("linear:start=0.5,end=0.99", ""), ("linear:start=0,end=0.9,steps=5+0.99", ""),
+        ("0.99", ""), ("constant", "beta"), ("linear", "start end"), ("linear:start=0.5,end=0.99", ""),
+        ("linear:start=0,end=0.9,steps=5+0.99", ""),
         ("cusum", "arl max"), ("cusum:arl=50000", "max"), ("cusum:k=1,max=0.99", "arl"), ("cusum:arl=5,max=0.99", ""),
         ("cusum:schedule=linear,start=0,end=0.9", "arl"), ("ewma:reaction=drop", "arl max"), ("harmonic", "max"),
         ("asymmetric:rise=0", "fall"), ("mixture", "share rate"), ("random:every=50", ""),
