@@ -40,10 +40,11 @@ from envs.shifts.profiles import PROFILES
 from envs.shifts.shift import CLOCKS, parse_all
 from rl_rmsprop import rules
 from rl_rmsprop.baselines import BASELINES
-from rl_rmsprop.cli import VERBS, main, parse
+from rl_rmsprop.cli import main, parse
 from rl_rmsprop.cli.fields import Option, declared
 from rl_rmsprop.cli.options import Settings
 from rl_rmsprop.cli.study_file import keys_of as study_keys
+from rl_rmsprop.cli.verbs import VERBS
 from rl_rmsprop.cli.views import rules as rules_view
 from rl_rmsprop.cli.views.rules import EXAMPLES
 from rl_rmsprop.detectors import DETECTORS
