@@ -17,6 +17,7 @@ __all__ = [
     "reset_state", "rules", "schedules", "signals",
 ]  # fmt: skip
 __version__ = "0.1.0"
+"""The one place that says it: pyproject.toml reads it here, and a test compares CITATION.cff."""
 
 MODULE_OF = {
     "AdaptiveRMSprop": "optimizer.adaptive_rmsprop",

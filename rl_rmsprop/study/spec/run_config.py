@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rl_rmsprop import __version__
 from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 
@@ -42,8 +43,8 @@ def processor() -> str:
 @lru_cache
 def versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
-    names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    others = {name: version(name) for name in ("torch", "numpy", "gymnasium")}
+    return {"python": platform.python_version(), "rl-rmsprop": __version__, **others}
 
 
 @lru_cache
