@@ -499,7 +499,7 @@ def lines(count: int, seed: int) -> Iterator[tuple[list[str], bytes | None]]:
             file = spoiled_file(rng, table(rng))
             yield ["compare", "study.toml", *(["--print-config"] if rng.random() < 0.3 else [])], file
         else:
-            verb = rng.choice([*verbs, "train", "compare"])
+            verb = rng.choice([*verbs, *("train", "compare") * 2])
             yield spoiled_line(rng, words(rng, verb)), None
 
 
