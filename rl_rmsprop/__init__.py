@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rl_rmsprop.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
     from rl_rmsprop.api.compare import compare
@@ -18,7 +20,6 @@ __all__ = [
     "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "TrainedStudy", "compare", "detectors",
     "forecast", "laws", "load", "presets", "reset_state", "rules", "schedules", "signals",
 ]  # fmt: skip
-__version__ = "0.1.0"
 
 MODULE_OF = {
     "AdaptiveRMSprop": "optimizer.adaptive_rmsprop",

@@ -9,3 +9,7 @@ trained_study    what came out                   runs        one run's files; ta
 curves, figures  over the training               difference  two arms on the same seeds
 policy           a trained agent that acts, and plays in a window
 """
+
+from rl_rmsprop import companions
+
+companions.check()

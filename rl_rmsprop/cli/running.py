@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from rl_rmsprop.cli.exit_codes import IO_FAILED, SOME_FAILED, STOPPED
 from rl_rmsprop.cli.options import ReportOptions, WorkerOptions
 from rl_rmsprop.cli.output import announce, console, reporting_hangs
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rl_rmsprop.study.execution.observer import Observer
     from rl_rmsprop.study.run import StudyResults
     from rl_rmsprop.study.spec.study import Study
-
-SOME_FAILED, IO_FAILED, STOPPED = 3, 74, 75
 
 
 def begin(study: Study, overwrite: bool, workers: WorkerOptions, compared: ReportOptions) -> int:

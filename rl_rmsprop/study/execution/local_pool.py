@@ -11,7 +11,6 @@ What follows from how a worker ends is in attempts.py. When the driver ends, its
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
+from rl_rmsprop import machine
 from rl_rmsprop.study.execution import memory_estimate
 from rl_rmsprop.study.execution.attempts import Attempts, event_of
 from rl_rmsprop.study.execution.executor import Event, Failed, Task, WorkerLost
@@ -192,4 +192,4 @@ def process_context() -> Any:
 
 def default_workers() -> int:
     """One worker per core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return machine.cores()

@@ -16,6 +16,23 @@ BASELINE_NAMES = (
 )  # fmt: skip
 """Optimizers to compare with, see rl_rmsprop/baselines/."""
 
+SCHEDULE_NAMES = (
+    "constant", "half_life", "refresh", "samples", "linear", "cosine", "exponential", "polynomial", "cyclic", "piecewise",
+    "harmonic", "power", "sc_rmsprop",
+)  # fmt: skip
+DETECTOR_NAMES = (
+    "cusum", "page_hinkley", "ewma", "e_sr", "tracking_signal", "never", "periodic", "restart", "oracle", "random", "yoked"
+)  # fmt: skip
+LAW_NAMES = (
+    "asymmetric", "mixture", "ano", "yogi", "amsgrad", "adamax", "lagged", "adams", "bcos", "smorms3", "maxva", "adasmooth",
+    "kourkoutas", "coupled", "policy_clock", "hypergradient",
+)  # fmt: skip
+RULE_NAMES = (*SCHEDULE_NAMES, *DETECTOR_NAMES, *LAW_NAMES)
+"""What a β rule's text begins with, see rl_rmsprop/rules.py."""
+
+STEP_SIZE_NAMES = ("none", "intentional", "trac")
+"""Values of lr_rule without their keys, see rl_rmsprop/step_sizes/."""
+
 MetricName = Literal["mean_return", "final", "steps_to_threshold", "drop", "recovery", "regret"]
 """Scores that arms can be compared by, see study/results/metrics.py."""
 
