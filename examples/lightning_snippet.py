@@ -1,8 +1,10 @@
 """Lightning: a critic whose targets grow tenfold half-way, trained by an RMSProp that notices, with curves in TensorBoard.
 
-pip install 'rl-rmsprop[examples]'
-python examples/lightning_snippet.py
-tensorboard --logdir runs/lightning
+    pip install 'rl-rmsprop[examples]'
+    python examples/lightning_snippet.py
+    tensorboard --logdir runs/lightning
+
+Lightning computes the gradient within `optimizer.step`, by a closure; the telemetry listens between the two.
 """
 
 from __future__ import annotations

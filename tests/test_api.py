@@ -140,7 +140,7 @@ def test_the_arguments_are_the_options_with_their_defaults() -> None:
 
 VALUES: list[tuple[dict[str, Any], str]] = [
     ({"betas": [np.float64(0.9), "0.99", 0], "seeds": np.arange(3)}, "--betas 0.9 0.99 0 --seeds 0-2"),
-    ({"betas": schedules.Linear(start=0.5, end=0.9), "seeds": [5, 3, 4]}, "--betas linear:start=0.5,end=0.9 --seeds 5,3-4"),
+    ({"betas": schedules.Linear(start=0.6, end=0.9), "seeds": [5, 3, 4]}, "--betas linear:start=0.6,end=0.9 --seeds 5,3-4"),
     ({"betas": Adaptive(detectors.Cusum(arl=100), schedules.Harmonic(max=0.9)), "seeds": "0-3,7"},
      "--betas cusum:arl=100,max=0.9 --seeds 0-3,7"),
     ({"betas": (laws.Asymmetric(rise=0.5, fall=0.99), "cusum"), "controls": True, "baselines": ["adam", "sgd"]},

@@ -193,4 +193,4 @@ def test_middle_layer_does_not_load_its_neighbours_library(package, stranger):
     assert package in loaded
     assert stranger not in loaded
     own = {name for name in loaded if within(name, "rl_rmsprop")}
-    assert own <= {"rl_rmsprop", "rl_rmsprop.native", "rl_rmsprop.storage", *SHARED.get(package, set())}
+    assert own <= {"rl_rmsprop", "rl_rmsprop.native", "rl_rmsprop.storage", "rl_rmsprop.version", *SHARED.get(package, set())}
