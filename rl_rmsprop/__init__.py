@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
+    from rl_rmsprop.api.compare import compare
+    from rl_rmsprop.api.trained_study import TrainedStudy, load
     from rl_rmsprop.laws import Asymmetric, Mixture
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
     from rl_rmsprop.optimizer.reset import reset_state
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from rl_rmsprop.telemetry.optimizer_telemetry import OptimizerTelemetry
 
 __all__ = [
-    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "detectors", "forecast", "laws", "presets",
-    "reset_state", "rules", "schedules", "signals",
+    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "TrainedStudy", "compare", "detectors",
+    "forecast", "laws", "load", "presets", "reset_state", "rules", "schedules", "signals",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -24,6 +26,9 @@ MODULE_OF = {
     "Asymmetric": "laws",
     "Mixture": "laws",
     "OptimizerTelemetry": "telemetry.optimizer_telemetry",
+    "TrainedStudy": "api.trained_study",
+    "compare": "api.compare",
+    "load": "api.trained_study",
     "presets": "published",
     "reset_state": "optimizer.reset",
 }

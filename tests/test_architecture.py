@@ -37,11 +37,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "rl_rmsprop.study.video", "rl_rmsprop.study.plan"),
     ("rl_rmsprop.study.run",),
     ("rl_rmsprop.cli", "rl_rmsprop.__main__"),
+    ("rl_rmsprop.api",),
 )  # fmt: skip
 """The floors of the house, from the ground up: a room may import from its own floor and from those below."""
-UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__")
+UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__", "rl_rmsprop.api")
 FILES = sorted(file for package in ("agents", "envs", "rl_rmsprop") for file in (ROOT / package).rglob("*.py"))
-ABOVE = {"study", "cli", "integrations"}
+ABOVE = {"study", "cli", "api", "integrations"}
 LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not ABOVE & {*file.parts}
           and file.name != "__main__.py"]  # fmt: skip
 

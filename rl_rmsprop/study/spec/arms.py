@@ -12,6 +12,7 @@ from functools import cached_property
 from rl_rmsprop import baselines, rules
 from rl_rmsprop.detectors import Yoked
 from rl_rmsprop.rules import Rule
+from rl_rmsprop.study.spec.names import arm_folder
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Arm:
     @property
     def name(self) -> str:
         """A folder's name: letters, digits, dots, dashes, underscores, @."""
-        short = self.text.replace("/", "-").replace("+", "_then_")
-        return short.replace(":", "_").replace(",", "_").replace("=", "")
+        return arm_folder(self.text)
 
     @property
     def label(self) -> str:
