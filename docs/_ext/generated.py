@@ -8,23 +8,30 @@
     tags               every scalar of a run
     command_line       verbs and options of the command line      command_line.py
     study_file         keys of study files                        command_line.py
-    agents             settings of the agents, tuned presets
+    agents             settings of the agents
+    flip               how the runs of the flip study ended     docs/pictures/why_beta.csv
+    detection          how many shifts detectors found          tests/benchmarks/detection.csv
+    severity           how much shifts hurt                     envs/severity.csv
+    contributing       CONTRIBUTING.md, without its title
 
 A new name is a function and a row of MAKERS.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import command_line
 import gallery
 
+from envs.severity import LEVELS
 from rl_rmsprop import signals
 from rl_rmsprop.baselines import BASELINES
 from rl_rmsprop.cli.fields import field_docs
@@ -148,6 +155,54 @@ def shown(value: Any) -> str:
     )
 
 
+def make_flip(docs: Path) -> str:
+    """How the runs of every arm ended, as docs/pictures/why_beta.py has counted them."""
+    rows = read(docs / "pictures" / "why_beta.csv")
+    return table(list(rows[0]), [[code(value) if name == "arm" else value for name, value in row.items()] for row in rows])
+
+
+def make_detection(docs: Path) -> str:
+    """Shares of shifts that each detector has found, averaged over the shifts of an environment."""
+    cells: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in read(docs.parent / "tests" / "benchmarks" / "detection.csv"):
+        cells.setdefault((row["env_id"], row["contender"]), []).append(row)
+    rows = [
+        [env_id, contender, str(len(found)), *(f"{mean(float(row[name]) for row in found):.0%}" for name in SHARES)]
+        for (env_id, contender), found in cells.items()
+    ]
+    return table(["environment", "detector, signal", "shifts", "within 20 updates", "within 50", "by chance"], rows)
+
+
+SHARES = ("hits_20", "hits_50", "twin_hits")
+
+
+def make_severity(docs: Path) -> str:
+    """The value of each parameter at every level, with the loss that was measured there."""
+    places: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in read(docs.parent / "envs" / "severity.csv"):
+        place = places.setdefault((row["env_id"], row["parameter"], row["direction"]), {})
+        place[row["level"]] = f"{row['value']} ({float(row['loss']):.0%})"
+    rows = [[env_id, code(name), way, *(at.get(level, "–") for level in LEVELS)] for (env_id, name, way), at in places.items()]
+    head = [f"{level}, {loss:.0%}" for level, loss in LEVELS.items()]
+    return table(["environment", "parameter", "direction", *head], rows)
+
+
+def make_contributing(docs: Path) -> str:
+    """CONTRIBUTING.md below its title, if there is one; links to pages of this site lead there, those to other files are names."""
+    file = docs.parent / "CONTRIBUTING.md"
+    if not file.is_file():
+        return ""
+    text = file.read_text(encoding="utf-8").partition("\n")[2]
+    text = re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", text)
+    return re.sub(r"\[([^\]]+)\]\((?!https?:|#|mailto:)(?!(?:[\w-]+/)*[\w-]+\.md)[^)]+\)", r"\1", text)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 MAKERS: dict[str, Callable[[Path], str]] = {
     "gallery": make_gallery,
     "rules": make_rules,
@@ -156,6 +211,10 @@ MAKERS: dict[str, Callable[[Path], str]] = {
     "signals": make_signals,
     "tags": make_tags,
     "agents": make_agents,
+    "flip": make_flip,
+    "detection": make_detection,
+    "severity": make_severity,
+    "contributing": make_contributing,
     "command_line": lambda docs: command_line.verbs(),
     "study_file": lambda docs: command_line.study_file_keys(),
 }

@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> None:
 
 def row(arm: ArmResults) -> list[object]:
     """How the runs of an arm ended, and what they earned."""
+    if not arm.runs:
+        raise ValueError(f"{arm.arm.text} has no finished run: train the studies of flip.toml first")
     finals = [run.final_return for run in arm.runs]
     back, lost = sum(final >= BACK for final in finals), sum(final < LOST for final in finals)
     chance = number(share(back, len(finals)), form=".2f")
