@@ -66,5 +66,5 @@ python_maximum_signature_line_length = 100
 nitpicky = True
 nitpick_ignore_regex = [
     # Other packages: nothing is fetched to find where they are documented.
-    ("py:.*", r"(torch|np|numpy|gymnasium|gym|stable_baselines3|pandas|matplotlib|collections|pathlib|typing|rich)\b.*"),
+    ("py:.*", r"(os|torch|np|numpy|gymnasium|gym|stable_baselines3|pandas|matplotlib|collections|pathlib|typing|rich)\b.*"),
 ]

@@ -69,7 +69,7 @@ def of_page(file: Path, page: Page, pages: dict[Path, Page], folder: Path) -> li
 def missing(folder: Path) -> list[str]:
     """Public names without an entry in the site's inventory of objects."""
     with (folder / "objects.inv").open("rb") as stream:
-        inventory = InventoryFile.load(stream, "", lambda base, uri: uri).data
+        inventory = InventoryFile.load(stream, "", lambda base, uri: uri)
     documented = {name for role, names in inventory.items() if role.startswith("py:") for name in names}
     return public_names.without_entry(documented)
 

@@ -26,6 +26,7 @@ SPECIAL = re.compile(r"(?<![\\\w*])(\*\*?)(?=[^\s*])([^*]*[^\s*])\1(?![\w*])|[|*
 def setup(app: Any) -> dict[str, bool]:
     """Convert every docstring of the reference."""
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", without_factories)
     return {"parallel_read_safe": True}
 
 
@@ -34,6 +35,13 @@ def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
     lines[:] = converted(lines)
     if what not in ATTRIBUTES:
         lines[:] = GoogleDocstring(lines, NAPOLEON, app, what, name, thing, options).lines()
+
+
+def without_factories(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returns: str | None
+) -> Any:
+    """A default that a dataclass makes anew for each object is written `...`, since `<factory>` is no Python."""
+    return (signature.replace("<factory>", "..."), returns) if signature and "<factory>" in signature else None
 
 
 def converted(lines: list[str]) -> list[str]:

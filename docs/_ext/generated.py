@@ -188,7 +188,7 @@ def make_severity(docs: Path) -> str:
 
 
 def make_contributing(docs: Path) -> str:
-    """CONTRIBUTING.md below its title, if there is one; links to pages of this site lead there, those to other files are names."""
+    """CONTRIBUTING.md below its title, if there is one; links to pages here stay, those to files are names."""
     file = docs.parent / "CONTRIBUTING.md"
     if not file.is_file():
         return ""

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sphinx.util.nodes import make_refnode
+
+import agents
+
 OWN = re.compile(r"(rl_rmsprop|agents|envs)\.|^\w+$")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Look for what Sphinx has not found."""
+    for name in agents.__all__:  # it loads its names at first use, and autodoc documents what a module holds
+        setattr(agents, name, getattr(agents, name))
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True}
 
@@ -27,6 +33,4 @@ def resolve(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     if not names:
         return contnode
     entry = domain.objects[names[0]]
-    from sphinx.util.nodes import make_refnode
-
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, names[0])

@@ -48,6 +48,7 @@ VERBS: dict[str, type[Any]] = {
     "envs": Envs,
     "replay": Replay,
 }
+"""Verb → the dataclass of its options, which does it when it is called."""
 
 OVERVIEW = """rl-rmsprop: an RMSProp whose decay rate β is a number, a schedule, or set by a detector of shifts.
 
