@@ -84,6 +84,7 @@ def with_vector_observations(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 def to_env_actions(space: ActionSpace, actions: NDArray) -> list[Any]:
     """The agents' actions [R, N, …] as this space has them, one an environment: numbers from the space's first, or arrays.
 
+    >>> import numpy as np
     >>> to_env_actions(Discrete(3, start=-1), np.array([[0, 2]]))
     [-1, 1]
     """

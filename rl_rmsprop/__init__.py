@@ -35,6 +35,10 @@ MODULE_OF = {
 """Name of the public interface → module that defines it; the other names are modules themselves."""
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     # Imported at first use: the command line answers --help without waiting two seconds for torch.
     if name in MODULE_OF:

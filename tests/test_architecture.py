@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 UPPER = ("agents", "envs", "rl_rmsprop.study", "rl_rmsprop.cli", "rl_rmsprop.__main__", "rl_rmsprop.api")
 FILES = sorted(file for package in ("agents", "envs", "rl_rmsprop") for file in (ROOT / package).rglob("*.py"))
 ABOVE = {"study", "cli", "api", "integrations"}
-LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not ABOVE & {*file.parts}
+LEAVES = [file for file in FILES if file.parts[len(ROOT.parts)] == "rl_rmsprop" and not ABOVE & {*file.relative_to(ROOT).parts}
           and file.name != "__main__.py"]  # fmt: skip
 
 
@@ -125,9 +125,12 @@ def test_a_file_imports_only_from_its_own_floor_and_those_below(file):
     assert not upward
 
 
-@pytest.mark.parametrize("file", LEAVES, ids=module_of)
+@pytest.mark.parametrize("file", [file for file in LEAVES if module_of(file) != "rl_rmsprop"], ids=module_of)
 def test_leaves_import_nothing_above_them(file):
-    """Silent failure: whoever wants only the optimizer gets agents, environments and their dependencies with it."""
+    """Silent failure: whoever wants only the optimizer gets agents, environments and their dependencies with it.
+
+    The package's own file names what is public, from every floor, and loads none of it: see below.
+    """
     for name in imported_modules(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parent.parts)):
         assert not any(within(name, upper) for upper in UPPER), f"{file.name} imports {name}"
 

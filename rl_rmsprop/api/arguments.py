@@ -5,9 +5,11 @@ value of an argument → plain numbers, texts, lists and tables → the option's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_rmsprop import grammar
 from rl_rmsprop.cli.compare import Compare
@@ -16,6 +18,13 @@ from rl_rmsprop.cli.options import Settings, WorkerOptions
 from rl_rmsprop.cli.parsing import SYNONYMS
 from rl_rmsprop.cli.study_file import value_of_key
 from rl_rmsprop.study.spec.seeds import written_seeds
+
+if TYPE_CHECKING:
+    from rl_rmsprop.rules import Rule
+    from rl_rmsprop.schedules import Schedule
+
+    BetaRule = float | str | Rule | Schedule
+    """A number, a text as on the command line, or a rule as an object."""
 
 NOT_HERE = ("study", "print_config", "dry_run")
 """Options of `rl-rmsprop compare` that only make sense on a command line."""
@@ -55,6 +64,26 @@ def check_names(function: str, names: Iterable[str], allowed: Iterable[str], kno
             raise TypeError(f"{function}() has no argument {name!r}: {remedy}")
 
 
+@contextmanager
+def in_arguments() -> Iterator[None]:
+    """A ValueError from inside speaks of arguments where it speaks of flags: `shift` instead of --shift."""
+    try:
+        yield
+    except ValueError as error:
+        error.args = tuple(with_arguments(text) if isinstance(text, str) else text for text in error.args)
+        raise
+
+
+def with_arguments(text: str) -> str:
+    """A message of the command line's in Python's words.
+
+    >>> with_arguments("oracle needs an environment that changes: give --shift, or --tune-seeds 3")
+    'oracle needs an environment that changes: give `shift`, or `tune_seeds` 3'
+    """
+    flags = {option.flag: name for name, option in OPTIONS.items()}
+    return re.sub(r"--[a-z][a-z-]*", lambda flag: f"`{flags[flag[0]]}`" if flag[0] in flags else flag[0], text)
+
+
 def option_value(option: Option, value: Any) -> Any:
     """The value of an option from that of an argument; ValueError, or TypeError for what has no text."""
     value = CONVERTERS.get(option.name, lambda entry: entry)(value)
@@ -92,8 +121,8 @@ def rule_text(value: Any) -> Any:
     """The text of a β rule that is an object of `schedules`, `detectors`, `laws` or `Adaptive`; all else unchanged.
 
     >>> from rl_rmsprop import Adaptive, schedules
-    >>> rule_text(Adaptive(schedule=schedules.Harmonic(max=0.99))), rule_text(0.99), rule_text("cusum")
-    ('cusum:max=0.99', 0.99, 'cusum')
+    >>> rule_text(Adaptive(schedule=schedules.Harmonic(max=0.9))), rule_text(0.99), rule_text("cusum")
+    ('cusum:max=0.9', 0.99, 'cusum')
     """
     value = grammar.plain(value)
     if value is None or isinstance(value, (str, bool, int, float, tuple)):

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from agents.kernels import KernelName, default_kernel
-from rl_rmsprop.api.arguments import compare_options
+from rl_rmsprop.api.arguments import compare_options, in_arguments
 from rl_rmsprop.api.trained_study import TrainedStudy
 from rl_rmsprop.cli.command import command_line
 from rl_rmsprop.study.spec.names import EngineName, MetricName
@@ -15,12 +15,8 @@ from rl_rmsprop.study.spec.options import AgentName, Backend, Device
 
 if TYPE_CHECKING:
     from envs.shifts.shift import Shift
-    from rl_rmsprop.rules import Rule
-    from rl_rmsprop.schedules import Schedule
+    from rl_rmsprop.api.arguments import BetaRule
     from rl_rmsprop.step_sizes import StepSize
-
-    BetaRule = float | str | Rule | Schedule
-    """A number, a text as on the command line, or a rule as an object."""
 
 
 KERNEL = default_kernel()
@@ -123,8 +119,9 @@ def compare(
     """
     arguments = {name: value for name, value in locals().items() if name not in ("settings", "progress")}
     options = compare_options(arguments, settings)
-    study = options.described(command_line("compare", options))
-    from rl_rmsprop.api import training  # imports torch, and wrong arguments are told before
+    with in_arguments():
+        study = options.described(command_line("compare", options))
+        from rl_rmsprop.api import training  # imports torch, and wrong arguments are told before
 
-    results = training.begin(study, options, progress)
+        results = training.begin(study, options, progress)
     return TrainedStudy(study.folder, results.failures)

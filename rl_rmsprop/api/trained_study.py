@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
-    from rl_rmsprop.api.compare import BetaRule
+    from rl_rmsprop.api.arguments import BetaRule
     from rl_rmsprop.api.curves import Curves
     from rl_rmsprop.api.difference import Difference
     from rl_rmsprop.api.policy import Policy
@@ -158,7 +158,7 @@ class TrainedStudy:
 
         analysis = self._analysis(env)
         if b is None and analysis.baseline is None:
-            raise ValueError(f"no arm has finished in {analysis.env_id}: name the arm to compare with")
+            raise ValueError(f"{analysis.env_id} has no two arms with a {analysis.metric.label} yet: there is nothing to compare")
         other = analysis.baseline.arm if b is None and analysis.baseline is not None else self._arm(b)
         return difference(analysis, self._arm(a), other, metric)
 
@@ -228,7 +228,7 @@ class TrainedStudy:
 
         from rl_rmsprop.cli.views.progress import arms_table
 
-        out = Console(file=io.StringIO(), width=120, highlight=False, markup=False, color_system=None)
+        out = Console(file=io.StringIO(), width=120, highlight=False, markup=False, color_system=None, force_jupyter=False)
         try:
             for analysis in self.analyses:
                 out.print(arms_table(analysis))

@@ -57,12 +57,15 @@ def train(
     signals: list[int] = []
     try:
         with executor_of(workers, imports_main=False, end=at_once) as (executor, signals):
-            return training(executor, observer)
+            results = training(executor, observer)
     except Stopped:
         if signal.SIGTERM in signals:
             signal.raise_signal(signal.SIGTERM)  # whoever sent it wants the process to end, and all is saved
         again = f"the same call, or rl_rmsprop.load({str(study.folder)!r}).resume(), continues"
         raise KeyboardInterrupt(f"stopped, and what was under way is saved: {again}") from None
+    for failure in results.failures:
+        observer.message(failure)
+    return results
 
 
 def at_once(code: int) -> NoReturn:
