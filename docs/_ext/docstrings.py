@@ -13,11 +13,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sphinx.ext.napoleon import Config, GoogleDocstring
-
 SECTIONS = re.compile(r"(Args|Returns|Raises|Yields|Attributes|Note|Example|Examples):\s*$")
 ATTRIBUTES = ("attribute", "data", "property", "variable", "type")
-NAPOLEON = Config(napoleon_use_rtype=False)
 DOCTEST = re.compile(r"\s*>>> ")
 CODE = re.compile(r"(``?)(?!`)(.+?)\1(?!`)")
 SPECIAL = re.compile(r"(?<![\\\w*])(\*\*?)(?=[^\s*])([^*]*[^\s*])\1(?![\w*])|[|*\\]|(?<=\w)_(?![\w])")
@@ -32,9 +29,11 @@ def setup(app: Any) -> dict[str, bool]:
 
 def process(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Convert the lines of a docstring in place."""
+    from sphinx.ext.napoleon import Config, GoogleDocstring  # not needed, nor there, where the conversion alone is tested
+
     lines[:] = converted(lines)
     if what not in ATTRIBUTES:
-        lines[:] = GoogleDocstring(lines, NAPOLEON, app, what, name, thing, options).lines()
+        lines[:] = GoogleDocstring(lines, Config(napoleon_use_rtype=False), app, what, name, thing, options).lines()
 
 
 def without_factories(
