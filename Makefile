@@ -38,7 +38,7 @@ lint: .venv/dev  ## Style, format and types.
 	$(BIN)/mypy
 
 docs: .venv/docs  ## The documentation, in docs/_build/html; no warnings, no broken links, nothing from the network.
-	$(BIN)/sphinx-build -q -W --keep-going -n docs docs/_build/html
+	$(BIN)/sphinx-build -q -E -W --keep-going -n docs docs/_build/html
 	$(BIN)/python docs/_ext/check_site.py docs/_build/html
 
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.

@@ -1,5 +1,6 @@
 """How the documentation is built: `make docs`. Nothing is fetched while it is built, and nothing when it is read."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -42,11 +43,16 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 highlight_language = "none"  # of blocks that name no language
+smartquotes = False  # -- begins an option
 
-# Notebooks: executed once, and again when their source has changed -------------------------------------------------------------
+# Notebooks ---------------------------------------------------------------------------------------------------------------
 
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path(__file__).parent / "_build" / "notebooks")
+nb_execution_mode = "force"  # whenever they are read: not only their source may have changed
+nb_execution_in_temp = True
+ipython = Path(__file__).parent / "_build" / "ipython"  # where kernels find their settings: a line of theirs looks like a warning
+(ipython / "profile_default").mkdir(parents=True, exist_ok=True)
+(ipython / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n", encoding="utf-8")
+os.environ["IPYTHONDIR"] = str(ipython)
 nb_execution_timeout = 180
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
