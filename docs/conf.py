@@ -49,10 +49,10 @@ smartquotes = False  # -- begins an option
 
 nb_execution_mode = "force"  # whenever they are read: not only their source may have changed
 nb_execution_in_temp = True
-ipython = Path(__file__).parent / "_build" / "ipython"  # where kernels find their settings: a line of theirs looks like a warning
-(ipython / "profile_default").mkdir(parents=True, exist_ok=True)
-(ipython / "profile_default" / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n", encoding="utf-8")
-os.environ["IPYTHONDIR"] = str(ipython)
+profile = Path(__file__).parent / "_build" / "ipython" / "profile_default"  # kernels' advice looks like a warning
+profile.mkdir(parents=True, exist_ok=True)
+(profile / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n", encoding="utf-8")
+os.environ["IPYTHONDIR"] = str(profile.parent)
 nb_execution_timeout = 180
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
