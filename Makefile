@@ -1,8 +1,9 @@
-# make demo · make test · make lint · make bench · make faults · make engines · make dist — each sets up .venv by itself when it is missing or out of date.
+# make demo · make test · make lint · make docs · make bench · make faults · make engines · make dist — each sets up .venv by itself
+# when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench faults engines dist clean
+.PHONY: demo test lint docs bench faults engines dist clean
 .DEFAULT_GOAL := demo
 
 # The exact versions of constraints.txt, so that numbers can be made again.
@@ -16,14 +17,18 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+.venv/docs: .venv/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 DEMO_SEEDS ?= 0-9
-DEMO_STEPS ?= 150000
+DEMO_STEPS ?= 200000
 DEMO_OUT ?= runs/demo
 
-demo: .venv/base  ## Compare fixed, scheduled and detector-driven β on CartPole-v1.
-	$(BIN)/rl-rmsprop compare --env CartPole-v1 \
-	  --betas 0.5 0.9 0.99 0.999 linear:start=0.5,end=0.99 cusum:arl=50000,max=0.999 asymmetric:rise=0.9,fall=0.999 \
-	  --seeds $(DEMO_SEEDS) --steps $(DEMO_STEPS) --out $(DEMO_OUT) --overwrite
+demo: .venv/base  ## Compare fixed, scheduled and detector-driven β on CartPole-v1, as it is and with its actuator flipped at half-time.
+	$(BIN)/rl-rmsprop compare runs/demo.toml --seeds $(DEMO_SEEDS) --steps $(DEMO_STEPS) --out $(DEMO_OUT) --overwrite
+	$(BIN)/rl-rmsprop compare runs/demo.toml --seeds $(DEMO_SEEDS) --steps $(DEMO_STEPS) --out $(DEMO_OUT)-flipped --overwrite \
+	  --shift force_mag:values=10/-10,at=$$(($(DEMO_STEPS) / 2))
 
 test: .venv/dev  ## All tests and doctests, on both cores.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -34,6 +39,10 @@ lint: .venv/dev  ## Style, format and types.
 	$(BIN)/mypy
 	$(BIN)/mypy examples tests/typed_api.py
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/docs  ## The documentation, in docs/_build/html; no warnings, no broken links, nothing from the network.
+	$(BIN)/sphinx-build -q -E -W --keep-going -n docs docs/_build/html
+	$(BIN)/python docs/_ext/check_site.py docs/_build/html
 
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.
 	$(BIN)/python -m tests.benchmarks

@@ -17,5 +17,6 @@ KINDS: dict[str, type[Equations]] = {
     "MountainCar-v0": MountainCars,
     "MountainCarContinuous-v0": ContinuousMountainCars,
 }
+"""Gymnasium's id → its equations."""
 
 __all__ = ["KINDS", "ClassicControlBatch", "Equations"]

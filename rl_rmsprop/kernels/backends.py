@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+"""Name → tensor: what a detector or a rule keeps from one update to the next, one entry a run."""
 
 Array = Any
 """A number, an array or a tensor."""

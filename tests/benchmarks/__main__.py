@@ -1,7 +1,7 @@
 """How fast it is beside others: `python -m tests.benchmarks [PART…] [--save]`, or `make bench` for all parts.
 
 Every figure is a ratio to something measured in the same run, with the quartiles of its repetitions, or a cost. `--save` writes
-them to results.json beside this file, with date, versions and machine, and from there into README.
+them to results.json beside this file, with date, versions and machine, and from there into docs/results/speed.md.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PARTS = {
     "telemetry": telemetry.rows,
 }
 RESULTS = Path(__file__).with_name("results.json")
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "speed.md"
 MARKS = ("<!-- measured by make bench -->\n", "<!-- until here -->\n")
-"""Lines between which README has the table."""
+"""Lines between which the page has the table."""
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").split("\n")[0])
     options.add_argument("parts", nargs="*", metavar="part", help=f"which: {', '.join(PARTS)} (default: all)")
     options.add_argument("--repeats", type=int, default=5, help="repetitions of a case (default: 5)")
-    options.add_argument("--save", action="store_true", help="write the figures to results.json and README")
+    options.add_argument("--save", action="store_true", help="write the figures to results.json and docs/results/speed.md")
     given = options.parse_args()
     if unknown := [part for part in given.parts if part not in PARTS]:
         options.error(f"part must be one of {', '.join(PARTS)}, got {unknown[0]!r}")
@@ -60,8 +60,8 @@ def save(part: str, found: list[Row]) -> None:
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     results[part] = {"date": str(date.today()), "machine": machine(), "versions": versions(), "rows": list(map(as_dict, found))}
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
-    README.write_text(before + MARKS[0] + markdown(results) + MARKS[1] + rest.split(MARKS[1])[1], encoding="utf-8")
+    before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+    PAGE.write_text(before + MARKS[0] + markdown(results) + MARKS[1] + rest.split(MARKS[1])[1], encoding="utf-8")
 
 
 def as_dict(row: Row) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def shown(part: str, found: list[Row]) -> Table:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """What README shows: a table of all trainings and of what has a bar, then what a step costs by size and rule."""
+    """What the page shows: a table of all trainings and of what has a bar, then what a step costs by size and rule."""
     rows = {part: [from_dict(row) for row in content["rows"]] for part, content in results.items()}
     lines = ["| | value | quartiles | itself | beside |", "|---|---|---|---|---|"]
     barred = [row for part in ("optimizer", "failed_run", "telemetry") for row in rows.get(part, []) if row.bar]

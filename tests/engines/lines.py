@@ -22,7 +22,7 @@ class Case(NamedTuple):
 
     what: str
     code: int
-    """The exit code that README documents for it."""
+    """The exit code that docs/reference/exit_codes.md documents for it."""
     words: str
     """What the line has to name."""
     done: CompletedProcess
