@@ -26,6 +26,7 @@ from rl_rmsprop.cli.report import Report
 from rl_rmsprop.cli.resume import Resume
 from rl_rmsprop.cli.rules import Rules
 from rl_rmsprop.cli.running import IO_FAILED
+from rl_rmsprop.cli.study import Study
 from rl_rmsprop.cli.tensorboard import Tensorboard
 from rl_rmsprop.cli.train import Train
 from rl_rmsprop.cli.walkthrough import Walkthrough
@@ -47,6 +48,7 @@ VERBS: dict[str, type[Any]] = {
     "presets": Presets,
     "envs": Envs,
     "replay": Replay,
+    "study": Study,
 }
 
 OVERVIEW = """rl-rmsprop: an RMSProp whose decay rate β is a number, a schedule, or set by a detector of shifts.
