@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_rmsprop.study.statistics.intervals import LEVEL, Interval, percentiles
+from rl_rmsprop.study.statistics.intervals import LEVEL, Interval, draw_counts, percentiles
 
 Z = np.linspace(-9.0, 9.0, 1801)
 """Where the integral over a standard normal variable is evaluated; beyond, it is below 1e-18."""
@@ -105,13 +105,19 @@ def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def spearman_interval(x: NDArray[np.float64], y: NDArray[np.float64], clusters: NDArray, rng: np.random.Generator) -> Interval:
-    """The rank correlation with its percentile interval over `clusters` [n], such as runs, which are drawn whole."""
+    """The rank correlation with its percentile interval over `clusters` [n], such as runs, which are drawn whole.
+
+    With c_j how often j was drawn, the rank of x_i in a resample is Σ_j c_j ([x_j < x_i] + ½ [x_j = x_i]) + ½.
+    """
     value = spearman(x, y)
-    names = np.unique(clusters)
-    if math.isnan(value) or len(names) < 3:
+    _, cluster = np.unique(clusters, return_inverse=True)
+    runs = int(cluster.max(initial=-1)) + 1
+    if math.isnan(value) or runs < 3:
         return Interval(*np.array([value, math.nan, math.nan]))
-    members = [np.flatnonzero(clusters == name) for name in names]
-    drawn = [np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(RESAMPLES)]
-    resampled = np.array([spearman(x[rows], y[rows]) for rows in drawn])
-    known = resampled[~np.isnan(resampled)]  # a resample of one value has none
-    return Interval(np.float64(value), *percentiles(known)) if len(known) else Interval(*np.array([value, math.nan, math.nan]))  # type: ignore[arg-type]
+    c = draw_counts([runs], rng, RESAMPLES)[cluster].astype(np.float64)  # [n, B]
+    a, b = (((v < v[:, None]) + 0.5 * (v == v[:, None])) @ c for v in (x, y))  # [n, B]
+    a, b = a - (c * a).sum(0) / c.sum(0), b - (c * b).sum(0) / c.sum(0)
+    variances = (c * a * a).sum(0) * (c * b * b).sum(0)
+    known = variances > 1e-9  # a resample of one value has no correlation
+    low, high = percentiles((c * a * b).sum(0)[known] / np.sqrt(variances[known]))
+    return Interval(np.float64(value), low, high)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ the degrees of freedom.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -89,8 +90,15 @@ def resampled_shares(y: NDArray[np.float64], rng: np.random.Generator, resamples
     return [shares(np.take(y, rng.integers(0, y.shape[axis], y.shape[axis]), axis)) for _ in range(resamples)]
 
 
-def share_of(names: tuple[str, ...], y: NDArray[np.float64], drawn: list[dict[str, float]]) -> Interval:
-    """The share that some terms have together, with its interval over the resampled tables `drawn`."""
-    of = lambda table: sum(table.get(name, 0.0) for name in names)
+def share_of(
+    names: Sequence[str], y: NDArray[np.float64], drawn: Sequence[dict[str, float]], minus: Sequence[str] = ()
+) -> Interval:
+    """The share that some terms have together, without that of the terms `minus`, with its interval over the tables `drawn`.
+
+    NaN where all scores of y are equal; resampled tables of which that is true are left out.
+    """
+    of = lambda table: sum(table.get(name, 0.0) for name in names) - sum(table.get(name, 0.0) for name in minus)
     values = np.array([of(table) for table in drawn])
-    return Interval(np.float64(of(shares(y))), *percentiles(values[~np.isnan(values)]))  # type: ignore[arg-type]
+    known = values[~np.isnan(values)]
+    low, high = percentiles(known) if len(known) else (np.nan, np.nan)
+    return Interval(*np.array([of(shares(y)), low, high]))

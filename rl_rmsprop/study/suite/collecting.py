@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,12 +130,22 @@ def origins(study: Study) -> tuple[str, str, str]:
         for path in (spec.run_folder(seed) / CONFIG for seed in spec.seeds):
             if path.is_file():
                 config = runs.read_config(path)
-                versions = " ".join(f"{package} {version}" for package, version in config.get("versions", {}).items())
-                texts = {"commit": config.get("commit"), "processor": config.get("processor"), "versions": versions}
+                versions = config.get("versions")
+                known = versions_text(versions) if isinstance(versions, dict) else None
+                texts = {"commit": config.get("commit"), "processor": config.get("processor"), "versions": known}
                 for key, text in texts.items():
                     seen[key][str(text or "unknown")] = None
     commit, processor, versions = (" and ".join(texts) for texts in seen.values())
     return commit, processor, versions
+
+
+def versions_text(versions: Mapping[str, str]) -> str:
+    """Versions in one cell.
+
+    >>> versions_text({"torch": "2.13.0", "numpy": "2.4.6"})
+    'numpy 2.4.6 torch 2.13.0'
+    """
+    return " ".join(f"{package} {version}" for package, version in sorted(versions.items()))
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------------

@@ -170,7 +170,4 @@ def parts(suite: Suite, tasks: Sequence[str]) -> list[Part]:
 
 def lr_over_rule(y: NDArray[np.float64]) -> Interval:
     """Share of the variance that lr explains, alone and in single tasks, minus that of the rule."""
-    drawn = variance.resampled_shares(y, np.random.default_rng(0))
-    of = lambda shares: sum(shares.get(t, 0.0) for t in LR_TERMS) - sum(shares.get(t, 0.0) for t in RULE_TERMS)
-    low, high = np.nanquantile([of(shares) for shares in drawn], (0.025, 0.975))
-    return Interval(np.float64(of(variance.shares(y))), low, high)  # type: ignore[arg-type]
+    return variance.share_of(LR_TERMS, y, variance.resampled_shares(y, np.random.default_rng(0)), RULE_TERMS)

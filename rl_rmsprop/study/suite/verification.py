@@ -26,7 +26,7 @@ from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_config import commit, processor, versions
 from rl_rmsprop.study.spec.run_files import METRICS
 from rl_rmsprop.study.spec.study import Study
-from rl_rmsprop.study.suite.collecting import variant_of
+from rl_rmsprop.study.suite.collecting import variant_of, versions_text
 from rl_rmsprop.study.suite.schema import FINISHED, Result, Task, parse_setting
 from rl_rmsprop.study.suite.suite import Suite
 from rl_rmsprop.study.training.train import train_batch
@@ -125,8 +125,7 @@ def check(suite: Suite, run: Result, spec: BatchSpec) -> Checked:
 
 def other_machine(task: Task) -> str:
     """How this machine differs from that of the recorded runs in what bits depend on; empty if it does not."""
-    now = " ".join(f"{package} {version}" for package, version in versions().items())
-    differing = [(task.processor, processor()), (task.versions, now)]
+    differing = [(task.processor, processor()), (task.versions, versions_text(versions()))]
     return "; ".join(f"recorded with {was}, here {here}" for was, here in differing if was != here)
 
 
