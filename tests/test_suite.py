@@ -109,7 +109,7 @@ def test_survival_and_delays_are_those_of_the_runs_files(trained: Path, tables: 
         folder, (env, _, _) = run_folder(trained, row), TASKS[row["task"]]
         steps = int(table(folder / "metrics.csv")[-1]["step"])
         changes = [(int(s["step"]), int(s["update"])) for s in table(folder / "shifts.csv")]
-        ends = [step for step, _ in changes[1:]] + [steps]
+        ends = [*(step for step, _ in changes), steps][1:]
         episodes = [(int(e["step"]), float(e["return"]), int(e["length"])) for e in table(folder / "episodes.csv")]
         low, high = scale[env]
         lived: list[float] = []

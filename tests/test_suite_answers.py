@@ -81,6 +81,14 @@ def test_a_task_is_of_one_kind(shifts: str, kind: str) -> None:
     assert collecting.kind_of([shift.profile for shift in parse_all(shifts)]) == kind
 
 
+def test_what_a_control_is_of_is_decided_among_the_arms_of_its_study() -> None:
+    """Silent failure: `yoked@cusum` is of no arm, or of two, as soon as a further study has a second cusum."""
+    one, two = made_up(["abrupt_1"], [CUSUM, "yoked@cusum"]), made_up(["abrupt_2"], [CUSUM, "cusum:arl=9,max=0.9"])
+    both = Suite((*one.tasks, *two.tasks), (*one.results, *two.results), (*one.draws, *two.draws))
+    assert both.arms["yoked@cusum"].control_of == CUSUM
+    assert list(both.arms) == [CUSUM, "yoked@cusum", "cusum:arl=9,max=0.9"]
+
+
 # Scores -------------------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +182,8 @@ def test_h3_needs_all_controls_beaten() -> None:
     assert "hardest: random@cusum" in first(found).question
     assert {row.against for row in found.comparisons} == {"random@cusum", "yoked@cusum", "mean_beta@cusum"}
     assert all(row.over == "shifted" for row in found.comparisons)
+    p = sorted(row.p for row in found.comparisons)
+    assert min(row.p_holm for row in found.comparisons) == pytest.approx(3 * p[0])  # Holm's for three comparisons
 
 
 def test_h4_asks_at_the_tuned_lr_and_over_all_of_them() -> None:

@@ -33,7 +33,7 @@ class Study:
     """
 
     EXAMPLES: ClassVar = (
-        ("rl-rmsprop study collect runs/reference/cartpole_a2c runs/reference/cartpole_ppo",
+        ("rl-rmsprop study collect runs/cartpole_a2c runs/cartpole_ppo",
          "puts the results of two studies into the tables in docs/study"),
         ("rl-rmsprop study page docs/study", "makes tables/, figures/ and numbers.md there from the tables alone"),
         ("rl-rmsprop study verify docs/study --cells 5", "trains five random runs anew and compares their hashes"),

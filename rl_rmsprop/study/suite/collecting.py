@@ -80,7 +80,7 @@ def merge(path: Path, kind: type[Any], rows: Iterable[Any], tasks: Sequence[str]
 
 def rows_of(study: Study, name: str, scale: Scale) -> Collected:
     """Everything that the tables say of one study."""
-    results = [row for arm in runs.load_results(study) for row in arm_rows(study, arm.arm, arm.runs, name, scale)]
+    results = [row for arm in study.arms for row in arm_rows(study, arm, name, scale)]
     file = study.folder / draws.FILE
     tried = trials.read(file) if file.is_file() else []
     trial_rows = [Draw(name, t.arm, t.number, t.lr, t.rule, t.seed, t.mean_return, t.update_rms) for t in tried]
@@ -151,15 +151,18 @@ def versions_text(versions: Mapping[str, str]) -> str:
 # Runs ---------------------------------------------------------------------------------------------------------------------
 
 
-def arm_rows(study: Study, arm: Arm, finished: Sequence[Run], name: str, scale: Scale) -> list[Result]:
-    """The runs of one arm that have finished or failed, in the order of their seeds."""
+def arm_rows(study: Study, arm: Arm, name: str, scale: Scale) -> list[Result]:
+    """The runs of one arm that have finished or failed; read one by one, since a study's episodes may not fit in memory."""
     spec = study.batch(study.env_ids[0], arm, study.seeds)
     setting = setting_of(study.choice(study.env_ids[0], arm))
-    rows = {run.seed: result_of(run, spec, name, setting, scale) for run in finished}
-    unknown = (math.nan,) * 8
-    for seed in (seed for seed in study.seeds if seed not in rows and (spec.run_folder(seed) / ERROR).is_file()):
-        rows[seed] = Result(name, arm.text, setting, seed, FAILED, *unknown, "", "", "", "")
-    return [rows[seed] for seed in sorted(rows)]
+    rows = []
+    for seed in study.seeds:
+        run = runs.load_run(spec, seed)
+        if run is not None:
+            rows.append(result_of(run, spec, name, setting, scale))
+        elif (spec.run_folder(seed) / ERROR).is_file():
+            rows.append(Result(name, arm.text, setting, seed, FAILED, *(math.nan,) * 8, "", "", "", ""))
+    return rows
 
 
 def setting_of(choice: ChosenSetting) -> str:

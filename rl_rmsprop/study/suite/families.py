@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rl_rmsprop import baselines, rules
+from rl_rmsprop import rules
 from rl_rmsprop.detectors import Never
 from rl_rmsprop.laws import Adamax, AmsGrad, Ano, Asymmetric, Law, PolicyClock
 from rl_rmsprop.rules import Adaptive
@@ -24,7 +24,7 @@ ADAPTIVE = (DETECTOR, LAW)
 
 
 def parse(texts: Iterable[str]) -> dict[str, Arm]:
-    """The arms of a study by their texts, in the order given; a control's arm is among them."""
+    """The arms of one study by their texts, in the order given; a control's arm is among them."""
     order = list(dict.fromkeys(texts))
     alone = {text: Arm(text) for text in order if "@" not in text}
     targets = [arm for arm in alone.values() if not arm.is_baseline]
@@ -75,14 +75,6 @@ def clock(arm: Arm) -> str:
         return "policy"
     schedule = arm.rule.schedule if isinstance(arm.rule, Adaptive) and isinstance(arm.rule.detector, Never) else None
     return "samples" if isinstance(schedule, Samples) else ""
-
-
-def is_named(text: str) -> bool:
-    """Whether a text can be an arm's at all."""
-    try:
-        return baselines.names_baseline(text) or "@" in text or Arm(text).rule is not None
-    except ValueError:
-        return False
 
 
 def controls_of(arm: str, arms: dict[str, Arm], kinds: Sequence[str]) -> list[str]:

@@ -79,7 +79,7 @@ def h1(suite: Suite) -> Findings:
         versus = compare(suite, "H1", "shifted", arm, against, x, y)
         if versus is not None:
             answers.append(better("H1", f"shifted tasks: {arm} against {against}", versus))
-            answers.append(Answer.of("H1", "the same: by how much", DIFFERENCE, versus.difference, 0.0, versus.tasks))
+            answers.append(Answer.of("H1", "the same pair: by how much", DIFFERENCE, versus.difference, 0.0, versus.tasks))
     for arm in families.members(suite.arms, *ADAPTIVE, SCHEDULE):
         rows.append(compare(suite, "H1", "shifted", arm, "best fixed β of each task", always(tasks, arm), fixed))
     return Findings(answers, corrected([row for row in rows if row is not None]))

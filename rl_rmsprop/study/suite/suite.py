@@ -55,8 +55,12 @@ class Suite:
 
     @cached_property
     def arms(self) -> dict[str, Arm]:
-        """Text → arm, in the order of the studies."""
-        return families.parse(text for task in self.tasks for text in task.arms.split())
+        """Text → arm, in the order of the studies. What a control is of is decided in the first study that has it."""
+        arms: dict[str, Arm] = {}
+        for task in self.tasks:
+            for text, arm in families.parse(task.arms.split()).items():
+                arms.setdefault(text, arm)
+        return arms
 
     @cached_property
     def task(self) -> dict[str, Task]:
