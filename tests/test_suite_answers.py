@@ -245,6 +245,25 @@ def test_h7_counts_survivors_of_abrupt_changes() -> None:
     assert rows["abrupt_1", "0.99"].share == intervals.share(4, 8)
 
 
+def test_h7_looks_at_every_lr_of_a_sweep_and_the_main_study_does_not() -> None:
+    """Silent failure: an lr at which all arms die is averaged with tuned ones, or is left out of what it was trained for."""
+    suite = made_up(
+        [*NAMES, "abrupt_low", "abrupt_high"], ARMS, survived=lambda task, arm, seed: float(arm == UP or "low" in task)
+    )
+    tasks = [task._replace(variant="untuned") if task.task in ("abrupt_low", "abrupt_high") else task for task in suite.tasks]
+    swept = replace(suite, tasks=tuple(tasks))
+    assert swept.swept == ["abrupt_low", "abrupt_high"]
+    assert swept.selections["abrupt"] == ["abrupt_1", "abrupt_2"]
+    answer = hypotheses.h7(swept).answers[-1]
+    assert "mean over lrs" in answer.question
+    assert answer.estimate.value == pytest.approx(0.5 * 0 + 0.5 * 0.5)  # UP is one of two that should protect
+    found = numbers.compute(swept)
+    assert {row.task for row in found.survivals} >= {"abrupt_low", "abrupt_high", "abrupt_1"}
+    figure = figures.survival(swept, found)
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == ["abrupt_1"]  # one change, all lrs of it
+
+
 def test_without_data_no_hypothesis_has_a_verdict() -> None:
     """Silent failure: a study that has only begun supports everything."""
     suite = made_up(["ramp_1"], ["0.9", "adam"])

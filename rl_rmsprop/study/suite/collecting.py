@@ -27,7 +27,7 @@ from rl_rmsprop.study.spec.seeds import written_seeds
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
 from rl_rmsprop.study.suite import scales, schema, survival
 from rl_rmsprop.study.suite.scales import Scale
-from rl_rmsprop.study.suite.schema import FAILED, FINISHED, Draw, Result, Task
+from rl_rmsprop.study.suite.schema import FAILED, FINISHED, UNTUNED, Draw, Result, Task
 from rl_rmsprop.study.tuning import draws, trials
 
 SEVERITIES = ("mild", "medium", "severe")
@@ -117,10 +117,11 @@ def kind_of(profiles: Sequence[Profile]) -> str:
 
 
 def variant_of(study: Study) -> str:
-    """How the steps of all arms differ from those of a constant lr."""
+    """How the steps of all arms differ from those of a constant lr that is tuned."""
     schedule = study.agents[0].lr_schedule
     parts = [] if study.options.lr_rule == "none" else [f"lr_rule={study.options.lr_rule}"]
-    return " ".join([*parts, *([] if schedule == "constant" else [f"lr_schedule={schedule}"])])
+    parts += [] if schedule == "constant" else [f"lr_schedule={schedule}"]
+    return " ".join([*parts, *([] if study.tune else [UNTUNED])])
 
 
 def origins(study: Study) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from rl_rmsprop.study.report.score_figures import forest, height
 from rl_rmsprop.study.statistics.intervals import iqm
 from rl_rmsprop.study.suite import families
 from rl_rmsprop.study.suite.numbers import Numbers
+from rl_rmsprop.study.suite.responses import Survival
 from rl_rmsprop.study.suite.suite import Suite
 from rl_rmsprop.study.suite.summaries import Ranking
 
@@ -123,15 +124,17 @@ def rank_axes(axes: Axes, suite: Suite, ranking: Ranking) -> None:
     """One diagram: a row an arm, a dot at its mean rank, and to the left the groups that do not differ."""
     for row, (arm, rank) in enumerate(zip(ranking.arms, ranking.ranks, strict=True)):
         axes.plot(rank, row, "o", color=look(suite.place(arm))[0], ms=5)
+    gap = 0.025 * len(ranking.arms)  # of the axis
     for place, (first, last) in enumerate(cliques(ranking)):
-        axes.plot([0.4 - 0.25 * place] * 2, [first, last], color="0.35", lw=3, solid_capstyle="butt", clip_on=False)
+        axes.plot([1 - gap * (place + 1)] * 2, [first, last], color="0.35", lw=3, solid_capstyle="butt")
     axes.plot([1, 1 + ranking.critical_difference], [-1.2, -1.2], color="0.2", lw=2)
     axes.text(1, -1.5, f"critical difference {ranking.critical_difference:.2f}", fontsize="small", va="bottom")
     names = [f"{rank:.1f}  {named(suite, arm)}" for arm, rank in zip(ranking.arms, ranking.ranks, strict=True)]
     axes.set_yticks(range(len(names)), names, fontsize="small")
     axes.set_ylim(len(names) - 0.5, -3.0)
-    p = f"p = {ranking.p:.2g}" if not math.isnan(ranking.p) else "no test"
-    axes.set(title=f"{ranking.over}, {ranking.tasks} tasks; Friedman: {p}", xlabel="mean rank, 1 is best")
+    p = "no test" if math.isnan(ranking.p) else f"p = {ranking.p:.3f}" if ranking.p >= 0.001 else "p < 0.001"
+    axes.set_title(f"{ranking.over}, {ranking.tasks} tasks; Friedman: {p}", fontsize="medium")
+    axes.set_xlabel("mean rank, 1 is best")
     axes.grid(axis="x", alpha=0.3)
 
 
@@ -212,26 +215,31 @@ def variance(suite: Suite, numbers: Numbers) -> Figure | None:
 
 
 def survival(suite: Suite, numbers: Numbers) -> Figure | None:
-    """Share of survivors against lr, a panel a task: fixed βs, and rules whose E rises or falls first."""
+    """Share of survivors against lr, a panel a change: fixed βs, and rules whose E rises or falls first.
+
+    Tasks that differ in lr alone, as those of a sweep do, share a panel.
+    """
     telling = lambda arm: arm.is_fixed or families.protects(arm) or families.falls_first(arm)
-    rows = [row for row in numbers.survivals if telling(suite.arms[row.arm]) and row.runs]
-    tasks = [task for task in suite.selections.get("abrupt", []) if any(row.task == task for row in rows)]
-    if not tasks:
+    rows: dict[tuple[str, str, str], list[Survival]] = {}
+    for row in (row for row in numbers.survivals if telling(suite.arms[row.arm]) and suite.task[row.task].kind == "abrupt"):
+        task = suite.task[row.task]
+        rows.setdefault((task.agent, task.env, task.shift), []).append(row)
+    if not rows:
         return None
-    figure, grid = panels(PAPER, len(tasks), 2.6, sharey=True)
-    for axes, task in zip(grid, tasks, strict=False):
-        for row in (row for row in rows if row.task == task):
+    figure, grid = panels(PAPER, len(rows), 2.6, sharey=True)
+    for axes, of_change in zip(grid, rows.values(), strict=False):
+        for row in of_change:
             colour, _ = look(suite.place(row.arm))
             marker = "os^vDP*X"[suite.place(row.arm) // 7 % 8]
             axes.plot([row.lr] * 2, [row.share.low, row.share.high], color=colour, lw=1, alpha=0.5)
             axes.plot(row.lr, row.share.value, marker, color=colour, ms=6, ls="", label=named(suite, row.arm))
         axes.set(xscale="log", ylim=(-0.03, 1.03))
-        axes.set_title(task, fontsize="small")
+        axes.set_title(of_change[0].task, fontsize="small")
         axes.set_xlabel("lr", fontsize="small")
         axes.grid(alpha=0.3)
     for axes in grid[:: PAPER.columns]:
         axes.set_ylabel("share that survived")
-    hide_empty(grid, len(tasks))
+    hide_empty(grid, len(rows))
     put_below(figure, distinct(grid))
     return figure
 

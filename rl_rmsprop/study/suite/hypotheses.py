@@ -190,12 +190,12 @@ def h6(suite: Suite) -> Findings:
 
 def h7(suite: Suite) -> Findings:
     """Whether rules that should protect lose fewer runs in an abrupt change than fixed βs do: all of them, the best, each."""
-    tasks = suite.selections.get("abrupt", [])
+    tasks, swept = suite.selections.get("abrupt", []), [task for task in suite.swept if suite.task[task].kind == "abrupt"]
     protecting = [text for text, arm in suite.arms.items() if families.protects(arm)]
     fixed = families.members(suite.arms, FIXED)
     answers: list[Answer] = []
 
-    def ask(question: str, arms: Sequence[str], others: Choice | Sequence[str]) -> None:
+    def ask(question: str, arms: Sequence[str], others: Choice | Sequence[str], tasks: Sequence[str] = tasks) -> None:
         some = [task for task in tasks if not isinstance(others, dict) or task in others]
         of_y = [[others[task]] if isinstance(others, dict) else list(others) for task in some]
         estimate = responses.survival_difference(suite, some, [arms] * len(some), of_y)
@@ -212,6 +212,9 @@ def h7(suite: Suite) -> Findings:
             ask(f"abrupt tasks: {arm} against the best fixed β of each task", [arm], best_fixed)
         for arm in (text for text, arm in suite.arms.items() if families.falls_first(arm)):
             ask(f"abrupt tasks: {arm}, whose E falls first, against the best fixed β of each task", [arm], best_fixed)
+    if swept:
+        ask("abrupt tasks, the same lr for all arms, mean over lrs: rules that should protect, against all fixed βs", protecting,
+            fixed, swept)  # fmt: skip
     return Findings(answers, [])
 
 

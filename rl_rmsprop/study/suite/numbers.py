@@ -55,7 +55,7 @@ def compute(suite: Suite) -> Numbers:
         ],
         sensitivity.phis(suite, tasks),
         sensitivity.parts(suite, tasks),
-        responses.survivals(suite, suite.shifted),
+        responses.survivals(suite, [*suite.shifted, *suite.swept]),
         responses.recoveries(suite, suite.shifted),
         responses.delays(suite, suite.shifted),
         summaries.foresights(suite),

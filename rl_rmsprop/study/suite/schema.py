@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from rl_rmsprop.storage.atomic import write_csv
 
 FINISHED, FAILED = "finished", "failed"
+UNTUNED = "untuned"
+"""The variant in which all arms have the lr of the study file: several such studies, at one lr each, are a sweep."""
 Row = TypeVar("Row", bound=NamedTuple)
 
 
@@ -33,7 +35,7 @@ class Task(NamedTuple):
     severity: str
     """mild, medium or severe, if the name says so."""
     variant: str
-    """How all arms' steps differ from the main study's, such as `lr_rule=trac`; empty in the main study."""
+    """How all arms' steps differ from the main study's, such as `lr_rule=trac` or `untuned`; empty in the main study."""
     steps: int
     """Environment steps a run."""
     updates: int

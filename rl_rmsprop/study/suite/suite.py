@@ -139,6 +139,11 @@ class Suite:
         return self.select(lambda task: task.kind != "stationary")
 
     @property
+    def swept(self) -> list[str]:
+        """The tasks whose environment changes and in which nothing is tuned."""
+        return self.select(lambda task: task.kind != "stationary", schema.UNTUNED)
+
+    @property
     def stationary(self) -> list[str]:
         """The tasks of the main study whose environment stays as it is."""
         return self.select(lambda task: task.kind == "stationary")
