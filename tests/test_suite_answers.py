@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.shifts.shift import parse_all
 from rl_rmsprop.study.results.scores import Episodes
+from rl_rmsprop.study.spec.arms import make_arm
+from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.statistics import intervals
 from rl_rmsprop.study.suite import (
     collecting,
@@ -28,6 +31,7 @@ from rl_rmsprop.study.suite.schema import FAILED
 from rl_rmsprop.study.suite.suite import Suite
 from rl_rmsprop.study.suite.summaries import Ranking
 from rl_rmsprop.study.suite.versus import Answer
+from tests.builders import study_of
 from tests.suite_studies import made_up, noise, result
 
 CUSUM, UP, DOWN = "cusum:arl=50000,max=0.99", "asymmetric:rise=0.5,fall=0.99", "asymmetric:rise=0.99,fall=0.5"
@@ -87,6 +91,26 @@ def test_what_a_control_is_of_is_decided_among_the_arms_of_its_study() -> None:
     both = Suite((*one.tasks, *two.tasks), (*one.results, *two.results), (*one.draws, *two.draws))
     assert both.arms["yoked@cusum"].control_of == CUSUM
     assert list(both.arms) == [CUSUM, "yoked@cusum", "cusum:arl=9,max=0.9"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "tune", "variant"),
+    [
+        ({}, {}, 3, ""),
+        ({}, {}, 0, "untuned"),
+        ({"lr_schedule": "linear"}, {}, 3, "lr_schedule=linear"),
+        ({}, {"lr_rule": "intentional:eta=0.05"}, 3, "lr_rule=intentional:eta=0.05"),
+        ({"lr_schedule": "linear"}, {"lr_rule": "trac"}, 0, "lr_rule=trac lr_schedule=linear untuned"),
+    ],
+)
+def test_a_study_whose_steps_are_set_in_another_way_is_a_variant(
+    settings: dict[str, str], options: dict[str, str], tune: int, variant: str
+) -> None:
+    """Silent failure: a falling lr, which hides what a long memory costs, is averaged with a constant one."""
+    agent = make_agent("a2c", "CartPole-v1", {"lr_schedule": "constant", **settings})
+    seeds = (9,) if tune else ()
+    study = study_of(Path("x"), ("CartPole-v1",), "a2c", (agent,), (make_arm("0.9"),), (0,), 100, tune=tune, tune_seeds=seeds)
+    assert collecting.variant_of(replace(study, options=replace(study.options, **options))) == variant  # type: ignore[arg-type]
 
 
 # Scores -------------------------------------------------------------------------------------------------------------------
