@@ -14,9 +14,10 @@ represents it. The first answer of a hypothesis is the one that decides; the oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from rl_rmsprop import grammar
 from rl_rmsprop.study.suite import families, responses, sensitivity
 from rl_rmsprop.study.suite.families import ADAPTIVE, FIXED, SCHEDULE
 from rl_rmsprop.study.suite.suite import Suite
@@ -154,7 +155,7 @@ def h4(suite: Suite) -> Findings:
 def h5(suite: Suite) -> Findings:
     """Whether forgetting by policy movement, or by samples, beats forgetting by updates: the best fixed β, and 0.99."""
     answers, rows = [], []
-    untouched = [text for text, arm in suite.arms.items() if arm.is_fixed and float(arm.canonical) == UNTOUCHED]
+    untouched = [text for text in suite.arms if grammar.number(text) == UNTOUCHED]
     for name in ("policy", "samples"):
         arms = [text for text, arm in suite.arms.items() if families.clock(arm) == name]
         for over, tasks in (("shifted", suite.shifted), ("stationary", suite.stationary)):
@@ -189,33 +190,27 @@ def h6(suite: Suite) -> Findings:
 
 
 def h7(suite: Suite) -> Findings:
-    """Whether rules that should protect lose fewer runs in an abrupt change than fixed βs do: all of them, the best, each."""
+    """Whether rules that should protect lose fewer runs in an abrupt change than fixed βs do: all of them, each, at every lr."""
     tasks, swept = suite.selections.get("abrupt", []), [task for task in suite.swept if suite.task[task].kind == "abrupt"]
     protecting = [text for text, arm in suite.arms.items() if families.protects(arm)]
+    falling = [text for text, arm in suite.arms.items() if families.falls_first(arm)]
     fixed = families.members(suite.arms, FIXED)
-    answers: list[Answer] = []
+    best_fixed = {task: [arm] for task, arm in best(suite, tasks, FIXED).items()}
+    pooled = "rules whose E rises at once or that forget by policy movement, against all fixed βs"
+    questions = [
+        (f"abrupt tasks: {pooled}", protecting, dict.fromkeys(tasks, fixed)),
+        *((f"abrupt tasks: {arm} against the best fixed β of each task", [arm], best_fixed) for arm in protecting),
+        *((f"abrupt tasks: {arm}, the reverse, against the best fixed β of each task", [arm], best_fixed) for arm in falling),
+        (f"abrupt tasks, the same lr for all arms, mean over lrs: {pooled}", protecting, dict.fromkeys(swept, fixed)),
+    ]
+    return Findings([survival(suite, *question) for question in questions if question[2]], [])
 
-    def ask(question: str, arms: Sequence[str], others: Choice | Sequence[str], tasks: Sequence[str] = tasks) -> None:
-        some = [task for task in tasks if not isinstance(others, dict) or task in others]
-        of_y = [[others[task]] if isinstance(others, dict) else list(others) for task in some]
-        estimate = responses.survival_difference(suite, some, [arms] * len(some), of_y)
-        answers.append(
-            Answer.of("H7", question, "difference of the shares of survivors, mean over tasks", estimate, 0.0, len(some))
-        )
 
-    if tasks:
-        ask(
-            "abrupt tasks: rules whose E rises at once or that forget by policy movement, against all fixed βs", protecting, fixed
-        )
-        best_fixed = best(suite, tasks, FIXED)
-        for arm in protecting:
-            ask(f"abrupt tasks: {arm} against the best fixed β of each task", [arm], best_fixed)
-        for arm in (text for text, arm in suite.arms.items() if families.falls_first(arm)):
-            ask(f"abrupt tasks: {arm}, whose E falls first, against the best fixed β of each task", [arm], best_fixed)
-    if swept:
-        ask("abrupt tasks, the same lr for all arms, mean over lrs: rules that should protect, against all fixed βs", protecting,
-            fixed, swept)  # fmt: skip
-    return Findings(answers, [])
+def survival(suite: Suite, question: str, arms: Sequence[str], others: Mapping[str, Sequence[str]]) -> Answer:
+    """The answer by the share of survivors of some arms and of `others` [task]."""
+    estimate = responses.survival_difference(suite, arms, others)
+    quantity = "difference of the shares of survivors, mean over tasks"
+    return Answer.of("H7", question, quantity, estimate, 0.0, len(others))
 
 
 HYPOTHESES: dict[str, Callable[[Suite], Findings]] = {"H1": h1, "H2": h2, "H3": h3, "H4": h4, "H5": h5, "H6": h6, "H7": h7}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,17 +91,15 @@ def in_tasks(suite: Suite, tasks: Sequence[str]) -> list[tuple[Cell, list[Result
     return [((task, arm), suite.runs[task, arm]) for task in tasks for arm in suite.arms if (task, arm) in suite.runs]
 
 
-def survival_difference(
-    suite: Suite, tasks: Sequence[str], arms: Sequence[Sequence[str]], others: Sequence[Sequence[str]]
-) -> Interval:
-    """Share of survivors of some arms minus that of others, mean over tasks.
+def survival_difference(suite: Suite, arms: Sequence[str], others: Mapping[str, Sequence[str]]) -> Interval:
+    """Share of survivors of some arms minus that of `others` [task], mean over these tasks.
 
-    `arms` and `others` name the arms in each task. A seed's share is the mean over the arms of a side that had something to lose;
-    the two sides' runs of a seed are resampled together.
+    A seed's share is the mean over the arms of a side that had something to lose; the two sides' runs of a seed are resampled
+    together.
     """
     xs, ys = [], []
-    for task, of_x, of_y in zip(tasks, arms, others, strict=True):
-        x, y = seed_shares(suite, task, of_x), seed_shares(suite, task, of_y)
+    for task, of_task in others.items():
+        x, y = seed_shares(suite, task, arms), seed_shares(suite, task, of_task)
         shared = sorted(x.keys() & y.keys())
         if shared:
             xs.append(np.array([x[seed] for seed in shared]))
