@@ -1,8 +1,8 @@
-# make demo · make test · make lint · make bench · make faults · make engines — each sets up .venv by itself when it is missing or out of date.
+# make demo · make test · make lint · make bench · make faults · make engines · make dist — each sets up .venv by itself when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench faults engines clean
+.PHONY: demo test lint bench faults engines dist clean
 .DEFAULT_GOAL := demo
 
 # The exact versions of constraints.txt, so that numbers can be made again.
@@ -32,6 +32,8 @@ lint: .venv/dev  ## Style, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples tests/typed_api.py
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: .venv/dev  ## Speed against Stable-Baselines3 and torch, as ratios measured in one run.
 	$(BIN)/python -m tests.benchmarks
@@ -43,5 +45,8 @@ engines: .venv/dev  ## The engines on clusters of one's own, as root on Debian: 
 	command -v ip > /dev/null && command -v slurmctld > /dev/null && command -v munged > /dev/null || apt-get install -y --no-install-recommends iproute2 slurm-wlm munge
 	$(BIN)/python -m tests.engines $(ENGINES)
 
+dist: .venv/dev  ## Wheel and sdist in dist/, each installed into an empty environment and tried there; DIST=--no-install builds only.
+	$(BIN)/python -m tests.distribution $(DIST)
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info

@@ -31,6 +31,9 @@ __all__ = [
     "Update", "episode_returns", "make_policy", "one_thread", "reproducible_products",
 ]  # fmt: skip
 
+__distribution__ = "rl-rmsprop"
+"""Whose package this is: others have this name too, see rl_rmsprop/companions.py."""
+
 MODULES = {
     "config": ("A2C", "PPO", "Reinforce", "Settings"),
     "distributions": ("Categorical", "Gaussian", "MultiCategorical"),

@@ -41,5 +41,8 @@ __all__ = [
     "watching",
 ]
 
+__distribution__ = "rl-rmsprop"
+"""Whose package this is: others have this name too, see rl_rmsprop/companions.py."""
+
 register()
 minatar.register()

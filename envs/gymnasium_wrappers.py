@@ -13,7 +13,7 @@ episode's randomness, the times of the shifts and their noise all drawn from tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -26,7 +26,7 @@ from envs.dynamics import is_dynamics, with_dynamics
 from envs.dynamics.base import Dynamics, PerEnvDynamics
 from envs.dynamics.cartpole import CartPoleArrays
 from envs.parameters import parameters_of
-from envs.shifts.shift import Shift, affects, check, parse_all, shifted_space
+from envs.shifts.shift import Shift, affects, check, check_clocks, parse_all, shifted_space
 from envs.shifts.shifter import Shifter
 from envs.transitions import as_bool, as_number
 
@@ -45,6 +45,8 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
             where a reset takes a call, the clock of an environment with more resets than the others is behind theirs.)
         shift_seed: what random times are drawn from, None: from `reset(seed=…)`. Environments that train together need the
             same one if they are to shift together.
+        frozen_at: the count of every clock (`steps`, `episodes`, `updates`), at which they stand still: the environment as it
+            is at that time of a run, for evaluation.
 
     Raises:
         ValueError: for an unknown parameter or an impossible value; with several environments, for shifts whose time a single one
@@ -56,10 +58,20 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
     [10.0, 10.0, -10.0, -10.0]
     """
 
-    def __init__(self, env: gym.Env, shift: Shifts, n_envs: int = 1, shift_seed: int | None = None) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, shift=shift, n_envs=n_envs, shift_seed=shift_seed)
+    def __init__(
+        self,
+        env: gym.Env,
+        shift: Shifts,
+        n_envs: int = 1,
+        shift_seed: int | None = None,
+        frozen_at: Mapping[str, int] | None = None,
+    ) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self, shift=shift, n_envs=n_envs, shift_seed=shift_seed, frozen_at=frozen_at)
         gym.Wrapper.__init__(self, with_dynamics(env))
         self.shifts, self._n_envs, self._shift_seed = parse_all(shift), n_envs, shift_seed
+        self._frozen_at = frozen_at
+        if frozen_at is not None:
+            check_clocks(frozen_at)
         check(self.shifts, parameters_of(env), env, name_of(env))
         check_together(self.shifts, n_envs, shift_seed)
         self._dynamics: Dynamics = PerEnvDynamics([self.env])
@@ -108,7 +120,10 @@ class ShiftWrapper(gym.Wrapper, gym.utils.RecordConstructorArgs):
     def _start(self, seed: int | None) -> Shifter:
         seed = any_seed() if seed is None else seed
         times = seed if self._shift_seed is None else self._shift_seed
-        return Shifter(self.shifts, self._dynamics, self.env.action_space, [times], 1, self._n_envs, noise_seeds=[seed])
+        shifter = Shifter(self.shifts, self._dynamics, self.env.action_space, [times], 1, self._n_envs, noise_seeds=[seed])
+        if self._frozen_at is not None:
+            shifter.freeze({clock: np.array([count]) for clock, count in self._frozen_at.items()})
+        return shifter
 
     def _truth(self) -> dict[str, Any]:
         return {key: value[0, 0].item() for key, value in self._shifter.truth().items()}

@@ -17,7 +17,7 @@ from envs.dynamics.base import Dynamics
 from envs.episode_replay import EpisodeLog, LoggedDynamics
 from envs.mujoco_states import MujocoStates, is_mujoco, model_memory
 from envs.registration import make_env
-from envs.spaces import check_spaces, name_of
+from envs.spaces import check_spaces, name_of, to_env_actions
 from envs.threads import Parts
 from envs.transitions import EnvironmentFailure, Transitions, check_step, reason, stack
 from rl_rmsprop.seeding import seed_sequence
@@ -80,7 +80,7 @@ class SerialBatch:
 
     def step(self, actions: NDArray[np.int64]) -> Step:
         valid = ~self._done
-        env_actions = self._to_env_actions(actions)
+        env_actions = to_env_actions(self.action_space, actions)
         self._log.before_step(self._envs)
         observations, rewards, terminated, truncated = self._call(env_actions)
         self._log.step(env_actions, observations)
@@ -153,16 +153,6 @@ class SerialBatch:
             return None
         i = min(returned(results), len(self._envs) - 1)
         return watch.Call((self._calls, i), name_of(self._envs[i]), self._doing(i), self._place(i))
-
-    def _to_env_actions(self, actions: NDArray) -> Sequence[Any]:
-        """An action for each environment, as its space has it: numbers from the space's first, or arrays of its shape."""
-        space = self.action_space
-        if isinstance(space, gym.spaces.Discrete):
-            return (actions.ravel() + space.start).tolist()
-        actions = actions.reshape(len(self._envs), *space.shape)
-        if isinstance(space, gym.spaces.MultiDiscrete):
-            actions = actions + space.start
-        return list(actions.astype(space.dtype))  # a copy: environments may keep it
 
     def _failure(self, results: Sequence[Any], error: BaseException) -> BaseException:
         """The error with the environment that raised it, or the first one whose result cannot be used, and its step."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.core import EnvBatch, Step
 from envs.dynamics.base import Dynamics
-from envs.shifts.shift import CLOCKS, Shift, shifted_space
+from envs.shifts.shift import CLOCKS, Shift, check_clocks, shifted_space
 from envs.shifts.shifter import Shifter
 from rl_rmsprop.storage.snapshot import Snapshottable
 
@@ -48,8 +48,7 @@ class ShiftedBatch(Snapshottable):
         self.max_episode_steps = batch.max_episode_steps
         self._shifter = Shifter(shifts, batch.dynamics(), batch.action_space, seeds, batch.envs_per_run, noise_seeds=noise_seeds)
         if frozen_at is not None:
-            if set(frozen_at) != set(CLOCKS):
-                raise ValueError(f"frozen_at must give {', '.join(CLOCKS)}, got {', '.join(frozen_at) or 'nothing'}")
+            check_clocks(frozen_at)
             self._shifter.freeze(frozen_at)
         self._last = self._shifter.counts["steps"], self._shifter.changed
 

@@ -15,6 +15,7 @@ import gymnasium as gym
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.spaces.utils import flatten_space
 from gymnasium.wrappers import FlattenObservation
+from numpy.typing import NDArray
 
 from envs.parameters import is_float_box
 
@@ -78,6 +79,21 @@ def with_vector_observations(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     """
     vector_space(env.observation_space, name_of(env))
     return env if is_vector(env.observation_space) else FlattenObservation(env)
+
+
+def to_env_actions(space: ActionSpace, actions: NDArray) -> list[Any]:
+    """The agents' actions [R, N, …] as this space has them, one an environment: numbers from the space's first, or arrays.
+
+    >>> import numpy as np
+    >>> to_env_actions(Discrete(3, start=-1), np.array([[0, 2]]))
+    [-1, 1]
+    """
+    if isinstance(space, Discrete):
+        return (actions.ravel() + space.start).tolist()
+    actions = actions.reshape(-1, *space.shape)
+    if isinstance(space, MultiDiscrete):
+        actions = actions + space.start
+    return list(actions.astype(space.dtype))  # a copy: environments may keep it
 
 
 def name_of(env: gym.Env[Any, Any]) -> str:

@@ -3,8 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rl_rmsprop.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from rl_rmsprop import detectors, forecast, laws, rules, schedules, signals
+    from rl_rmsprop.api.compare import compare
+    from rl_rmsprop.api.trained_study import TrainedStudy, load
     from rl_rmsprop.laws import Asymmetric, Mixture
     from rl_rmsprop.optimizer.adaptive_rmsprop import AdaptiveRMSprop
     from rl_rmsprop.optimizer.reset import reset_state
@@ -13,10 +17,9 @@ if TYPE_CHECKING:
     from rl_rmsprop.telemetry.optimizer_telemetry import OptimizerTelemetry
 
 __all__ = [
-    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "detectors", "forecast", "laws", "presets",
-    "reset_state", "rules", "schedules", "signals",
+    "Adaptive", "AdaptiveRMSprop", "Asymmetric", "Mixture", "OptimizerTelemetry", "TrainedStudy", "compare", "detectors",
+    "forecast", "laws", "load", "presets", "reset_state", "rules", "schedules", "signals",
 ]  # fmt: skip
-__version__ = "0.1.0"
 
 MODULE_OF = {
     "AdaptiveRMSprop": "optimizer.adaptive_rmsprop",
@@ -24,10 +27,17 @@ MODULE_OF = {
     "Asymmetric": "laws",
     "Mixture": "laws",
     "OptimizerTelemetry": "telemetry.optimizer_telemetry",
+    "TrainedStudy": "api.trained_study",
+    "compare": "api.compare",
+    "load": "api.trained_study",
     "presets": "published",
     "reset_state": "optimizer.reset",
 }
 """Name of the public interface → module that defines it; the other names are modules themselves."""
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

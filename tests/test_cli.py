@@ -16,9 +16,10 @@ from typing import get_args
 
 import pytest
 
-from rl_rmsprop.cli import VERBS, main, parse
+from rl_rmsprop.cli import main, parse
 from rl_rmsprop.cli.fields import declared
 from rl_rmsprop.cli.options import Settings
+from rl_rmsprop.cli.verbs import VERBS
 from rl_rmsprop.study.spec.presets import AGENTS
 
 BAD = {
@@ -137,6 +138,11 @@ BAD = {
     "train --env CartPole-v1 --shift gravity:at=5": "needs values=…: write gravity:at=5,values=…",
     "evaluate nowhere": "holds no study",
     "tensorboard nowhere": "holds no TensorBoard event files",
+    "completion": "rl-rmsprop completion needs SHELL: the shell: bash, zsh or fish",
+    "completion csh": "SHELL must be bash, zsh or fish, got 'csh'",
+    "completion bash zsh": "rl-rmsprop completion takes one SHELL, got 'zsh'",
+    "doctor runs": "rl-rmsprop doctor takes options only, got 'runs': values follow their option",
+    "doctor --jsn": "did you mean --json",
     "rules 1.5": "beta must be in [0, 1)",
     "rules 0.9 0.9": "each rule may be given once, got 0.9 twice",
     "rules --updates 0": "updates must be from 2",

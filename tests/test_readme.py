@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rl_rmsprop import rules
-from rl_rmsprop.cli import VERBS, parse
+from rl_rmsprop.cli import parse
+from rl_rmsprop.cli.verbs import VERBS
 from rl_rmsprop.study.run import StudyResults
 from tests.benchmarks.__main__ import MARKS, PARTS, RESULTS, markdown
 

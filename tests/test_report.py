@@ -20,8 +20,8 @@ from rl_rmsprop.study.report.overall import overall, scales
 from rl_rmsprop.study.report.plotting import COLOURS, look
 from rl_rmsprop.study.report.settings import ReportSettings, load_settings, make_settings, save_settings
 from rl_rmsprop.study.results.recorded_signals import RecordedSignals
-from rl_rmsprop.study.results.runs import RETURN, ArmResults, Run
-from rl_rmsprop.study.results.scores import Episodes
+from rl_rmsprop.study.results.runs import ArmResults, Run
+from rl_rmsprop.study.results.scores import RETURN, Episodes
 from rl_rmsprop.study.spec.arms import Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
 from rl_rmsprop.study.spec.study import ChosenSetting, Study

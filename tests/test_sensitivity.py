@@ -97,6 +97,14 @@ def test_the_figure_has_each_arm_against_lr_and_against_the_size_of_updates(stud
     assert (left.get_xscale(), right.get_xscale()) == ("log", "log")
 
 
+def test_draws_without_a_score_have_a_figure_too(study: Study, tmp_path: Path) -> None:
+    """A tuned study in which no episode ended in one environment lost its report: nothing has no logarithm."""
+    nothing = [response._replace(score=np.full(3, np.nan)) for response in sensitivity.responses(study)[:2]]
+    figure = tuning_figures.draws(nothing)
+    figure.savefig(tmp_path / "draws.png")
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["no draw has a score: no episode ended"] * 2
+
+
 def test_the_report_gets_a_figure_an_environment_and_a_table_of_phi(study: Study, tmp_path: Path) -> None:
     """A number that is printed and not kept is gone."""
     responses = sensitivity.responses(study)

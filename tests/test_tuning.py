@@ -17,13 +17,14 @@ from rl_rmsprop.cli import main, parse
 from rl_rmsprop.study.execution import pipeline
 from rl_rmsprop.study.execution.observer import Observer
 from rl_rmsprop.study.results import runs
+from rl_rmsprop.study.spec import search_space
 from rl_rmsprop.study.spec.arms import Arm, make_arm
 from rl_rmsprop.study.spec.presets import make_agent
+from rl_rmsprop.study.spec.search_space import KEYS, Range
 from rl_rmsprop.study.spec.study import ChosenSetting, Study, load_study
 from rl_rmsprop.study.training.monitor import Monitor
 from rl_rmsprop.study.training.train import train_batch
 from rl_rmsprop.study.tuning import draws, trials
-from rl_rmsprop.study.tuning.draws import KEYS, Range
 from rl_rmsprop.study.tuning.draws import places as places_of
 from rl_rmsprop.study.tuning.trials import Outcome, Setting, TrialBatch
 from tests.builders import batch_of, study_of
@@ -54,9 +55,9 @@ def test_ranges_are_uniform_in_the_logarithm_they_name(u: float, space: str) -> 
 def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
     """A draw that its rule refuses is a draw fewer for this arm."""
     for u in (0.0, 0.5, 1 - 1e-12):
-        drawn = {key: span.at(np.array([u]))[0] for key, span in draws.open_keys(name).items()}
+        drawn = {key: span.at(np.array([u]))[0] for key, span in search_space.open_keys(name).items()}
         assert set(drawn) == set(KEYS[name])
-        text = draws.extended(name, drawn)
+        text = search_space.extended(name, drawn)
         assert Arm(Arm(text).canonical).canonical == Arm(text).canonical
         assert all(float(grammar.split(text)[1][key]) == value for key, value in drawn.items())
 
@@ -64,7 +65,8 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("0.99", ""), ("linear:start=0.5,end=0.99", ""), ("linear:start=0,end=0.9,steps=5+0.99", ""),
+        ("0.99", ""), ("constant", "beta"), ("linear", "start end"), ("linear:start=0.5,end=0.99", ""),
+        ("linear:start=0,end=0.9,steps=5+0.99", ""),
         ("cusum", "arl max"), ("cusum:arl=50000", "max"), ("cusum:k=1,max=0.99", "arl"), ("cusum:arl=5,max=0.99", ""),
         ("cusum:schedule=linear,start=0,end=0.9", "arl"), ("ewma:reaction=drop", "arl max"), ("harmonic", "max"),
         ("asymmetric:rise=0", "fall"), ("mixture", "share rate"), ("random:every=50", ""),
@@ -74,13 +76,21 @@ def test_every_value_that_can_be_drawn_makes_a_rule(name: str) -> None:
 )  # fmt: skip
 def test_what_is_written_in_a_rule_is_not_touched(text: str, keys: str) -> None:
     """An arm called max=0.99 that ran with 0.97 would be another arm under its name."""
-    assert list(draws.open_keys(text)) == keys.split()
+    assert list(search_space.open_keys(text)) == keys.split()
     arm = make_arm(text, names_baseline(text))
     for setting in draws.settings(study([arm]), "CartPole-v1", arm):
         assert setting.rule.startswith(text)
         assert Arm(setting.rule).is_baseline == arm.is_baseline
         make_arm(setting.rule, arm.is_baseline)
     assert {row["key"] for row in draws.search_space(study([arm]))} == {"lr", *keys.split()}
+
+
+def test_a_tuned_beta_may_stand_beside_a_fixed_one() -> None:
+    """Without tuning `constant` is 0.99 twice; with it the two are the arms that a study of fixed βs needs most."""
+    arms = [make_arm(text) for text in ("0.99", "constant")]
+    assert {row["key"] for row in draws.search_space(study(arms)) if row["arm"] == "constant"} == {"lr", "beta"}
+    with pytest.raises(ValueError, match=r"each of the arms may be given once, got 0\.99 twice"):
+        replace(study(arms), tune=0)
 
 
 def test_all_arms_get_the_same_draws(tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ def check_places(parameter: Parameter, value: float, env: gym.Env | gym.vector.V
         raise ValueError(f"{parameter.name} must be at most {most[parameter.name]} here, got {value:g}: {parameter.meaning}")
 
 
+def check_clocks(counts: Iterable[str]) -> None:
+    """ValueError unless these are the names of all clocks."""
+    if set(names := list(counts)) != set(CLOCKS):
+        raise ValueError(f"frozen_at must give {', '.join(CLOCKS)}, got {', '.join(names) or 'nothing'}")
+
+
 def affects(shifts: Iterable[Shift], kind: str) -> bool:
     """Whether a shift is of a parameter of this kind: reward, obs or action."""
     return any(shift.parameter.startswith(f"{kind}_") for shift in shifts)

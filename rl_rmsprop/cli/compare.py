@@ -87,10 +87,11 @@ class Compare:
             print(line, file=sys.stderr)
         return running.begin(study, self.run.overwrite, self.workers, self.report)
 
-    def described(self) -> Study:
+    def described(self, command: str | None = None) -> Study:
         """The study that options and study file describe; ValueError for whatever cannot be run.
 
-        What is checked last needs what takes longest to import.
+        `command` is the command line that makes it, by default this program's. What is checked last needs what takes longest to
+        import.
         """
         run = self.run
         if not self.env:
@@ -114,7 +115,8 @@ class Compare:
             usual["observation_scale"] = ()
         agents = tuple(self.agent_in(env_id, usual) for env_id in self.env)
         self.check_environments(options)
-        return self.with_arms(options, seeds, tune_seeds, agents)
+        command = shlex.join(["rl-rmsprop", *sys.argv[1:]]) if command is None else command
+        return self.with_arms(options, seeds, tune_seeds, agents, command)
 
     def agent_in(self, env_id: str, usual: dict[str, Any]) -> Agent:
         """The agent's settings in an environment: flags win over the file, the file over `usual`, and that over the preset."""
@@ -139,7 +141,12 @@ class Compare:
                 envs.check_env_id(env_id, shifts, options.backend, **options.made_with(env_id))
 
     def with_arms(
-        self, options: TrainingOptions, seeds: tuple[int, ...], tune_seeds: tuple[int, ...], agents: tuple[Agent, ...]
+        self,
+        options: TrainingOptions,
+        seeds: tuple[int, ...],
+        tune_seeds: tuple[int, ...],
+        agents: tuple[Agent, ...],
+        command: str,
     ) -> Study:
         """The study with its arms; ValueError for a rule that does not exist. Imports torch."""
         from rl_rmsprop.study.spec.arms import make_arm
@@ -164,7 +171,7 @@ class Compare:
         if "," in str(folder) and any(arm.control_kind == "yoked" for arm in arms):
             raise ValueError(f"yoked arms have the study's folder in their rule, got {folder}: choose an --out without a comma")
         study = Study(
-            folder, self.env, agents, arms, seeds, options, shlex.join(["rl-rmsprop", *sys.argv[1:]]), self.tune,
+            folder, self.env, agents, arms, seeds, options, command, self.tune,
             tune_seeds=tune_seeds if self.tune or reference else (), match_update_rms=reference,
         )  # fmt: skip
         study.check_environments()

@@ -1,7 +1,5 @@
-"""Where the command line begins: finds the verb, calls it, turns errors into exit codes.
+"""Where the command line begins: finds the verb, calls it, turns errors into exit codes (exit_codes.py; 143 is terminated).
 
-Exit codes: 0 done; 2 bad input, in one line, with nothing created; 3 some runs failed; 74 input or output failed; 75 a study was
-stopped by a signal, and `resume` continues it; 130 interrupted, 141 the reader of the output has gone, 143 terminated.
 Everything heavier than the parser is imported by the verb that needs it, so that --help answers at once.
 """
 
@@ -15,41 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from rl_rmsprop import grammar
-from rl_rmsprop.cli.compare import Compare
-from rl_rmsprop.cli.envs import Envs
-from rl_rmsprop.cli.evaluate import Evaluate
+from rl_rmsprop.cli.doctor import Doctor
+from rl_rmsprop.cli.exit_codes import BAD_INPUT, INTERRUPTED, IO_FAILED, READER_GONE
 from rl_rmsprop.cli.parsing import read_options
-from rl_rmsprop.cli.plan import Plan
-from rl_rmsprop.cli.presets import Presets
-from rl_rmsprop.cli.replay import Replay
-from rl_rmsprop.cli.report import Report
-from rl_rmsprop.cli.resume import Resume
-from rl_rmsprop.cli.rules import Rules
-from rl_rmsprop.cli.running import IO_FAILED
-from rl_rmsprop.cli.study import Study
-from rl_rmsprop.cli.tensorboard import Tensorboard
-from rl_rmsprop.cli.train import Train
-from rl_rmsprop.cli.walkthrough import Walkthrough
+from rl_rmsprop.companions import WrongPackage
 
-BAD_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141
 LONGEST_MESSAGE = 1000
 """Characters."""
 
-VERBS: dict[str, type[Any]] = {
-    "train": Train,
-    "compare": Compare,
-    "resume": Resume,
-    "plan": Plan,
-    "report": Report,
-    "evaluate": Evaluate,
-    "tensorboard": Tensorboard,
-    "walkthrough": Walkthrough,
-    "rules": Rules,
-    "presets": Presets,
-    "envs": Envs,
-    "replay": Replay,
-    "study": Study,
-}
+ALONE: dict[str, type[Any]] = {"doctor": Doctor}
+"""Verbs that answer even where the packages `agents` and `envs`, on which the others stand, are not those of rl-rmsprop."""
 
 OVERVIEW = """rl-rmsprop: an RMSProp whose decay rate β is a number, a schedule, or set by a detector of shifts.
 
@@ -69,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     try:
         return answer(list(sys.argv[1:] if arguments is None else arguments))
-    except ValueError as error:
+    except (ValueError, WrongPackage) as error:
         return failed(BAD_INPUT, str(error))
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         discard_output()
@@ -88,10 +61,10 @@ def answer(args: list[str]) -> int:
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]
         if not args or args[0] in ("-h", "--help"):
-            print(OVERVIEW.format(verbs="\n".join(f"  {name:12} {first_line(verb)}" for name, verb in VERBS.items())))
+            print(overview())
             return 0
         if args[0] == "--version":
-            from rl_rmsprop import __version__
+            from rl_rmsprop.version import __version__
 
             print(f"rl-rmsprop {__version__}")
             return 0
@@ -124,9 +97,20 @@ def discard_output() -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def overview() -> str:
+    """All verbs, a line each."""
+    from rl_rmsprop.cli.verbs import VERBS
+
+    return OVERVIEW.format(verbs="\n".join(f"  {name:12} {first_line(verb)}" for name, verb in VERBS.items()))
+
+
 def parse(args: list[str]) -> Any:
-    """The verb with its options; ValueError in one line for whatever is wrong with them."""
+    """The verb with its options; ValueError in one line for what is wrong with them, WrongPackage if verbs cannot be imported."""
     name, rest = args[0], args[1:]
+    if name in ALONE:
+        return read_options(name, ALONE, rest)
+    from rl_rmsprop.cli.verbs import VERBS
+
     if name not in VERBS:
         known = "the verb comes first" if name.startswith("-") else f"verb must be one of {', '.join(VERBS)}"
         raise ValueError(f"{known}, got {name!r}{grammar.suggestion(name, VERBS)}")

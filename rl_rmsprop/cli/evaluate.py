@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from rl_rmsprop.cli.exit_codes import SOME_FAILED
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console, reporting_hangs
-from rl_rmsprop.cli.running import SOME_FAILED
 from rl_rmsprop.study.spec.names import check_holds_study
 
 MOST_EPISODES = 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, make_dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_rmsprop.cli.fields import field_docs, option, shown_default
+from rl_rmsprop.machine import cores
 from rl_rmsprop.study.spec import env_kwargs, sbatch
 from rl_rmsprop.study.spec.names import EngineName, MetricName
 from rl_rmsprop.study.spec.options import TrainingOptions
@@ -47,11 +47,6 @@ class RunOptions(TrainingOptions):
 
 MOST_WORKERS = 4
 """For each core; more of them only wait for one another."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rl_rmsprop.cli.compare import Compare
+from rl_rmsprop.cli.exit_codes import SOME_FAILED
 from rl_rmsprop.cli.fields import option
 from rl_rmsprop.cli.output import console
-from rl_rmsprop.cli.running import SOME_FAILED
 from rl_rmsprop.study.spec.names import check_holds_study
 
 if TYPE_CHECKING:

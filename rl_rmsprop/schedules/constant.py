@@ -14,7 +14,7 @@ from rl_rmsprop.schedules.base import Schedule, check_beta, check_positive
 class Constant(Schedule):
     """β itself, for ever."""
 
-    beta: float
+    beta: float = 0.99
     """The decay rate, in [0, 1)."""
 
     example = "0.99"

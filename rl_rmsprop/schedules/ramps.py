@@ -46,9 +46,9 @@ def interpolate(start: float | Tensor, end: float | Tensor, share: Tensor, space
 class Ramp(Schedule):
     """From `start` to `end` in `steps` updates, then constant. Subclasses give the shape."""
 
-    start: float
+    start: float = 0.5
     """β at n = 1, in [0, 1)."""
-    end: float
+    end: float = 0.99
     """β from n = steps on, in [0, 1)."""
     steps: int | None = None
     """Updates from start to end; none is the whole training."""

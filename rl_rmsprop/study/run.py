@@ -1,4 +1,4 @@
-"""Runs a study from Python, as the command line does.
+"""Runs a study from its description; `rl_rmsprop.compare` is the short way, from numbers and rules.
 
     study = Study(folder, env_ids, agents, arms, seeds, TrainingOptions(steps=100_000))
     results = run_study(study)                     trains what is not finished; the same call again resumes

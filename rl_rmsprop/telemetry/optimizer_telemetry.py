@@ -157,9 +157,25 @@ class OptimizerTelemetry:
     def _params(self) -> list[Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
 
+    def _begin(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Before an update, or where `step` has a closure, that makes the gradients, between the closure and the update."""
+        named = "closure" in kwargs
+        closure = kwargs["closure"] if named else next(iter(args[1:]), None)
+        if closure is None:
+            return self._before_update(optimizer)
+        update = self.updates
+
+        def listened() -> Any:
+            loss = closure()
+            if self.updates == update:  # whoever evaluates it several times in a step is measured once
+                self._before_update(optimizer)
+            return loss
+
+        return (args, {**kwargs, "closure": listened}) if named else ((args[0], listened, *args[2:]), kwargs)
+
     @torch.no_grad()
-    def _begin(self, optimizer: Optimizer, *_: Any) -> None:
-        """Before an update."""
+    def _before_update(self, optimizer: Optimizer) -> None:
+        """When the gradients are there and have not been used."""
         measures = self.updates % self.every == 0
         self.updates += 1
         if not measures and not self.watches and not self._norm.always:

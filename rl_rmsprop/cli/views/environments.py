@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
@@ -19,13 +18,14 @@ from envs.registration import make_env
 from envs.severity import LEVELS, load
 from envs.shifts.profiles import PROFILES
 from rl_rmsprop import grammar
+from rl_rmsprop.cli.environment_ids import gymnasium_ids, tuned_ids
 from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.presets import PRESETS
 
 
 def show(console: Console) -> None:
     """Environments with tuned settings first, then every registered one that the agents can use."""
-    tuned = sorted({env_id for _, env_id in PRESETS})
+    tuned = tuned_ids()
     table = Table("environment", "observation", "actions", "longest episode", "solved at", "tuned for", title_justify="left")
     for env_id in [*tuned, *(e for e in usable() if e not in tuned)]:
         agents = ", ".join(agent for agent, tuned_id in PRESETS if tuned_id == env_id)
@@ -137,12 +137,8 @@ SYNTAX = (
 
 
 def usable() -> list[str]:
-    """Newest versions of Gymnasium's own control and Box2D environments whose spaces the agents can use."""
-    newest: dict[str, Any] = {}
-    for spec in gym.registry.values():
-        if str(spec.entry_point).startswith(("gymnasium.envs.classic_control", "gymnasium.envs.box2d")):
-            newest[spec.name] = max(spec, newest.get(spec.name, spec), key=lambda s: s.version or 0)
-    return [spec.id for spec in newest.values() if fits(spec.id)]
+    """Those of Gymnasium's own environments whose spaces the agents can use."""
+    return [env_id for env_id in gymnasium_ids() if fits(env_id)]
 
 
 def fits(env_id: str) -> bool:

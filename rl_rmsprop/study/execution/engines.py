@@ -15,6 +15,7 @@ def make_executor(
     checkpoint_every: float = CHECKPOINT_EVERY,
     address: str | None = None,
     slurm: Sequence[str] = (),
+    imports_main: bool = True,
 ) -> Executor:
     """An executor for `run_study`; whoever makes it closes it.
 
@@ -25,6 +26,7 @@ def make_executor(
         address: of the cluster, HOST:PORT, or `auto` for the one that this machine is part of; by default a private one is
             started on this machine, and ended by `close`.
         slurm: options of sbatch for Slurm's jobs, KEY=VALUE; array=N is how many run at a time.
+        imports_main: whether local workers import the script that started them; see `Pool`.
 
     >>> make_executor(workers=2).workers
     2
@@ -37,4 +39,4 @@ def make_executor(
         from rl_rmsprop.study.execution.slurm_executor import SlurmExecutor
 
         return SlurmExecutor(slurm, checkpoint_every)
-    return Pool(workers or default_workers(), checkpoint_every)
+    return Pool(workers or default_workers(), checkpoint_every, imports_main)

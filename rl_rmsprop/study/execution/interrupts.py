@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,26 +14,28 @@ from rl_rmsprop.study.training.monitor import Stopped
 
 
 @contextmanager
-def interruptible(executor: Executor) -> Iterator[None]:
-    """Within it SIGINT (Ctrl-C) and SIGTERM stop the work, which raises `Stopped`; the second one ends the process at once."""
+def interruptible(executor: Executor, end: Callable[[int], object] = os._exit) -> Iterator[list[int]]:
+    """Within it SIGINT (Ctrl-C) and SIGTERM stop the work, which raises `Stopped`; the second one ends the process at once.
+
+    `end` is called with the exit code then; it may raise instead, where the process must live on. Yields the signals so far.
+    """
+    signals: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, and get none
-        yield
+        yield signals
         return
-    signals = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1:
+        signals.append(number)
+        if len(signals) > 1:
             executor.kill()
-            os._exit(128 + number)
+            end(128 + number)
         executor.stop()
         if executor.is_idle:  # nothing is being trained: there is nothing to wait for
             raise Stopped
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,16 +11,18 @@ What follows from how a worker ends is in attempts.py. When the driver ends, its
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
+from rl_rmsprop import machine
 from rl_rmsprop.study.execution import memory_estimate
 from rl_rmsprop.study.execution.attempts import Attempts, event_of
 from rl_rmsprop.study.execution.executor import Event, Failed, Task, WorkerLost
@@ -41,9 +43,12 @@ PRELOAD = ("rl_rmsprop.study.execution.server_path", "rl_rmsprop.study.tuning.tr
 class Pool:
     """Worker processes, and how to stop them."""
 
-    def __init__(self, workers: int, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
-        """At most `workers` at a time; each saves a checkpoint every so many seconds."""
-        self.workers, self._every = workers, checkpoint_every
+    def __init__(self, workers: int, checkpoint_every: float = CHECKPOINT_EVERY, imports_main: bool = True) -> None:
+        """At most `workers` at a time; each saves a checkpoint every so many seconds.
+
+        Workers import the script that started them, which may define sinks and environments, unless `imports_main` is false.
+        """
+        self.workers, self._every, self._imports_main = workers, checkpoint_every, imports_main
         self._running: dict[Connection, tuple[int, BaseProcess]] = {}
         self._heard: dict[int, float] = {}  # when a task's worker has last said something
         self._deadline = float("inf")  # when the workers have to be gone
@@ -114,7 +119,7 @@ class Pool:
         context = process_context()
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=work, args=(task, theirs, self._every, cores), daemon=True)
-        with interrupts_ignored():
+        with interrupts_ignored(), nullcontext() if self._imports_main else script_hidden():
             process.start()
         theirs.close()
         self._running[ours] = (index, process)
@@ -151,6 +156,17 @@ def interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
+@contextmanager
+def script_hidden() -> Iterator[None]:
+    """Processes started here do not import the script that this one runs: a script without a guard would begin anew in each."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")  # has no file to import
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 def receive(pipe: Connection, process: BaseProcess) -> Any:
     """A worker's next message; where it died without a last one, why it did."""
     try:
@@ -176,4 +192,4 @@ def process_context() -> Any:
 
 def default_workers() -> int:
     """One worker per core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return machine.cores()

@@ -9,13 +9,12 @@ a study.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import envs
 from agents.distributions import for_space
+from rl_rmsprop import machine
 from rl_rmsprop.study.spec.study import LARGEST_BATCH, Study
 
 IN_ARRAYS = 500
@@ -30,7 +29,7 @@ OF_SIGNALS = 400
 
 def check(study: Study, workers: int) -> None:
     """ValueError if the study needs more memory than this machine has."""
-    needed, available = needed_memory(study, workers), available_memory()
+    needed, available = needed_memory(study, workers), machine.memory()
     if needed > available:
         raise ValueError(
             f"this study needs about {gigabytes(needed)} of memory, and this machine has {gigabytes(available)}: "
@@ -81,14 +80,6 @@ def batch_memory(study: Study, env_id: str, runs: int) -> int:
     signals = OF_SIGNALS * study.batch(env_id, study.arms[0], study.seeds[:1]).updates if study.options.record_signals else 0
     numbers = OF_WEIGHTS * sizes.weights + OF_ROLLOUTS * rollout
     return OF_PROCESS + runs * (agent.n_envs * sizes.environment + 4 * numbers + signals)
-
-
-def available_memory() -> int:
-    """Bytes of memory that this process may use at most: the machine's, or its container's."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**63
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else ""
-    return min(machine, int(text)) if text.isdigit() else machine
 
 
 def gigabytes(size: int) -> str:

@@ -41,6 +41,7 @@ def work(task: Task, pipe: Connection, checkpoint_every: float, cores: int = 1) 
             send(Note(f"{task.label}: {line}"))
 
     monitor = Monitor(send, checkpoint_every)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal or notebook sends it to all processes: the driver answers it
     signal.signal(signal.SIGTERM, lambda *_: setattr(monitor, "stopping", True))
     end_with_the_driver()
     with envs.watching(tell):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rl_rmsprop.study.report.plotting import WIDE, Paper, draw, legend_below, mark_shifts, new_figure, panels, put_below
 from rl_rmsprop.study.results.recorded_signals import RecordedSignals
-from rl_rmsprop.study.results.runs import RETURN, ArmResults
-from rl_rmsprop.study.results.scores import RUNNING
+from rl_rmsprop.study.results.runs import ArmResults
+from rl_rmsprop.study.results.scores import RETURN, RUNNING
 
 PANELS = (
     ("optim/beta", "β, spaced by the log of its window 1/(1−β)", "window"),
@@ -54,18 +54,23 @@ def optimizer_curves(results: Sequence[ArmResults], paper: Paper = WIDE) -> Figu
         draw(axes, results, tag)
         mark_shifts(axes, results)
         axes.set_title(paper.wrap(title))
-        if scale == "window":
-            window_scale(axes)
-        elif scale == "count":
-            axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
-            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        else:
-            axes.set_yscale(scale)
+        set_scale(axes, scale)
     for axes in grid[: -paper.columns]:
         axes.set_xlabel("")
     figure.suptitle(results[0].env_id)
     legend_below(figure, results)
     return figure
+
+
+def set_scale(axes: Axes, scale: str) -> None:
+    """The vertical axis of a panel: `window` for β, `count`, or one of matplotlib's."""
+    if scale == "window":
+        window_scale(axes)
+    elif scale == "count":
+        axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_yscale(scale)
 
 
 def window_scale(axes: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rl_rmsprop.study.spec import search_space
 from rl_rmsprop.study.spec.seeds import written_seeds
 from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.tuning import draws, matching
@@ -25,9 +26,9 @@ def how_chosen(study: Study) -> list[str]:
     lrs = ", ".join(f"{agent.lr:g}" for agent in study.agents)
     seeds = written_seeds(study.tune_seeds)
     if study.tune:
-        low, high, _ = draws.LR
+        low, high, _ = search_space.LR
         arms = [arm.text for arm in study.arms]
-        scaled = ", ".join(f"{name} × {factor:g}" for name, factor in draws.LR_SCALE.items() if name in arms)
+        scaled = ", ".join(f"{name} × {factor:g}" for name, factor in search_space.LR_SCALE.items() if name in arms)
         return [
             f"Every arm was tuned with {study.tune} draws on seeds {seeds}: lr from {low:g} to {high:g} times {lrs}"
             + (f" ({scaled})" if scaled else "")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl_rmsprop.study.report.document import Block, Cautions, Code, Contents, Heading, Items, Paragraph, Picture, Table
-from rl_rmsprop.study.report.page_style import DARK_FIGURE, NARROW, STYLE
+from rl_rmsprop.study.report.page_style import DARK_FIGURE, FRAGMENT_STYLE, NARROW, STYLE
 from rl_rmsprop.study.report.plotting import STYLES, look
 
 NARROW_FOLDER = "narrow"
@@ -29,6 +29,17 @@ def render(title: str, blocks: Sequence[Block], folder: Path) -> str:
         heading(block, next(anchors)) if isinstance(block, Heading) else render_block(block, folder, headings) for block in blocks
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><h1>{escaped(title)}</h1>\n{body}\n</body></html>\n'
+
+
+def fragment(blocks: Sequence[Block]) -> str:
+    """Some blocks without pictures as a piece of HTML, for a notebook's cell."""
+    parts = [
+        f"<h{block.level}>{escaped(block.text)}</h{block.level}>"
+        if isinstance(block, Heading)
+        else render_block(block, Path(), ())
+        for block in blocks
+    ]
+    return f'<div class="rl-rmsprop"><style>{FRAGMENT_STYLE}</style>{"".join(parts)}</div>'
 
 
 def escaped(text: str) -> str:

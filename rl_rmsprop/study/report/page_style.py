@@ -35,6 +35,14 @@ tr td.word:first-child::before { content: none; }
 }
 """
 
+FRAGMENT_STYLE = """
+.rl-rmsprop .chip { width: 22px; height: 10px; margin-right: .5rem; vertical-align: middle; display: inline-block; }
+.rl-rmsprop .finding { padding: .4rem 1rem; border-left: 4px solid #0077bb; }
+.rl-rmsprop .cautions { padding: .4rem 1rem; border-left: 4px solid #c55a00; font-size: .9em; }
+.rl-rmsprop .scroll { overflow-x: auto; } .rl-rmsprop .word { text-align: left; }
+"""
+"""Of a piece of the page in somebody else's: a notebook's cell."""
+
 DARK_FIGURE = """<style>@media (prefers-color-scheme: dark) {
 svg { fill: #ddd; } [style*="fill: #ffffff"] { fill: #161616 !important; } [style*="fill: #000000"] { fill: #ddd !important; }
 [style*="stroke: #000000"] { stroke: #ddd !important; } [style*="stroke: #4c4c4c"] { stroke: #aaa !important; }

@@ -23,11 +23,15 @@ def draws(responses: Sequence[Response], paper: Paper = WIDE) -> Figure:
             curve = (x[known][order], response.score[known][order])
             axes.plot(*curve, label=response.label, color=colour, ls=style, marker=".", lw=1.0)
     for axes, name in ((left, "lr"), (right, "root mean square update over the training")):
-        axes.set(xscale="log", xlabel=name)
+        axes.set_xlabel(name)
+        axes.grid(alpha=0.3)
+        if not any(len(line.get_xdata()) for line in axes.lines):  # type: ignore[arg-type]  # arrays
+            axes.text(0.5, 0.5, "no draw has a score: no episode ended", ha="center", va="center", transform=axes.transAxes)
+            continue
+        axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(alpha=0.3)
     left.set_ylabel("mean return, IQM over tuning seeds")
     put_below(figure, left.lines)
     return figure

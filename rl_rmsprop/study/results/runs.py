@@ -17,7 +17,7 @@ from rl_rmsprop.rules import Adaptive
 from rl_rmsprop.schedules import Piecewise
 from rl_rmsprop.storage.json_tables import leaves, read_json
 from rl_rmsprop.study.results import scores
-from rl_rmsprop.study.results.scores import Episodes, Response
+from rl_rmsprop.study.results.scores import GRID, RETURN, Episodes, Response
 from rl_rmsprop.study.spec.arms import Arm
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
 from rl_rmsprop.study.spec.run_config import run_config
@@ -27,10 +27,7 @@ from rl_rmsprop.study.spec.study import Study
 from rl_rmsprop.study.statistics.intervals import Interval, Trim, bootstrap, quarter
 from rl_rmsprop.telemetry import csv_table, tags
 
-GRID = 200  # points of an aggregated curve
 CURVE_RESAMPLES = 2000
-RETURN = "return"
-"""In place of a tag: the running return, from every episode."""
 COUNTS = ("detector/alarms", "env/regime")
 """Tags that count."""
 MOST_CHANGES = 40

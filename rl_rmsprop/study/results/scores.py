@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+RETURN = "return"
+"""In place of a tag: the running return, from every episode."""
+GRID = 200
+"""Points of a curve that is aggregated over runs."""
 RUNNING = 20
 """Episodes of the running return: few, because a hundred long ones are a large part of a training."""
 PLATEAU = 100

@@ -12,6 +12,7 @@ from functools import cached_property
 from rl_rmsprop import baselines, rules
 from rl_rmsprop.detectors import Yoked
 from rl_rmsprop.rules import Rule
+from rl_rmsprop.study.spec.names import arm_folder
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,12 @@ class Arm:
     @property
     def name(self) -> str:
         """A folder's name: letters, digits, dots, dashes, underscores, @."""
-        short = self.text.replace("/", "-").replace("+", "_then_")
-        return short.replace(":", "_").replace(",", "_").replace("=", "")
+        return arm_folder(self.text)
 
     @property
     def label(self) -> str:
         """What tables and figures call it: `β = 0.99` for a number, else its text."""
-        return f"β = {self.text}" if self.is_fixed else self.text
+        return f"β = {self.text}" if self.text[:1].isdigit() else self.text
 
     @property
     def canonical(self) -> str:

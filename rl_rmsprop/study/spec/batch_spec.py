@@ -8,6 +8,7 @@ from typing import Any
 
 from rl_rmsprop.storage.atomic import env_folder
 from rl_rmsprop.study.spec.arms import Arm
+from rl_rmsprop.study.spec.names import run_folder
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import Agent
 from rl_rmsprop.study.spec.run_files import WEIGHTS
@@ -72,7 +73,7 @@ class BatchSpec:
 
     def run_folder(self, seed: int) -> Path:
         """Where the run with this seed has its files, see run_files.py."""
-        return self.arm_folder / f"seed_{seed:04d}"
+        return run_folder(self.folder, self.env_id, self.arm.text, seed)
 
     @property
     def unfinished(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rl_rmsprop.study.spec import env_kwargs
 from rl_rmsprop.study.spec.batch_spec import BatchSpec
+from rl_rmsprop.version import __version__
 
 
 def run_config(spec: BatchSpec, seed: int) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def processor() -> str:
 @lru_cache
 def versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
-    names = ("rl-rmsprop", "torch", "numpy", "gymnasium")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    others = {name: version(name) for name in ("torch", "numpy", "gymnasium")}
+    return {"python": platform.python_version(), "rl-rmsprop": __version__, **others}
 
 
 @lru_cache

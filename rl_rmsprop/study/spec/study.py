@@ -26,6 +26,7 @@ from rl_rmsprop.study.spec.folders import LONGEST_NAME
 from rl_rmsprop.study.spec.names import STUDY_FILE, check_holds_study
 from rl_rmsprop.study.spec.options import TrainingOptions
 from rl_rmsprop.study.spec.presets import AGENTS, Agent
+from rl_rmsprop.study.spec.search_space import open_keys
 from rl_rmsprop.study.spec.seeds import LARGEST_SEED, MOST_SEEDS, written_seeds
 
 LARGEST_BATCH = 64
@@ -71,7 +72,7 @@ class Study:
     """What tuning, matching and finished arms have settled so far."""
 
     def __post_init__(self) -> None:
-        for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", [a.canonical for a in self.arms])):
+        for what, values in (("environments", self.env_ids), ("seeds", self.seeds), ("arms", self._meanings())):
             if not values:
                 raise ValueError(f"a study needs at least one of its {what}, got none")
             twice = [value for value, count in Counter(values).items() if count > 1]
@@ -92,6 +93,11 @@ class Study:
             raise ValueError(f"settings must be one for each environment, got {len(self.agents)} for {len(self.env_ids)}")
         _ = self.options.shifts, self.options.step_size  # parsed here, where an error has a place to go
         self._check_baselines()
+
+    def _meanings(self) -> list[str]:
+        """What each arm stands for; with tuning an open key stands for another value than its default."""
+        opened = [", ".join(f"{key} tuned" for key in open_keys(arm.text)) if self.tune else "" for arm in self.arms]
+        return [f"{arm.canonical} ({keys})" if keys else arm.canonical for arm, keys in zip(self.arms, opened, strict=True)]
 
     def check_environments(self) -> None:
         """ValueError unless every environment can be made here, fits the agents, and can shift so.
