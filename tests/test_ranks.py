@@ -68,9 +68,10 @@ def test_the_rank_correlation_is_that_of_scipy(n: int, seed: int) -> None:
 def test_the_interval_of_a_rank_correlation_draws_whole_runs() -> None:
     """Silent failure: three changes of one run count as three runs, and the interval is too narrow."""
     rng = np.random.default_rng(0)
-    runs = np.repeat(np.arange(12), 3)
-    x = np.repeat(rng.normal(size=12), 3) + 0.1 * rng.normal(size=36)
-    y = x + np.repeat(rng.normal(size=12), 3)
+    sizes = np.array([8, 7, 6, 5, 2, 2, 1, 1, 1, 1, 1, 1])
+    runs = np.repeat(np.arange(12), sizes)
+    x = np.repeat(rng.normal(size=12), sizes) + 0.1 * rng.normal(size=36)
+    y = x + np.repeat(rng.normal(size=12), sizes)
     ours = ranks.spearman_interval(x, y, runs, np.random.default_rng(0))
     slow = []
     for _ in range(1500):

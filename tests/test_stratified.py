@@ -98,6 +98,15 @@ def test_the_mean_of_tasks_weighs_tasks_and_not_runs() -> None:
     assert np.array(ours[1:]) == pytest.approx(np.quantile(slow, (0.025, 0.975)), abs=0.05)
 
 
+def test_a_task_keeps_its_share_in_every_resample() -> None:
+    """Silent failure: resamples with more of the easy task widen the interval by what is no chance."""
+    rng = np.random.default_rng(0)
+    tasks = [np.full(8, 1.0), np.full(8, 5.0)]
+    assert [float(x) for x in stratified.over_runs(tasks, rng, none)] == [3.0, 3.0, 3.0]
+    share = stratified.profile(tasks, np.array([2.0]), rng)
+    assert np.array(share).ravel().tolist() == [0.5, 0.5, 0.5]
+
+
 def test_a_difference_resamples_the_runs_of_a_seed_together() -> None:
     """Silent failure: the spread between seeds, which is in both arms, hides a difference that every seed has."""
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -347,6 +348,17 @@ def test_recoveries_and_delays_are_over_all_changes() -> None:
     assert (delay.changes, delay.delay, delay.recovery) == (3, 5, 200)
     assert delay.hits == pytest.approx(2 / 3)
     assert delay.correlation.value == pytest.approx(1.0)
+
+
+def test_a_delay_is_counted_from_the_first_update_after_the_change(tmp_path: Path) -> None:
+    """shifts.csv has the last update of an iteration, of which PPO has many: an alarm in one of them is a hit."""
+    (tmp_path / "alarms.csv").write_text("update,step\n7,70\n11,110\n13,130\n", encoding="utf-8")
+    shifts = {"update": np.array([12.0, 20.0]), "step": np.array([120.0, 200.0])}
+    run = SimpleNamespace(alarms=3.0, changes=[120.0, 200.0], shifts=shifts)
+    of = lambda per_iteration: SimpleNamespace(updates=24, agent=SimpleNamespace(updates_per_iteration=per_iteration))
+    assert collecting.delays(run, of(4), tmp_path) == [2, math.inf]  # type: ignore[arg-type]  # the fields that it reads
+    assert collecting.delays(run, of(1), tmp_path) == [1, math.inf]  # type: ignore[arg-type]
+    assert collecting.delays(SimpleNamespace(alarms=math.nan, changes=[120.0]), of(1), tmp_path) == []  # type: ignore[arg-type]
 
 
 # Curves over lr -----------------------------------------------------------------------------------------------------------

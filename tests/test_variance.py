@@ -96,10 +96,11 @@ def test_noise_alone_has_shares_but_no_corrected_ones() -> None:
 def test_intervals_resample_tasks_or_of_one_task_its_seeds(y: np.ndarray) -> None:
     """Silent failure: an interval over seeds alone says nothing of other tasks."""
     rng = np.random.default_rng(0)
-    same = np.broadcast_to(y[:1, :, :, :1], (3, 2, 4, 3))  # all tasks and seeds alike
-    drawn = variance.resampled_shares(same, rng, 50)
-    assert all(shares == pytest.approx(variance.shares(same)) for shares in drawn)
-    assert len({shares["lr"] for shares in variance.resampled_shares(y, rng, 50)}) > 5
+    same_tasks = np.broadcast_to(y[:1], SHAPE)
+    drawn = variance.resampled_shares(same_tasks, rng, 50)
+    assert all(shares == pytest.approx(variance.shares(same_tasks)) for shares in drawn)
+    same_seeds = np.broadcast_to(y[:, :, :, :1], SHAPE)
+    assert len({round(shares["lr"], 9) for shares in variance.resampled_shares(same_seeds, rng, 50)}) > 5
     one = variance.resampled_shares(y[:1], rng, 50)
     assert len({round(shares["lr"], 9) for shares in one}) > 5
     interval = variance.share_of(("lr", "rule"), y, variance.resampled_shares(y, rng, 200))
