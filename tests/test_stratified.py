@@ -70,14 +70,14 @@ def test_intervals_are_those_of_rliable(scores: dict[str, np.ndarray]) -> None:
     """The whole way that its users go, from scores to intervals and profiles."""
     x, y = groups(scores["x"]), groups(scores["y"])
     _, ends = library.get_interval_estimates(
-        {"x": scores["x"]}, lambda table: np.array([metrics.aggregate_iqm(table)]), reps=20_000
+        {"x": scores["x"]}, lambda table: np.array([metrics.aggregate_iqm(table)]), reps=4000
     )
     ours = stratified.over_runs(x, np.random.default_rng(0), resamples=20_000)
-    assert np.array(ours[1:]) == pytest.approx(ends["x"].ravel(), abs=0.015)
+    assert np.array(ours[1:]) == pytest.approx(ends["x"].ravel(), abs=0.025)
     pair = {"x,y": (scores["x"], scores["y"])}
-    _, ends = library.get_interval_estimates(pair, metrics.probability_of_improvement, reps=5000)
+    _, ends = library.get_interval_estimates(pair, metrics.probability_of_improvement, reps=2000)
     improvement = stratified.improvement(x, y, np.random.default_rng(0))
-    assert np.array(improvement[1:]) == pytest.approx(ends["x,y"].ravel(), abs=0.01)
+    assert np.array(improvement[1:]) == pytest.approx(ends["x,y"].ravel(), abs=0.015)
     levels = np.linspace(-2, 2, 9)
     points, ends = library.create_performance_profile({"x": scores["x"]}, levels, reps=1000)
     profile = stratified.profile(x, levels, np.random.default_rng(0))

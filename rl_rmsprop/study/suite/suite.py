@@ -2,8 +2,8 @@
 
     x' = (mean return − low) / (high − low)        low and high of the task's environment, see scales.py
 
-A run that failed scores what the worst finished run of its task does, or 0 where that is less: excluding it would reward rules
-that diverge. The same holds for runs of the tuning.
+A run that failed, or in which no episode ended, scores what the worst other run of its task does, or 0 where that is less:
+excluding it would reward rules that diverge. The same holds for runs of the tuning.
 """
 
 from __future__ import annotations

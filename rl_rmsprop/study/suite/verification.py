@@ -53,8 +53,9 @@ class Checked(NamedTuple):
 
 
 def drawn(suite: Suite, cells: int, seed: int) -> list[Result]:
-    """Random finished runs, all of them if there are fewer; none of yoked arms, which need the runs of another one."""
-    known = [run for run in suite.results if run.status == FINISHED and suite.arms[run.arm].control_kind != "yoked"]
+    """Random finished runs with a score, all if there are fewer; none of yoked arms, which need the runs of another one."""
+    finished = [run for run in suite.results if run.status == FINISHED and not math.isnan(run.mean_return)]
+    known = [run for run in finished if suite.arms[run.arm].control_kind != "yoked"]
     chosen = np.random.default_rng(seed).permutation(len(known))[:cells]
     return [known[i] for i in chosen.tolist()]
 
@@ -117,7 +118,7 @@ def check(suite: Suite, run: Result, spec: BatchSpec) -> Checked:
     why = other_machine(suite.task[run.task])
     if not why:
         return Checked(run, DIFFERS, trained.mean_return, other_source(suite.task[run.task]))
-    scores = [other.mean_return for other in suite.runs[run.task, run.arm] if other.status == FINISHED]
+    scores = [other.mean_return for other in suite.runs[run.task, run.arm] if not math.isnan(other.mean_return)]
     low, high = one_more(np.array(scores))
     outcome = WITHIN if low <= trained.mean_return <= high else OUTSIDE
     return Checked(run, outcome, trained.mean_return, f"{why}; interval [{low:.4g}, {high:.4g}]")
