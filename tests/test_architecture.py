@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rl_rmsprop.study.execution",),
     ("rl_rmsprop.study.report", "rl_rmsprop.study.evaluation", "rl_rmsprop.study.replay",
      "rl_rmsprop.study.video", "rl_rmsprop.study.plan"),
-    ("rl_rmsprop.study.run", "rl_rmsprop.diagnosis"),
+    ("rl_rmsprop.study.run", "rl_rmsprop.study.suite", "rl_rmsprop.diagnosis"),
     ("rl_rmsprop.cli", "rl_rmsprop.__main__"),
     ("rl_rmsprop.api",),
 )  # fmt: skip

@@ -40,6 +40,8 @@ OFFERED: dict[str, set[str]] = {
     "rl-rmsprop replay runs --detectors cusum ew": {"ewma"},
     "rl-rmsprop completion ": {"bash", "zsh", "fish"},
     "rl-rmsprop report f": {"folder"},
+    "rl-rmsprop study v": {"verify"},
+    "rl-rmsprop study collect f": {"folder"},
     "rl-rmsprop compare f": {"file.toml", "folder"},
     "rl-rmsprop train --seeds ": set(),
 }

@@ -3,7 +3,7 @@
 BAD_INPUT = 2
 """What was asked for makes no sense, explained in one line; nothing was created."""
 SOME_FAILED = 3
-"""Some runs failed, or `doctor` found a problem."""
+"""Some runs failed, `doctor` found a problem, or `study verify` a run that is not as it was recorded."""
 IO_FAILED = 74
 """A file could not be written or read."""
 STOPPED = 75

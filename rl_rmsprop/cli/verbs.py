@@ -15,6 +15,7 @@ from rl_rmsprop.cli.replay import Replay
 from rl_rmsprop.cli.report import Report
 from rl_rmsprop.cli.resume import Resume
 from rl_rmsprop.cli.rules import Rules
+from rl_rmsprop.cli.study import Study
 from rl_rmsprop.cli.tensorboard import Tensorboard
 from rl_rmsprop.cli.train import Train
 from rl_rmsprop.cli.walkthrough import Walkthrough
@@ -32,6 +33,7 @@ VERBS: dict[str, type[Any]] = {
     "presets": Presets,
     "envs": Envs,
     "replay": Replay,
+    "study": Study,
     "doctor": Doctor,
     "completion": Completion,
 }

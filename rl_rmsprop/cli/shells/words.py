@@ -68,7 +68,17 @@ def words_of(name: str, verb: type[Any], known: dict[str, tuple[str, ...]]) -> V
     places = [values_of(option, known) for option in options if option.is_positional]
     flags = [flag for option in options if not option.is_positional for flag in flags_of(option, known)]
     flags.append(Flag("--help", "Explain the verb and its options.", 0, Values()))
-    return VerbWords(name, sentence(verb.__doc__ or ""), tuple(flags), places[0] if places else Values())
+    return VerbWords(name, sentence(verb.__doc__ or ""), tuple(flags), any_of(places))
+
+
+def any_of(places: Sequence[Values]) -> Values:
+    """What can stand at any of some places.
+
+    >>> any_of([Values(("page",)), Values(folders=True)])
+    Values(words=('page',), files=False, folders=True)
+    """
+    words = tuple(word for place in places for word in place.words)
+    return Values(words, any(place.files for place in places), any(place.folders for place in places))
 
 
 def flags_of(option: Option, known: dict[str, tuple[str, ...]]) -> list[Flag]:
