@@ -64,8 +64,13 @@ class Sample(NamedTuple):
     below_eps: Tensor  # bool, √Ê < ε
 
 
-def stats(groups: Sequence[UpdatedGroup], runs: int | None, undone: Tensor | None, workspace: Workspace) -> dict[str, Tensor]:
-    """The values of STATS, each [R] float64; `undone` ([] or [R] bool) says where the last update was."""
+def stats(
+    groups: Sequence[UpdatedGroup], runs: int | None, undone: Tensor | None, workspace: Workspace | None
+) -> dict[str, Tensor]:
+    """The values of STATS, each [R] float64; `undone` ([] or [R] bool) says where the last update was.
+
+    Without a `workspace` update_rms, which alone goes through all entries, is NaN.
+    """
     rows = runs or 1
     if not groups:
         return {key: torch.full((rows,), math.nan, dtype=torch.float64) for key in STATS}
@@ -79,7 +84,8 @@ def stats(groups: Sequence[UpdatedGroup], runs: int | None, undone: Tensor | Non
         for q in (5, 50, 95):
             result[f"{name}_q{q:02d}"] = quantile(ordered, q / 100)
     result["share_below_eps"] = picked.below_eps.double().mean(-1)
-    result["update_rms"] = update_rms(groups, rows, workspace)
+    unknown = torch.full((rows,), math.nan, dtype=torch.float64)
+    result["update_rms"] = unknown if workspace is None else update_rms(groups, rows, workspace)
     if undone is not None:
         result["update_rms"] = torch.where(undone.to(result["update_rms"].device), 0.0, result["update_rms"])
     nearest = (several["statistic"] / several["threshold"]).nan_to_num(-1.0).argmax(0, keepdim=True)

@@ -262,7 +262,7 @@ class OptimizerTelemetry:
 
     def _of_adaptive(self, optimizer: AdaptiveRMSprop) -> dict[str, float]:
         """The same of an AdaptiveRMSprop, which knows it."""
-        stats = optimizer.stats()
+        stats = optimizer.stats(update_rms=False)  # which is measured here
         known = ("optim/E_", "optim/effective_lr_", "optim/share_below_eps", "optim/surprise")
         names = [tag.removeprefix("optim/") for tag in MEASURED if tag.startswith(known)]
         betas = [float(torch.as_tensor(group["alpha"]).double().mean()) for group in optimizer.param_groups]
