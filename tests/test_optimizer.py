@@ -1106,7 +1106,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "alpha text 1.5": ({"alpha": "1.5"}, ["[0, 1)", "1.5", "use 0.999"]),
     "alpha unknown rule": ({"alpha": "liner:start=0.5,end=0.9"}, ["known rule", "'liner'", "did you mean linear?"]),
     "alpha unknown key": ({"alpha": "cusum:alr=5"}, ["no key", "'alr'", "did you mean arl?"]),
-    "alpha without length": ({"alpha": "linear:start=0.5,end=0.9"}, ["linear:start=0.5,end=0.9", "steps=…", "updates"]),
+    "alpha without length": ({"alpha": "linear:start=0.4,end=0.9"}, ["linear:start=0.4,end=0.9", "steps=…", "updates"]),
     "lr negative": ({"lr": -0.1}, ["lr", "at least 0", "-0.1", "give 0 or a positive number"]),
     "lr nan": ({"lr": math.nan}, ["lr", "finite", "nan", "give 0 or a positive number"]),
     "lr infinite": ({"lr": math.inf}, ["lr", "finite", "inf", "give 0 or a positive number"]),
