@@ -166,7 +166,7 @@ def test_an_extra_that_is_missing_is_fine_and_one_that_is_broken_is_not() -> Non
 def test_every_extra_for_users_is_looked_at() -> None:
     """A new extra must be on the doctor's list."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {*software.EXTRAS} == {*project["optional-dependencies"]} - {"bench", "dev"}
+    assert {*software.EXTRAS} == {*project["optional-dependencies"]} - {"bench", "dev", "docs"}
 
 
 # The kernel -------------------------------------------------------------------------------------------------------------------

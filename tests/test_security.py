@@ -18,7 +18,7 @@ from rl_rmsprop.cli import main
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("rl_rmsprop", "agents", "envs")
 
-UNPICKLERS = ("pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle", "pandas")
+UNPICKLERS = ("pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle")
 """Modules that make objects of bytes, and run what the bytes say."""
 SERVERS = (
     "socketserver", "http.server", "xmlrpc.server", "wsgiref", "asyncio", "multiprocessing.managers", "flask", "aiohttp",
@@ -62,8 +62,9 @@ def dangers_of(call: ast.Call) -> list[str]:
     found = [name] if name in RUNNERS or name.removeprefix("builtins.") in RUNNERS else []
     found += [f"{name} listens"] if last in LISTENERS else []
     found += [f"{name} with shell=True"] if given.get("shell", False) is not False else []
+    found += [name] if name in ("pandas.eval", "pd.eval") else []
     found += [name] if "yaml" in name and last in ("load", "load_all", "unsafe_load", "full_load") else []
-    found += [f"{name} unpickles"] if last in ("read_pickle", "load_module", "torchscript_load") else []
+    found += [f"{name} unpickles"] if last in ("read_pickle", "read_hdf", "HDFStore", "load_module", "torchscript_load") else []
     if name in SAFE:
         option, value = SAFE[name]
         found += [] if given.get(option) is value else [f"{name} without {option}={value}"]
@@ -89,7 +90,7 @@ PLANTED = (
     "import torch\nflag = True\ntorch.load(p, weights_only=flag)", "import numpy as np\nnp.load(p)",
     "import numpy as np\nnp.load(p, allow_pickle=True)", "import subprocess\nsubprocess.run('ls', shell=True)",
     "import subprocess\nsubprocess.Popen('ls', shell=yes)", "import socket\nsocket.socket().bind(('', 80))", "server.listen()",
-    "loop.create_server(f)",
+    "loop.create_server(f)", "import pandas\npandas.read_pickle(p)", "import pandas as pd\npd.read_hdf(p)", "pandas.eval('1')",
 )  # fmt: skip
 
 
