@@ -49,7 +49,8 @@ class Critic(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: object, batch: object, index: int) -> None:
         """After an update: a point of every curve, every tenth time."""
-        self.telemetry.log(self.logger.experiment, self.global_step)  # type: ignore[union-attr]  # a SummaryWriter
+        assert isinstance(self.logger, TensorBoardLogger)
+        self.telemetry.log(self.logger.experiment, self.global_step)
 
 
 def returns(steps: int, batch_size: int = 32) -> TensorDataset:
