@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from rl_rmsprop.study.report.plotting import Paper, look, new_figure, panels, put_below, save
@@ -23,6 +24,8 @@ from rl_rmsprop.study.suite.summaries import Ranking
 PAPER = Paper(11.0, 4)
 TWO = ("shifted", "stationary")
 """The selections that figures show beside each other."""
+FAMILIES = (families.FIXED, families.SCHEDULE, families.DETECTOR, families.LAW, families.BASELINE, families.CONTROL)
+"""In the order of their colours."""
 TERMS = ("task", "lr", "rule", "task×lr", "task×rule", "rule×lr", "task×rule×lr", "seed")
 
 
@@ -63,7 +66,7 @@ def named(suite: Suite, arm: str) -> str:
 
 
 def averages(suite: Suite, numbers: Numbers) -> Figure | None:
-    """IQM of the normalised area over runs × tasks, a panel a selection; dots are tasks."""
+    """IQM of the normalised area over runs × tasks, a panel a selection, a colour a family; dots are tasks."""
     overs = [over for over in TWO if over in suite.selections]
     rows = {over: {row.arm: row for row in numbers.averages if row.over == over} for over in overs}
     arms = list(dict.fromkeys(arm for over in overs for arm in rows[over]))
@@ -74,10 +77,15 @@ def averages(suite: Suite, numbers: Numbers) -> Figure | None:
         for line, arm in enumerate(arms):
             if arm in rows[over]:
                 dots = [float(iqm(suite.group(task, arm))) for task in suite.selections[over]]
-                forest(axes, suite.place(arm), line, rows[over][arm].iqm, dots)
-        axes.set(title=f"{over}, {len(suite.selections[over])} tasks", xlabel="normalised area, IQM over runs × tasks")
+                forest(axes, FAMILIES.index(families.family(suite.arms[arm])), line, rows[over][arm].iqm, dots)
+        count = len(suite.selections[over])
+        axes.set(title=f"{over}, {count} task{'s' * (count > 1)}", xlabel="normalised area, IQM over runs × tasks")
         axes.grid(axis="x", alpha=0.3)
     name_rows(grid[0], suite, arms)
+    present = {families.family(suite.arms[arm]) for arm in arms}
+    put_below(figure, [
+        Line2D([], [], color=look(place)[0], lw=6, label=name) for place, name in enumerate(FAMILIES) if name in present
+    ])  # fmt: skip
     return figure
 
 
