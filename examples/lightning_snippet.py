@@ -47,7 +47,7 @@ class Critic(lightning.LightningModule):
         observation, target = batch
         return nn.functional.mse_loss(self.network(observation).squeeze(-1), target)
 
-    def on_train_batch_end(self, outputs: object, batch: object, index: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """After an update: a point of every curve, every tenth time."""
         assert isinstance(self.logger, TensorBoardLogger)
         self.telemetry.log(self.logger.experiment, self.global_step)
