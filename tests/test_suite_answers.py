@@ -242,7 +242,7 @@ def test_h6_compares_the_shares_of_lr_and_of_beta(of_lr: float, of_rule: float, 
     )  # fmt: skip
     fixed, everything = hypotheses.h6(suite).answers
     assert (fixed.verdict, everything.verdict) == (verdict, verdict)
-    y = sensitivity.variance_tables(suite, list(NAMES))[f"4 draws × 3 seeds, {len(NAMES)} tasks", "fixed"]
+    y, _ = sensitivity.variance_tables(suite, tuple(NAMES))[f"4 draws × 3 seeds, {len(NAMES)} tasks", "fixed"]
     assert y.shape == (6, 2, 4, 3)
     assert "β, of fixed βs" in fixed.question
 

@@ -100,9 +100,8 @@ def writable(subject: str, folder: Path, remedy: str) -> Finding:
 
 def nearest_existing(folder: Path) -> Path:
     """The folder, or the first one above it that exists."""
-    return next(
-        place for place in (folder, *folder.absolute().parents) if os.path.exists(place)
-    )  # unlike Path.exists, false for a name that is too long
+    places = (folder, *folder.absolute().parents)
+    return next(place for place in places if os.path.exists(place))  # unlike Path.exists, false for a name that is too long
 
 
 def terminal() -> Finding:

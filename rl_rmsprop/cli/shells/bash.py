@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rl_rmsprop.cli.shells.words import Values, VerbWords, by_values
+from rl_rmsprop.cli.shells.cases import cases
+from rl_rmsprop.cli.shells.words import VerbWords
 
 SCRIPT = r"""# bash completion of rl-rmsprop, made by `rl-rmsprop completion bash`
 _rl_rmsprop() {
@@ -30,28 +31,28 @@ _rl_rmsprop() {
         :* | *:) return ;;  # the keys of a rule
         '='*) [[ ${COMP_WORDS[COMP_CWORD - 2]} == --* ]] || return ;;
     esac
-    local takes= kind= words= flags=
+    local takes= kind= values= flags=
     _rl_rmsprop_values "$verb $flag"
     if [[ -n $takes ]] && ((given >= takes)); then
         flag=
         _rl_rmsprop_values "$verb "
     fi
-    if [[ $cur == -* || -z $flag$words$kind ]]; then
+    if [[ $cur == -* || -z $flag$values$kind ]]; then
         case $verb in
 @FLAGS@
         esac
         COMPREPLY=($(compgen -W "$flags" -- "$cur"))
         return
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    COMPREPLY=($(compgen -W "$values" -- "$cur"))
     local IFS=$'\n'
     case $kind in
         files) compopt -o filenames 2> /dev/null; COMPREPLY+=($(compgen -f -- "$cur")) ;;
         folders) compopt -o filenames 2> /dev/null; COMPREPLY+=($(compgen -d -- "$cur")) ;;
     esac
 }
-_rl_rmsprop_values() {  # VERB FLAG: sets takes (how many values; empty for any number), kind and words
-    takes= kind= words=
+_rl_rmsprop_values() {  # VERB FLAG: sets takes (how many values; empty for any number), kind and values
+    takes= kind= values=
     case $1 in
 @VALUES@
     esac
@@ -63,23 +64,5 @@ complete -F _rl_rmsprop rl-rmsprop
 def script(verbs: Sequence[VerbWords]) -> str:
     """The script."""
     flags = [f"            {verb.name}) flags='{' '.join(flag.name for flag in verb.flags)}' ;;" for verb in verbs]
-    values = [
-        f"        {pattern(places)}) {setting(values, takes)} ;;"
-        for (values, takes), places in by_values(verbs).items()
-        if values != Values() or takes is not None
-    ]
     text = SCRIPT.replace("@VERBS@", " ".join(verb.name for verb in verbs))
-    return text.replace("@FLAGS@", "\n".join(flags)).replace("@VALUES@", "\n".join(values))
-
-
-def pattern(places: Sequence[str]) -> str:
-    """The pattern of a case for these places."""
-    return " | ".join(f"'{place}'" for place in places)
-
-
-def setting(values: Values, takes: int | None) -> str:
-    """The assignments of what can stand at a place."""
-    kind = "files" if values.files else "folders" if values.folders else ""
-    parts = [f"takes={takes}" if takes is not None else "", f"kind={kind}" if kind else ""]
-    parts += [f"words='{' '.join(values.words)}'" if values.words else ""]
-    return " ".join(filter(None, parts)) or ":"
+    return text.replace("@FLAGS@", "\n".join(flags)).replace("@VALUES@", cases(verbs))

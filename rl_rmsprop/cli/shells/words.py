@@ -106,13 +106,3 @@ def sentence(text: str) -> str:
     """
     first, stop, _ = " ".join(text.split()).partition(". ")
     return first + stop.strip()
-
-
-def by_values(verbs: Sequence[VerbWords]) -> dict[tuple[Values, int | None], list[str]]:
-    """Values and how many of them → all places `VERB FLAG` that take them, and `VERB ` for those without a flag."""
-    places: dict[tuple[Values, int | None], list[str]] = {}
-    for verb in verbs:
-        for flag in verb.flags:
-            places.setdefault((flag.values, flag.takes), []).append(f"{verb.name} {flag.name}")
-        places.setdefault((verb.positional, None), []).append(f"{verb.name} ")
-    return places

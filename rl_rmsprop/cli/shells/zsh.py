@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rl_rmsprop.cli.shells.bash import pattern, setting
-from rl_rmsprop.cli.shells.words import Values, VerbWords, by_values
+from rl_rmsprop.cli.shells.cases import cases
+from rl_rmsprop.cli.shells.words import VerbWords
 
 SCRIPT = r"""#compdef rl-rmsprop
 # zsh completion of rl-rmsprop, made by `rl-rmsprop completion zsh`
@@ -73,13 +73,8 @@ def script(verbs: Sequence[VerbWords]) -> str:
     for verb in verbs:
         rows = "\n".join(f"                {entry(flag.name, flag.doc)}" for flag in verb.flags)
         flags.append(f"            {verb.name}) choices=(\n{rows}\n            ) ;;")
-    values = [
-        f"        {pattern(places)}) {setting(values, takes).replace('words=', 'values=')} ;;"
-        for (values, takes), places in by_values(verbs).items()
-        if values != Values() or takes is not None
-    ]
     text = SCRIPT.replace("@VERBS@", "\n".join(described))
-    return text.replace("@FLAGS@", "\n".join(flags)).replace("@VALUES@", "\n".join(values))
+    return text.replace("@FLAGS@", "\n".join(flags)).replace("@VALUES@", cases(verbs))
 
 
 def entry(name: str, doc: str) -> str:

@@ -34,7 +34,7 @@ from rl_rmsprop.study.statistics.intervals import (
 
 Group = NDArray[np.float64]
 """The scores of one arm's runs in one task, [n]."""
-RESAMPLES = 4000
+RESAMPLES = 10_000
 """Resamples of a number that a table has for every arm."""
 UNKNOWN = Interval(*np.full(3, np.nan))
 

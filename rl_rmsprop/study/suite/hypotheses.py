@@ -28,6 +28,7 @@ MARGIN = -0.02
 CONTROLS = ("random", "yoked", "mean_beta")
 UNTOUCHED = 0.99
 """torch's default β."""
+FIXED_OF_EACH = "best fixed β of each task"
 P_BETTER, DIFFERENCE = "P(better), mean over tasks", "difference of normalised areas, mean over tasks"
 
 
@@ -66,44 +67,53 @@ def better(hypothesis: str, question: str, versus: Versus) -> Answer:
 
 def h1(suite: Suite) -> Findings:
     """Whether the best adaptive rule beats the best fixed β where the environment changes; then other choices, and every rule."""
-    tasks, answers, rows = suite.shifted, [], []
-    fixed = best(suite, tasks, FIXED)
-    one, of_one = one_for_all(suite, tasks, *ADAPTIVE)
-    other, of_other = one_for_all(suite, tasks, FIXED)
-    pairs = [
-        ("best adaptive rule of each task", best(suite, tasks, *ADAPTIVE), "best fixed β of each task", fixed),
-        (f"best adaptive rule over all tasks ({one})", of_one, f"best fixed β over all tasks ({other})", of_other),
-        ("best changing β of each task, schedules included", best(suite, tasks, *ADAPTIVE, SCHEDULE), "best fixed β of each task",
-         fixed),
-    ]  # fmt: skip
-    for arm, x, against, y in pairs:
-        versus = compare(suite, "H1", "shifted", arm, against, x, y)
+    tasks, answers = suite.shifted, []
+    changing = Rivals("best changing β of each task, schedules included", FIXED_OF_EACH, best(suite, tasks, *ADAPTIVE, SCHEDULE),
+                      best(suite, tasks, FIXED))  # fmt: skip
+    for rivals in (*adaptive_and_fixed(suite, tasks), changing):
+        versus = compare(suite, "H1", "shifted", *rivals)
         if versus is not None:
-            answers.append(better("H1", f"shifted tasks: {arm} against {against}", versus))
+            answers.append(better("H1", f"shifted tasks: {rivals.arm} against {rivals.against}", versus))
             answers.append(Answer.of("H1", "the same pair: by how much", DIFFERENCE, versus.difference, 0.0, versus.tasks))
-    for arm in families.members(suite.arms, *ADAPTIVE, SCHEDULE):
-        rows.append(compare(suite, "H1", "shifted", arm, "best fixed β of each task", always(tasks, arm), fixed))
-    return Findings(answers, corrected([row for row in rows if row is not None]))
+    return Findings(answers, every_rule(suite, "H1", "shifted", tasks))
 
 
 def h2(suite: Suite) -> Findings:
     """Whether the best adaptive rule is not worse than the best fixed β where nothing changes."""
-    tasks, answers, rows = suite.stationary, [], []
-    fixed = best(suite, tasks, FIXED)
+    tasks, answers = suite.stationary, []
+    for rivals in adaptive_and_fixed(suite, tasks):
+        versus = compare(suite, "H2", "stationary", *rivals)
+        if versus is not None:
+            question = f"stationary tasks: {rivals.arm} not worse than {rivals.against}"
+            answers.append(Answer.of("H2", question, DIFFERENCE, versus.difference, MARGIN, versus.tasks))
+    return Findings(answers, every_rule(suite, "H2", "stationary", tasks))
+
+
+class Rivals(NamedTuple):
+    """Two that are compared, as `compare` takes them: their names, and who stands for them in each task."""
+
+    arm: str
+    against: str
+    x: Choice
+    y: Choice
+
+
+def adaptive_and_fixed(suite: Suite, tasks: Sequence[str]) -> list[Rivals]:
+    """Adaptive rules against fixed βs: the best of each task, then the best over all tasks."""
     one, of_one = one_for_all(suite, tasks, *ADAPTIVE)
     other, of_other = one_for_all(suite, tasks, FIXED)
-    pairs = [
-        ("best adaptive rule of each task", best(suite, tasks, *ADAPTIVE), "best fixed β of each task", fixed),
-        (f"best adaptive rule over all tasks ({one})", of_one, f"best fixed β over all tasks ({other})", of_other),
+    return [
+        Rivals("best adaptive rule of each task", FIXED_OF_EACH, best(suite, tasks, *ADAPTIVE), best(suite, tasks, FIXED)),
+        Rivals(f"best adaptive rule over all tasks ({one})", f"best fixed β over all tasks ({other})", of_one, of_other),
     ]
-    for arm, x, against, y in pairs:
-        versus = compare(suite, "H2", "stationary", arm, against, x, y)
-        if versus is not None:
-            question = f"stationary tasks: {arm} not worse than {against}"
-            answers.append(Answer.of("H2", question, DIFFERENCE, versus.difference, MARGIN, versus.tasks))
-    for arm in families.members(suite.arms, *ADAPTIVE, SCHEDULE):
-        rows.append(compare(suite, "H2", "stationary", arm, "best fixed β of each task", always(tasks, arm), fixed))
-    return Findings(answers, corrected([row for row in rows if row is not None]))
+
+
+def every_rule(suite: Suite, hypothesis: str, over: str, tasks: Sequence[str]) -> list[Versus]:
+    """Every rule whose β changes against the best fixed β of each task, with Holm's correction."""
+    fixed = best(suite, tasks, FIXED)
+    rules = families.members(suite.arms, *ADAPTIVE, SCHEDULE)
+    rows = [compare(suite, hypothesis, over, arm, FIXED_OF_EACH, always(tasks, arm), fixed) for arm in rules]
+    return corrected([row for row in rows if row is not None])
 
 
 # H3 -----------------------------------------------------------------------------------------------------------------------
@@ -159,7 +169,7 @@ def h5(suite: Suite) -> Findings:
     for name in ("policy", "samples"):
         arms = [text for text, arm in suite.arms.items() if families.clock(arm) == name]
         for over, tasks in (("shifted", suite.shifted), ("stationary", suite.stationary)):
-            rivals = [("best fixed β of each task", best(suite, tasks, FIXED))]
+            rivals = [(FIXED_OF_EACH, best(suite, tasks, FIXED))]
             rivals += [(f"β = {text}", always(tasks, text)) for text in untouched]
             for against, y in rivals:
                 title = f"forgetting by {'policy movement' if name == 'policy' else name}"
@@ -176,13 +186,13 @@ def h5(suite: Suite) -> Findings:
 def h6(suite: Suite) -> Findings:
     """Whether lr explains more of the variance of the draws' scores than β does; then than the rule does, over all arms."""
     answers = []
-    tables = sensitivity.variance_tables(suite, suite.selections.get("all", []))
+    tables = sensitivity.variance_tables(suite, tuple(suite.selections.get("all", [])))
     for which, what in (("fixed", "β, of fixed βs"), ("all", "the rule, of all arms")):
-        for (group, arms), y in tables.items():
+        for (group, arms), table in tables.items():
             if arms == which:
                 question = f"{group}: lr explains more than {what}"
                 quantity = "share of the variance of lr and task×lr, minus that of rule and task×rule"
-                answers.append(Answer.of("H6", question, quantity, sensitivity.lr_over_rule(y), 0.0, len(y)))
+                answers.append(Answer.of("H6", question, quantity, sensitivity.lr_over_rule(table), 0.0, len(table.y)))
     return Findings(answers, [])
 
 

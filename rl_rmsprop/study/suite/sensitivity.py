@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -145,7 +146,16 @@ def table(suite: Suite, tasks: Sequence[str], arms: Sequence[str]) -> NDArray[np
     return np.stack([np.stack([suite.tuning[task, arm].scores for arm in arms]) for task in tasks])
 
 
-def variance_tables(suite: Suite, tasks: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float64]]:
+class VarianceTable(NamedTuple):
+    """The scores of all draws of some arms in some tasks."""
+
+    y: NDArray[np.float64]  # [tasks, arms, draws, seeds]
+    drawn: list[dict[str, float]]
+    """The shares of its terms on resampled tables."""
+
+
+@lru_cache(maxsize=1)  # the tables of numbers and the hypotheses ask for the same ones
+def variance_tables(suite: Suite, tasks: tuple[str, ...]) -> dict[tuple[str, str], VarianceTable]:
     """Group of tasks, and which arms → the table of their draws; only tables with at least two arms and two draws."""
     tables = {}
     for name, group in same_draws(suite, tasks).items():
@@ -153,21 +163,21 @@ def variance_tables(suite: Suite, tasks: Sequence[str]) -> dict[tuple[str, str],
         fixed = [arm for arm in arms if families.family(suite.arms[arm]) == families.FIXED]
         for which, some in (("all", arms), ("fixed", fixed)):
             if len(some) > 1 and suite.tuning[group[0], some[0]].scores.shape[0] > 1:
-                tables[name, which] = table(suite, group, some)
+                y = table(suite, group, some)
+                tables[name, which] = VarianceTable(y, variance.resampled_shares(y, np.random.default_rng(0)))
     return tables
 
 
 def parts(suite: Suite, tasks: Sequence[str]) -> list[Part]:
     """What the variance of the draws' scores is due to."""
     rows = []
-    for (name, which), y in variance_tables(suite, tasks).items():
-        drawn = variance.resampled_shares(y, np.random.default_rng(0))
+    for (name, which), (y, drawn) in variance_tables(suite, tuple(tasks)).items():
         for term in variance.decompose(y):
             share = variance.share_of((term.name,), y, drawn)
             rows.append(Part(name, which, term.name, term.degrees, share, term.corrected))
     return rows
 
 
-def lr_over_rule(y: NDArray[np.float64]) -> Interval:
+def lr_over_rule(of: VarianceTable) -> Interval:
     """Share of the variance that lr explains, alone and in single tasks, minus that of the rule."""
-    return variance.share_of(LR_TERMS, y, variance.resampled_shares(y, np.random.default_rng(0)), RULE_TERMS)
+    return variance.share_of(LR_TERMS, of.y, of.drawn, RULE_TERMS)
