@@ -80,7 +80,9 @@ class OptimizerCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         for ear in self._ears:
-            ear.telemetry.log(ear.write, self.num_timesteps)
+            if ear.telemetry.measured != ear.logged:
+                ear.telemetry.log(ear.write, self.num_timesteps)
+                ear.logged = ear.telemetry.measured
 
     def _on_training_end(self) -> None:
         self._on_rollout_end()
@@ -103,6 +105,8 @@ class Ear:
         """What is heard of the environment, of what the optimizer's rule and the watched detectors listen to."""
         self._handle = optimizer.register_step_pre_hook(self._tell)  # called before the telemetry's own
         self.telemetry = OptimizerTelemetry(optimizer, every)
+        self.logged = 0
+        """The measurement that the model's logger has."""
         self._returns: list[float] = []
         self._shifted = False
 
@@ -111,6 +115,8 @@ class Ear:
         optimizer = self.telemetry.optimizer
         own = optimizer.listens_to if isinstance(optimizer, AdaptiveRMSprop) else frozenset()
         self.heard = ({watch.signal for watch in self.telemetry.watches} | own) & {"episode_return", "shifted"}
+        if not self.heard:
+            self._handle.remove()
 
     def hear(self, info: Mapping[str, Any]) -> None:
         """The info of a step."""

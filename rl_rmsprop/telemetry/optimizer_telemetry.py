@@ -77,6 +77,8 @@ class OptimizerTelemetry:
         self.optimizer, self.every = optimizer, every
         self.updates = 0
         """Calls of `step` that were seen."""
+        self.measured = 0
+        """Which of them was measured last; 0 before the first."""
         self.watches: list[Watch] = []
         self._own = optimizer if isinstance(optimizer, AdaptiveRMSprop) and optimizer.runs is None else None
         self._reader = Reader(Optimizer if isinstance(optimizer, AdaptiveRMSprop) else type(optimizer))
@@ -117,11 +119,10 @@ class OptimizerTelemetry:
         key = os.fspath(writer) if isinstance(writer, str | os.PathLike) else id(writer)
         if key not in self._writers:
             self._writers[key] = writer, writing(writer)  # held, so that its id remains its own
-        measured = self.updates - (self.updates - 1) % self.every
-        if self._logged.get(key) == measured or not self._values:
+        if self._logged.get(key) == self.measured or not self._values:
             return
         self._writers[key][1](step, self.values())
-        self._logged[key] = measured
+        self._logged[key] = self.measured
 
     def watch(self, detector: str, callback: Callable[[Alarm], Any] | None = None) -> Watch:
         """Let a detector listen to every update's gradients.
@@ -154,11 +155,19 @@ class OptimizerTelemetry:
 
     # Between two updates --------------------------------------------------------------------------------------------------
 
+    @property
+    def _measures(self) -> bool:
+        """Whether the next update is measured."""
+        return self.updates % self.every == 0
+
     def _params(self) -> list[Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
 
     def _begin(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Before an update, or where `step` has a closure, that makes the gradients, between the closure and the update."""
+        if not (self._measures or self.watches or self._norm.always):  # nearly always
+            self.updates += 1
+            return None
         named = "closure" in kwargs
         closure = kwargs["closure"] if named else next(iter(args[1:]), None)
         if closure is None:
@@ -176,10 +185,8 @@ class OptimizerTelemetry:
     @torch.no_grad()
     def _before_update(self, optimizer: Optimizer) -> None:
         """When the gradients are there and have not been used."""
-        measures = self.updates % self.every == 0
+        measures = self._measures
         self.updates += 1
-        if not measures and not self.watches and not self._norm.always:
-            return
         if (norm := self._norm.take()) is not None:
             self._reported.setdefault("grad_norm", norm.double().cpu())
             if isinstance(optimizer, AdaptiveRMSprop) and "grad_norm" in optimizer.listens_to:
@@ -221,12 +228,18 @@ class OptimizerTelemetry:
         known = [part for part in parts if part is not None]
         return joined(known) if known and len(known) == len(parts) else None
 
-    @torch.no_grad()
     def _end(self, optimizer: Optimizer, *_: Any) -> None:
         """After an update."""
         if self._reported:
             self._reported = {}
+        if self._before is not None or self._norm.always or self._measures:
+            self._after_update()
+
+    @torch.no_grad()
+    def _after_update(self) -> None:
+        """When an update was measured, or the next one is heard."""
         if self._before is not None:
+            self.measured = self.updates
             self._values |= self._moved(self._before)
             if self._own is None:
                 self._values |= self._of_memories()
@@ -234,7 +247,7 @@ class OptimizerTelemetry:
                 self._values |= self._of_adaptive(self._own)
                 self._own.measure_surprise = self._measured_before
             self._before = None
-        if self._norm.always or self.updates % self.every == 0:
+        if self._norm.always or self._measures:
             self._norm.attend(self._params())
 
     # What is measured -----------------------------------------------------------------------------------------------------
