@@ -359,7 +359,7 @@ def test_another_study_file_of_the_same_name_is_refused(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("study", "rl-rmsprop study needs {collect,page,verify}"),
+        ("study", "rl-rmsprop study needs ACTION: what to do: collect, page or verify"),
         ("study publish", "must be collect, page or verify, got 'publish'"),
         ("study collect", "study collect needs folders of studies"),
         ("study collect nowhere", "nowhere holds no study"),

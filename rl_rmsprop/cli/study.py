@@ -39,8 +39,8 @@ class Study:
         ("rl-rmsprop study verify docs/study --cells 5", "trains five random runs anew and compares their hashes"),
     )  # fmt: skip
 
-    action: Action = option(positional=True)
-    """What to do."""
+    action: Action = option(metavar="ACTION", positional=True)
+    """What to do: collect, page or verify."""
     folders: tuple[Path, ...] = option((), metavar="FOLDER...", positional=True)
     """Folders of studies to collect; for page and verify the folder of the tables."""
     out: Path | None = option(None, metavar="DIR", note=f"default: {TABLES}")
